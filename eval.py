@@ -1,0 +1,45 @@
+"""Stylize pictures: python eval.py --model models/candy --image in.jpg"""
+
+import argparse
+from pathlib import Path
+
+from fast_style.errors import exit_on_user_error
+
+
+def unit_interval(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Stylize pictures with a trained model.")
+    parser.add_argument("--model", required=True, help="model folder, such as models/candy")
+    parser.add_argument("--image", required=True, nargs="+", help="pictures, folders or globs")
+    parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
+    parser.add_argument(
+        "--strength", type=unit_interval, default=1.0, help="0 to 1: how much"
+    )
+    parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
+    parser.add_argument("--max-size", type=int, help="shrink the long side to this many pixels")
+    parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    args = parser.parse_args()
+
+    from fast_style.stylize import stylize_files  # after the flags: a wrong one is told at once
+
+    return stylize_files(
+        args.model,
+        args.image,
+        args.output,
+        runtime=args.runtime,
+        precision=args.precision,
+        strength=args.strength,
+        preserve_color=args.preserve_color,
+        max_size=args.max_size,
+    )
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,28 @@
+"""Export a trained style: python export.py --model models/candy --output candy_saved_model"""
+
+import argparse
+from pathlib import Path
+
+from fast_style.errors import exit_on_user_error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Export a trained style for other programs.")
+    parser.add_argument("--model", required=True, help="model folder, such as models/candy")
+    parser.add_argument(
+        "--format", default="saved_model", choices=["saved_model"], help="what to write"
+    )
+    parser.add_argument("--output", type=Path, help="where to; default: exported/NAME")
+    args = parser.parse_args()
+
+    from fast_style.checkpoints import find_model_folder
+    from fast_style.export import export
+
+    folder = find_model_folder(args.model)
+    output = args.output or Path("exported") / folder.name
+    parity = export(folder, output)
+    print(f"{output}: SavedModel, at most {parity:.4f} grey levels off the network")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

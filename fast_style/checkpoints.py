@@ -1,0 +1,222 @@
+"""A model folder on disk.
+
+conf.yml          the resolved conf
+weights.npz       the trained transformer network's variables
+result.json       losses, steps, seconds, hardware, versions
+saved_model.pb, variables/    the same network as a SavedModel
+checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
+logs/             TensorBoard
+previews/         fixed pictures, stylized as the training went on
+"""
+
+import dataclasses
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from absl import logging
+
+from fast_style.config import OBSERVING_KEYS, Config, config_as_yaml
+from fast_style.errors import UserError, nearest
+from fast_style.files import write_atomically
+from fast_style.locations import PROJECT
+
+CONF = "conf.yml"
+WEIGHTS = "weights.npz"
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+PREVIEWS = "previews"
+WRITTEN_BY_TRAINING = (
+    CONF,
+    WEIGHTS,
+    RESULT,
+    CHECKPOINTS,
+    LOGS,
+    PREVIEWS,
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables",
+    "assets",
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a training needs to go on after `step` steps as if it had never stopped."""
+
+    step: int
+    seconds: float
+    precision: str
+    config: dict
+    notes: dict
+    arrays: dict[str, np.ndarray]
+
+    def save(self, folder: Path, keep: int) -> None:
+        """Write checkpoints/STEP.npz whole or not at all; only the newest `keep` remain."""
+        checkpoints = folder / CHECKPOINTS
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        header = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "precision": self.precision,
+            "config": self.config,
+            "notes": self.notes,
+        }
+        write_arrays(
+            checkpoints / f"{self.step:08d}.npz",
+            {"header": np.array(json.dumps(header))} | self.arrays,
+        )
+        for old in _checkpoint_files(folder)[:-keep]:
+            old.unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; a damaged one is passed over and named in the log."""
+    for path in reversed(_checkpoint_files(folder)):
+        try:
+            arrays = read_arrays(path)
+            header = json.loads(str(arrays.pop("header")))
+            return Checkpoint(arrays=arrays, **header)
+        except (UserError, KeyError, TypeError, ValueError) as error:
+            logging.warning("%s is damaged (%s); going back to the one before it", path, error)
+    return None
+
+
+def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) -> None:
+    """Raise UserError, naming the keys, where `config` would not go on with the same training.
+
+    More steps are fine, and so is whatever only changes what is written about the training.
+    """
+    wanted = dataclasses.asdict(config)
+    differing = [
+        f"{key} ({checkpoint.config.get(key)!r} there, {value!r} now)"
+        for key, value in wanted.items()
+        if key not in OBSERVING_KEYS | {"steps", "epoch"} and checkpoint.config.get(key) != value
+    ]
+    if differing:
+        raise UserError(
+            f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
+            "give the conf another naming, or --restart to begin anew"
+        )
+
+
+def variables_as_arrays(prefix: str, variables: Iterable) -> dict[str, np.ndarray]:
+    """Keras variables as 'PREFIX/path' to array."""
+    return {f"{prefix}/{variable.path}": np.asarray(variable) for variable in variables}
+
+
+def assign_variables(prefix: str, variables: Iterable, arrays: dict[str, np.ndarray], source: Path):
+    """Give Keras variables the values saved under their paths; UserError where one does not fit."""
+    for variable in variables:
+        saved = arrays.get(f"{prefix}/{variable.path}")
+        if saved is None or tuple(saved.shape) != tuple(variable.shape):
+            found = "lacks it" if saved is None else f"has it with shape {saved.shape}"
+            raise UserError(
+                f"{source}: {variable.path} of shape {tuple(variable.shape)} is wanted, the file "
+                f"{found}; it was written for another network"
+            )
+        variable.assign(saved)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An uncompressed .npz, written whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz; UserError where it is missing or damaged. Never runs pickled code."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise UserError(f"{path}: is damaged or not an .npz of arrays: {error}") from None
+
+
+def write_model(folder: Path, config: Config, network, result: dict) -> None:
+    """The finished network, its conf and what is known of it; the weights last."""
+    write_atomically(folder / CONF, config_as_yaml(config).encode())
+    write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
+    write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.weights))
+
+
+def load_network(folder: Path, policy: str = "float32"):
+    """The transformer network of a model folder, computing in the dtype policy `policy`.
+
+    A training that has not finished gives its newest checkpoint, and says so.
+    Raises UserError where the folder holds no model or a damaged one.
+    """
+    from fast_style.layers import default_dtype
+    from fast_style.transformer_network import build_transformer_network
+
+    conf, arrays, source = _read_model(folder)
+    with default_dtype(policy):
+        network = build_transformer_network(conf.get("output", "tanh"))
+    assign_variables("network", network.weights, arrays, source)
+    return network
+
+
+def _read_model(folder: Path) -> tuple[dict, dict[str, np.ndarray], Path]:
+    """Conf values, network arrays, and the file they came from."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such model folder; {_models_there_are(folder)}")
+    if (folder / WEIGHTS).exists() and (folder / CONF).exists():
+        return _read_conf(folder / CONF), read_arrays(folder / WEIGHTS), folder / WEIGHTS
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError(
+            f"{folder}: holds no model (no {WEIGHTS} with {CONF}, no {CHECKPOINTS}/*.npz); "
+            f"{_models_there_are(folder)}"
+        )
+    logging.warning("%s: not finished; taking its checkpoint of step %d", folder, checkpoint.step)
+    return checkpoint.config, checkpoint.arrays, folder / CHECKPOINTS
+
+
+def _read_conf(path: Path) -> dict:
+    try:
+        conf = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as a conf: {error}") from None
+    if not isinstance(conf, dict):
+        raise UserError(f"{path}: is not a mapping of keys to values")
+    return conf
+
+
+def find_model_folder(name: str) -> Path:
+    """The model folder `name`, or the one of that name in pretrained/, which is then said."""
+    folder = Path(name)
+    shipped = PROJECT / "pretrained" / folder.name
+    if not folder.exists() and shipped.is_dir():
+        logging.warning("%s is not there; taking %s", folder, shipped)
+        return shipped
+    return folder
+
+
+def begin_anew(folder: Path) -> None:
+    """Remove what an earlier training wrote into the folder, and nothing else."""
+    for name in WRITTEN_BY_TRAINING:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    return sorted((folder / CHECKPOINTS).glob("[0-9]*.npz"))
+
+
+def _models_there_are(folder: Path) -> str:
+    parents = (folder.parent, PROJECT / "pretrained")
+    names = sorted({str(p.parent) for parent in parents for p in parent.glob(f"*/{WEIGHTS}")})
+    return nearest(str(folder), names) if names else "train one with train.py"

@@ -1,0 +1,281 @@
+"""What a conf file may say. One conf describes one style; everything it leaves out has a default.
+
+The keys from `style_image` to `loss_model_file` are those of the TF1 program that this project
+descends from, and mean what they meant there.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from fast_style.errors import UserError, nearest
+from fast_style.locations import locate
+from fast_style.vgg_layers import feature_name
+
+LayerWeights = list[str] | dict[str, float]
+
+
+def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One style's training, as resolved from a conf file; see conf/candy.yml for every key."""
+
+    style_image: str
+    naming: str
+    model_path: str = "models"
+
+    content_weight: float = _number(1.0, at_least=0)
+    style_weight: float = _number(100.0, at_least=0)
+    tv_weight: float = _number(0.0, at_least=0)
+
+    image_size: int = _number(256, at_least=32)
+    batch_size: int = _number(4, at_least=1)
+    epoch: int = _number(2, at_least=1)
+
+    loss_model: Literal["vgg_16", "vgg_19", "vgg_16_half"] = "vgg_16"
+    content_layers: LayerWeights = field(default_factory=lambda: ["conv3_3"])
+    style_layers: LayerWeights = field(
+        default_factory=lambda: ["conv1_2", "conv2_2", "conv3_3", "conv4_3"]
+    )
+    checkpoint_exclude_scopes: str = ""
+    loss_model_file: str = "imagenet"
+
+    pooling: Literal["max", "avg"] = "max"
+    style_statistics: Literal["gram", "mean_covariance"] = "gram"
+    content_normalization: Literal["published", "relative"] = "published"
+    style_normalization: Literal["published", "relative"] = "published"
+    style_image_size: int | None = _number(None, at_least=32)
+    range_weight: float = _number(0.0, at_least=0)
+    output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
+
+    dataset: str = "coco/2014"
+    data_dir: str | None = None
+    crop: Literal["centre", "random"] = "centre"
+    flip: bool = False
+
+    steps: int | None = _number(None, at_least=1)
+    learning_rate: float = _number(1e-3, above=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = _number(0, at_least=0)
+    style_ramp: float = _number(0.0, at_least=0, at_most=1)
+    seed: int = _number(0, at_least=0, at_most=2**31 - 1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    preview_images: list[str] = field(default_factory=lambda: ["img/sample.jpg"])
+    validation_images: str | None = None
+    log_every: int = _number(10, at_least=1)
+    preview_every: int = _number(500, at_least=1)
+    checkpoint_every: int = _number(500, at_least=1)
+    keep_checkpoints: int = _number(3, at_least=1)
+
+    @property
+    def model_folder(self) -> Path:
+        return Path(self.model_path) / self.naming
+
+
+# Keys that change what is written about a training, but not the weights it arrives at.
+OBSERVING_KEYS = frozenset(
+    {
+        "model_path",
+        "preview_images",
+        "validation_images",
+        "log_every",
+        "preview_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "data_dir",
+    }
+)
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
+
+    Raises UserError naming the file, the key, the value and the nearest valid choice.
+    """
+    path = Path(path)
+    values = _read_with_base(path, ())
+    for override in overrides or []:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise UserError(f"--set {override}: is not of the form key=value")
+        values[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
+    return _build(values, str(path))
+
+
+def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
+    """A Config from plain values, such as a model folder's conf.yml; `source` is for messages."""
+    return _build({key: _Sourced(value, source) for key, value in values.items()}, source)
+
+
+def config_as_yaml(config: Config) -> str:
+    """Every key with its resolved value, as load_config reads it back."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
+    """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
+    pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
+    return {feature_name(name, loss_model): float(weight) for name, weight in pairs}
+
+
+@dataclass(frozen=True)
+class _Sourced:
+    value: Any
+    source: str
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: is not valid YAML: {error}") from error
+
+
+def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: base: leads back to the same file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        siblings = sorted(str(p) for p in path.parent.glob("*.yml")) or ["a .yml file"]
+        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
+    content = _parse_yaml(text, str(path))
+    if not isinstance(content, dict):
+        kind = "empty" if content is None else f"a {type(content).__name__}"
+        raise UserError(f"{path}: is {kind}; a conf file is a mapping of keys to values")
+    base = content.pop("base", None)
+    values: dict[str, _Sourced] = {}
+    if base is not None:
+        if not isinstance(base, str):
+            raise UserError(f"{path}: base: {base!r} is not the path of a conf file")
+        values = _read_with_base(path.parent / base, (*seen, path.resolve()))
+    for key, value in content.items():
+        values[str(key)] = _Sourced(value, str(path))
+    return values
+
+
+def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
+    fields = {f.name: f for f in dataclasses.fields(Config)}
+    hints = typing.get_type_hints(Config)
+    values = {}
+    for key, (value, source) in ((k, (s.value, s.source)) for k, s in sourced.items()):
+        if key not in fields:
+            raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
+        try:
+            values[key] = _convert(value, hints[key])
+            _check_limits(values[key], fields[key].metadata)
+        except _Wrong as wrong:
+            raise UserError(f"{source}: {key}: {value!r} {wrong}") from None
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise UserError(f"{path}: the key {name!r} is missing")
+    config = Config(**values)
+    _check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
+    return config
+
+
+class _Wrong(Exception):
+    """What is wrong with a value and what would be right, to stand behind key and value."""
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        for option in options:
+            if (typing.get_origin(option) or option) is type(value):
+                return _convert(value, option)
+        return _convert(value, options[0])
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise _Wrong(f"is not valid; {nearest(str(value), choices)}")
+        return value
+    if origin is list:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise _Wrong("is not a list of names")
+        if len(set(value)) != len(value):
+            raise _Wrong("names something twice")
+        return value
+    if origin is dict:
+        try:
+            return {str(key): _convert(item, float) for key, item in value.items()}
+        except _Wrong:
+            raise _Wrong("is not a mapping of names to numbers") from None
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise _Wrong("is not true or false")
+        return value
+    if hint is str:
+        if not isinstance(value, str):
+            raise _Wrong("is not a text; quote it if it is meant as one")
+        return value
+    if isinstance(value, bool):
+        raise _Wrong("is not a number")
+    if hint is int:
+        if isinstance(value, int):
+            return value
+        raise _Wrong("is not a whole number")
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as a text; it wants 1.0e-3.
+        try:
+            value = float(value)
+        except ValueError:
+            raise _Wrong("is not a number") from None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Wrong("is not a finite number")
+    return float(value)
+
+
+def _check_limits(value: Any, limits: Mapping[str, float]) -> None:
+    if value is None:
+        return
+    if "at_least" in limits and value < limits["at_least"]:
+        raise _Wrong(f"is too small; at least {limits['at_least']}")
+    if "above" in limits and value <= limits["above"]:
+        raise _Wrong(f"is too small; above {limits['above']}")
+    if "at_most" in limits and value > limits["at_most"]:
+        raise _Wrong(f"is too large; at most {limits['at_most']}")
+
+
+def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
+    if not config.naming or config.naming != Path(config.naming).name or config.naming == "..":
+        raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
+    if not locate(config.style_image).is_file():
+        raise UserError(f"{source('style_image')}: style_image: no file {config.style_image}")
+    for key in ("content_layers", "style_layers"):
+        layers = getattr(config, key)
+        if not layers:
+            raise UserError(f"{source(key)}: {key}: names no layer")
+        try:
+            weights = layer_weights(layers, config.loss_model)
+        except UserError as error:
+            raise UserError(f"{source(key)}: {key}: {error}") from None
+        if len(weights) != len(layers):
+            raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
+        if any(weight < 0 for weight in weights.values()):
+            raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
+    for image in config.preview_images:
+        if not locate(image).is_file():
+            raise UserError(f"{source('preview_images')}: preview_images: no file {image}")
+    if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
+        raise UserError(
+            f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
+            f"steps: {config.steps}"
+        )

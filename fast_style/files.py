@@ -1,0 +1,55 @@
+"""Files read, and files written whole or not at all."""
+
+import os
+import secrets
+from pathlib import Path
+
+from fast_style.errors import UserError
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All of a file. Raises UserError naming the file when it is missing, a folder or unreadable."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; name a file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null character in the name
+        raise UserError(f"{path!r}: is not a file name: {error}") from error
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put data into the file at path; whatever goes wrong, no half-written file is left.
+
+    The bytes go to a hidden temporary file in the same folder, are flushed to the disk, and take
+    the place of the old file in one step. Raises UserError naming the file when the folder is
+    missing, the target may not be replaced, or the disk refuses the data.
+    """
+    # A link keeps pointing where it points: its target is what is replaced.
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    if not target.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path}: is not a regular file")
+    # A rename asks only the folder, so a file that its owner protected would be lost.
+    if target.exists() and not os.access(target, os.W_OK):
+        raise UserError(f"{path}: is read-only; choose another name")
+    # Not made from the target's name, which may already be as long as a name can be.
+    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

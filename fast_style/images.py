@@ -1,0 +1,339 @@
+"""Picture files to RGB arrays and back."""
+
+import glob
+import io
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from fast_style.errors import UserError, nearest
+from fast_style.files import read_bytes, write_atomically
+
+MAX_PIXELS = 500_000_000
+"""Larger pictures are refused before they are decoded: RGB alone would take 1.5 GB."""
+
+# Pillow's own limit is a warning on stderr at a fifth of ours; decode_picture checks the size.
+Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of damaged metadata in pictures whose pixels are fine.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# By name, because Pillow's full list has formats that start other programs (EPS, Ghostscript).
+_READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
+_WITH_ICC_PROFILE = ("JPEG", "PNG", "WEBP", "TIFF")
+
+PICTURE_ENDINGS = tuple(_FORMATS)
+
+# What turns a picture upright, by the value of its EXIF orientation (EXIF 2.32, tag 0x0112).
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Upright pixels and what has to go with them into another file.
+
+    rgb: (H, W, 3) uint8. alpha: (H, W) uint8, or None when the file had none. icc_profile: the
+    RGB colour profile that rgb is meant in, or None for sRGB.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """The picture in a JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF file, upright, as RGB.
+
+    Raises UserError naming the file when it is missing, a folder, unreadable, not a picture,
+    damaged, cut short, or has more than MAX_PIXELS pixels.
+    """
+    return decode_picture(read_bytes(path), str(path))
+
+
+def decode_picture(data: bytes, name: str, *, at_least: int | None = None) -> Picture:
+    """The picture in the bytes of a picture file; name is what error messages call it.
+
+    EXIF orientation is applied. 16-bit grey keeps its high byte, rounded; 32-bit and float grey
+    is scaled so that its largest value is white. Pixels that are not RGB (grey, CMYK, Lab) go to
+    sRGB by their own colour profile where there is one, and only RGB profiles are kept.
+
+    at_least: the caller will shrink the short side to this many pixels, so a large JPEG may be
+    decoded, much faster, at 1/2, 1/4 or 1/8 of its size as long as both sides stay that long.
+
+    Raises UserError as read_picture does.
+    """
+    if not data:
+        raise UserError(f"{name}: is empty, not a picture")
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=_READABLE)
+    except Image.UnidentifiedImageError:
+        raise UserError(f"{name}: is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture") from None
+    except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
+        raise UserError(f"{name}: is damaged: {_reason(error)}") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{name}: {width}x{height} is {width * height:,} pixels; at most {MAX_PIXELS:,} are read"
+        )
+    try:
+        if at_least is not None:
+            image.draft(image.mode, (at_least, at_least))
+        image.load()
+        profile = image.info.get("icc_profile")
+        upright = _UPRIGHT.get(_orientation(image))
+        if upright is not None:
+            # transpose() keeps mode, palette and transparency key.
+            image = image.transpose(upright)
+        rgb, alpha = _to_rgb_and_alpha(image, profile)
+    except MemoryError:
+        raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
+    except Exception as error:  # as above
+        raise UserError(f"{name}: is damaged or cut short: {_reason(error)}") from error
+    if rgb.size == 0:
+        raise UserError(f"{name}: has no pixels ({width}x{height})")
+    keeps_profile = image.mode.startswith(("RGB", "P")) and _profile_space(profile) == "RGB"
+    return Picture(rgb, alpha, profile if keeps_profile else None)
+
+
+def encode_picture(picture: Picture, ending: str, quality: int = 95) -> bytes:
+    """The bytes of a picture file in the format that goes with a name's ending.
+
+    quality: 1 to 100, for JPEG and WebP. Alpha is kept in PNG, WebP and TIFF; in the others the
+    picture is laid on white. The ICC profile is kept in all but BMP and GIF.
+    Raises UserError for an ending that is not in PICTURE_ENDINGS and for pictures that a format
+    cannot hold (JPEG ends at 65,500 pixels a side, WebP at 16,383).
+    """
+    file_format = _format_of(ending)
+    if picture.alpha is not None and file_format in _WITH_ALPHA:
+        image = Image.fromarray(np.dstack([picture.rgb, picture.alpha]))
+    else:
+        image = Image.fromarray(flatten_on_white(picture))
+    options: dict[str, object] = {}
+    if file_format in ("JPEG", "WEBP"):
+        options["quality"] = quality
+    if file_format == "JPEG" and quality >= 90:
+        # Saturated strokes beside dark outlines bleed when chroma is stored at half size.
+        options["subsampling"] = "4:4:4"
+    if file_format == "TIFF":
+        options["compression"] = "tiff_adobe_deflate"
+    if picture.icc_profile is not None and file_format in _WITH_ICC_PROFILE:
+        options["icc_profile"] = picture.icc_profile
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, file_format, **options)
+    except Exception as error:  # every format has limits and exceptions of its own
+        height, width = picture.rgb.shape[:2]
+        raise UserError(
+            f"a {width}x{height} picture cannot be written as {file_format} ({_reason(error)}); "
+            "try .png"
+        ) from error
+    return buffer.getvalue()
+
+
+def write_picture(path: str | os.PathLike[str], picture: Picture, quality: int = 95) -> None:
+    """Write a picture file, whole or not at all, in the format of its name's ending.
+
+    Raises UserError naming the file for all that encode_picture and write_atomically refuse.
+    """
+    try:
+        data = encode_picture(picture, Path(path).suffix, quality)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    write_atomically(path, data)
+
+
+def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
+    """The picture files that a file name, a folder (with all below it) or a glob stands for.
+
+    In folders and globs (`**` reaches into sub-folders) a picture is what has one of
+    PICTURE_ENDINGS, in upper or lower case, and no leading dot; a file that is named itself is
+    taken as it is. Sorted, so that the order does not depend on the disk.
+    Raises UserError when there is none.
+    """
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        candidates, where = path.rglob("*"), "in this folder or below it"
+    elif glob.has_magic(str(path)):
+        candidates, where = map(Path, glob.iglob(str(path), recursive=True)), "match this glob"
+    else:
+        raise UserError(f"{spec}: no such file or folder")
+    found = sorted(
+        candidate
+        for candidate in candidates
+        if candidate.suffix.lower() in _FORMATS
+        and not candidate.name.startswith(".")
+        and candidate.is_file()
+    )
+    if not found:
+        raise UserError(f"{spec}: no pictures {where}; known are {', '.join(PICTURE_ENDINGS)}")
+    return found
+
+
+def flatten_on_white(picture: Picture) -> np.ndarray:
+    """What a viewer shows of a picture on a white page: (H, W, 3) uint8."""
+    if picture.alpha is None:
+        return picture.rgb
+    weight = picture.alpha[..., None].astype(np.uint16)
+    # Integers to the nearest: no value reaches 2^16, and opaque pixels come out unchanged.
+    return ((picture.rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+
+
+def resize_to_cover(rgb: np.ndarray, side: int) -> np.ndarray:
+    """Scale so that the short side is `side` and the proportions stay; (H, W, 3) uint8."""
+    height, width = rgb.shape[:2]
+    short = min(height, width)
+    scale = side / short
+    return _resize(rgb, max(side, round(height * scale)), max(side, round(width * scale)))
+
+
+def centre_crop(rgb: np.ndarray, side: int) -> np.ndarray:
+    """The middle (side, side, 3) of a picture that is at least so large; a view."""
+    height, width = rgb.shape[:2]
+    top, left = (height - side) // 2, (width - side) // 2
+    return rgb[top : top + side, left : left + side]
+
+
+def square(
+    rgb: np.ndarray, side: int, *, zoom: float = 1.0, across: float = 0.5, down: float = 0.5
+) -> np.ndarray:
+    """A square part of a picture, scaled to (side, side, 3) uint8.
+
+    With zoom 1 the square is as large as the short side allows, with 1.25 four fifths of that.
+    across and down (0 to 1) place it between left and right, top and bottom; 0.5 is the centre.
+    Resize-to-cover followed by a crop, without the pixels that the crop would throw away, which
+    for a picture of 20,000x3 are nearly all.
+    """
+    height, width = rgb.shape[:2]
+    part = max(1.0, min(height, width) / zoom)
+    left, top = (width - part) * across, (height - part) * down
+    return _resize(rgb, side, side, (left, top, left + part, top + part))
+
+
+def fit_within(picture: Picture, max_size: int) -> Picture:
+    """The picture with its long side at most max_size pixels; a smaller one comes back as it is."""
+    height, width = picture.rgb.shape[:2]
+    scale = max_size / max(height, width)
+    if scale >= 1:
+        return picture
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    alpha = None if picture.alpha is None else _resize(picture.alpha, new_height, new_width)
+    return replace(picture, rgb=_resize(picture.rgb, new_height, new_width), alpha=alpha)
+
+
+def _resize(
+    pixels: np.ndarray,
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    # reducing_gap: averages whole pixels down to three times the wanted size first, then Lanczos.
+    image = Image.fromarray(pixels)
+    resized = image.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
+    return np.asarray(resized)
+
+
+def _format_of(ending: str) -> str:
+    file_format = _FORMATS.get(ending.lower())
+    if file_format is None:
+        raise UserError(
+            f"unknown ending {ending!r}; {nearest(ending.lower(), PICTURE_ENDINGS)}"
+            if ending
+            else f"the name has no ending; one of: {', '.join(PICTURE_ENDINGS)}"
+        )
+    return file_format
+
+
+def _reason(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return strerror or str(error) or type(error).__name__
+
+
+def _orientation(image: Image.Image) -> int:
+    # After load(): Pillow turns TIFFs upright while loading them and then forgets the tag.
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # damaged metadata does not spoil the pixels
+        return 1
+
+
+def _to_rgb_and_alpha(
+    image: Image.Image, profile: bytes | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    if image.mode.startswith(("I", "F")):
+        image, alpha = _deep_grey_to_8_bits(image)
+    elif image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    else:
+        alpha = None
+    if alpha is not None and image.mode in ("LA", "La"):
+        image = image.convert("LA").getchannel("L")
+    if image.mode in ("L", "CMYK", "LAB"):
+        converted = _to_srgb_by_profile(image, profile)
+        if converted is not None:
+            return np.asarray(converted), alpha
+    if alpha is not None and image.mode not in ("L", "RGB"):
+        # Palettes with transparency, and colours multiplied by their alpha.
+        return np.asarray(image.convert("RGBA"))[..., :3], alpha
+    return np.asarray(image.convert("RGB")), alpha
+
+
+def _deep_grey_to_8_bits(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+    values = np.asarray(image)
+    key = image.info.get("transparency")
+    alpha = None if key is None else np.where(values == key, 0, 255).astype(np.uint8)
+    if values.dtype.itemsize == 2:
+        grey = (values.astype(np.uint32) + 128) // 257
+    else:
+        values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+        grey = np.rint(values * (255 / max(values.max(initial=0.0), 1e-30)))
+    return Image.fromarray(grey.astype(np.uint8)), alpha
+
+
+def _to_srgb_by_profile(image: Image.Image, profile: bytes | None) -> Image.Image | None:
+    """None where the profile does not belong to the pixels, or cannot be used."""
+    space = {"L": "GRAY", "CMYK": "CMYK", "LAB": "LAB"}[image.mode]
+    try:
+        if space == "LAB":
+            source = ImageCms.createProfile("LAB")  # Lab means the same everywhere
+        elif profile is not None and _profile_space(profile) == space:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        else:
+            return None
+        return ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def _profile_space(profile: bytes | None) -> str | None:
+    # ICC.1:2010, table 17: "acsp" at byte 36, the colour space of the pixels at byte 16.
+    if profile is None or len(profile) < 128 or profile[36:40] != b"acsp":
+        return None
+    return profile[16:20].decode("latin-1").strip()

@@ -1,0 +1,118 @@
+"""The layers that the transformer network is made of; keras.ops only, so any backend runs them."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class ReflectionPadding2D(keras.layers.Layer):
+    """Mirror (N, H, W, C) features at their borders; `padding` pixels must be below H and W."""
+
+    def __init__(self, padding: int, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, features):
+        border = (self.padding, self.padding)
+        return ops.pad(features, ((0, 0), border, border, (0, 0)), mode="reflect")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grown = [None if side is None else side + 2 * self.padding for side in (height, width)]
+        return (batch, *grown, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "padding": self.padding}
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class InstanceNormalization(keras.layers.Layer):
+    """Normalize every channel of every picture over its positions, then scale and shift it.
+
+    Ulyanov, Vedaldi and Lempitsky (2017), section 2. Statistics and variables are float32 under
+    every dtype policy. With epsilon inside the root, a constant channel becomes `shift`, not NaN.
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.scale = self.add_weight(name="scale", shape=(channels,), initializer="ones")
+        self.shift = self.add_weight(name="shift", shape=(channels,), initializer="zeros")
+
+    def call(self, features):
+        wide = ops.cast(features, "float32")
+        mean = ops.mean(wide, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(wide - mean), axis=(1, 2), keepdims=True)
+        factor = ops.cast(self.scale, "float32") * ops.rsqrt(variance + self.epsilon)
+        offset = ops.cast(self.shift, "float32") - mean * factor
+        return ops.cast(wide * factor + offset, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class NearestUpsampling2D(keras.layers.Layer):
+    """Double height and width of (N, H, W, C) features by repetition.
+
+    Keras's UpSampling2D becomes an operation that LiteRT cannot run at dynamic sizes; repetition
+    runs in every export format.
+    """
+
+    def call(self, features):
+        return ops.repeat(ops.repeat(features, 2, axis=1), 2, axis=2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grown = [None if side is None else 2 * side for side in (height, width)]
+        return (batch, *grown, channels)
+
+
+def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str, bias: bool = False):
+    """Reflection padding, then a convolution of H x W to ceil(H / stride) x ceil(W / stride)."""
+    x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(filters, kernel, stride, use_bias=bias, name=name)(x)
+
+
+def normalized_convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
+    """Convolution, instance normalization, ReLU."""
+    x = convolution(x, filters, kernel, stride, name=name)
+    x = InstanceNormalization(name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def residual_block(x, filters: int, *, name: str):
+    """Two 3x3 convolutions beside the identity, without a ReLU after the sum.
+
+    Gross and Wilber (2016), as in the supplement of Johnson et al. (2016), which leaves borders
+    unpadded and crops the identity; here reflection keeps the size.
+    """
+    y = normalized_convolution(x, filters, 3, name=f"{name}_conv1")
+    y = convolution(y, filters, 3, name=f"{name}_conv2")
+    y = InstanceNormalization(name=f"{name}_conv2_norm")(y)
+    return keras.layers.Add(name=name)([x, y])
+
+
+def resize_convolution(x, filters: int, *, name: str):
+    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
+    x = NearestUpsampling2D(name=f"{name}_resize")(x)
+    return normalized_convolution(x, filters, 3, name=name)
+
+
+@contextlib.contextmanager
+def default_dtype(policy: str):
+    """Layers built inside take this dtype policy, such as 'mixed_bfloat16', unless given one."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

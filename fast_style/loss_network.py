@@ -1,0 +1,59 @@
+"""The loss network: a frozen VGG whose features say how alike two pictures are."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from fast_style.errors import UserError, nearest
+from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
+from fast_style.vgg_weights import read_weights
+
+POOLINGS = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}
+
+
+def build_loss_network(
+    loss_model: str,
+    weights: str,
+    layers: Sequence[str],
+    pooling: str = "max",
+    dtype: str = "float32",
+) -> keras.Model:
+    """The VGG of Simonyan and Zisserman 2015 (section 2.1, table 1), up to the deepest layer asked.
+
+    Takes (N, H, W, 3) RGB of 0..255 and gives {canonical name: (N, h, w, C)}, features after the
+    ReLU, at least 0, for every name in `layers` (all the spellings of `feature_name`). Block b
+    halves the sides b - 1 times, rounding down, and needs at least 2 ** (b - 1) pixels a side.
+
+    `weights` is what `read_weights` takes. `pooling` is `max`, as the network was trained, or
+    `avg`, which Gatys et al. 2016 (section 2) found to look cleaner. `dtype` is a Keras dtype
+    policy such as `mixed_bfloat16`; features have its compute dtype, but the mean is subtracted
+    in float32, where the pixels are still exact. Nothing in the network is trainable.
+
+    Raises UserError for an unknown model, layer or pooling, and whatever `read_weights` raises.
+    """
+    if pooling not in POOLINGS:
+        raise UserError(f"pooling: unknown {pooling!r}; {nearest(pooling, POOLINGS)}")
+    wanted = {feature_name(layer, loss_model) for layer in layers}
+    parameters = read_weights(loss_model, weights)
+    inputs = keras.Input((None, None, 3), dtype="float32")
+    x = keras.ops.subtract(inputs, np.array(PIXEL_MEAN, np.float32))
+    features: dict[str, keras.KerasTensor] = {}
+    block = "block1"
+    for name, (_, width) in convolutions(loss_model).items():
+        if len(features) == len(wanted):
+            break
+        if not name.startswith(block):
+            x = POOLINGS[pooling](2, dtype=dtype, name=f"{block}_pool")(x)
+            block = name.partition("_")[0]
+        convolution = keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", dtype=dtype, name=name
+        )
+        x = convolution(x)
+        convolution.set_weights(parameters[name])
+        feature = feature_name(name, loss_model)
+        if feature in wanted:
+            features[feature] = x
+    network = keras.Model(inputs, features, name=loss_model)
+    network.trainable = False
+    return network

@@ -1,0 +1,109 @@
+"""The terms of the objective of Johnson et al. (2016), each a mean over the pictures of a batch.
+
+All statistics and sums are float32, whatever the dtype of the features: sums over a feature map
+overflow float16 and lose their small parts in bfloat16.
+"""
+
+from keras import KerasTensor, ops
+
+Tensor = KerasTensor
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Channel co-activations divided by H * W * C (Johnson et al. 2016, section 3.2).
+
+    features: (N, H, W, C) of any float dtype. Returns (N, C, C) float32.
+    """
+    positions, area, channels = _flatten(features)
+    return _co_activations(positions) / (area * channels)
+
+
+def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Channel means (N, C), and Gram matrix (N, C, C) of the features less their means, float32.
+
+    The Gram matrix adds up the two, and where activations are dense the outer product of the means
+    drowns the rest; matched apart, as in optimal-transport style losses, texture keeps its voice.
+    """
+    positions, area, channels = _flatten(features)
+    mean = ops.mean(positions, axis=1, keepdims=True)
+    return ops.squeeze(mean, 1), _co_activations(positions - mean) / (area * channels)
+
+
+def style_statistics(features: Tensor, kind: str) -> tuple[Tensor, ...]:
+    """What of a layer's features is called its style: `kind` is 'gram' or 'mean_covariance'."""
+    return (gram_matrix(features),) if kind == "gram" else mean_and_covariance(features)
+
+
+def content_loss(stylized: Tensor, content: Tensor, normalization: str = "published") -> Tensor:
+    """Squared distance of two (N, H, W, C) feature maps.
+
+    'published' is its mean over N * H * W * C (Johnson et al. 2016, eq. 2). 'relative' divides
+    each picture's distance by the |content|² of that picture instead, so that the weight does not
+    depend on how large a loss network's activations are.
+    """
+    content = _float32(content)
+    squares = ops.square(_float32(stylized) - content)
+    if normalization == "published":
+        return ops.mean(squares)
+    axes = (1, 2, 3)
+    return ops.mean(ops.sum(squares, axes) / ops.sum(ops.square(content), axes))
+
+
+def style_loss(
+    statistics: tuple[Tensor, ...],
+    targets: tuple[Tensor, ...],
+    feature_shape: tuple[int, int, int],
+    normalization: str,
+) -> Tensor:
+    """Squared distance of one layer's style statistics from the style image's.
+
+    statistics: each (N, ...); targets: the style image's, each (1, ...).
+    'published' divides by N * H * W * C of the layer's feature map, given as feature_shape, which
+    is what the published style weights were tuned for (Johnson et al. 2016, eq. 4 leaves the
+    squared Frobenius norm undivided). 'relative' divides by N * |target|² instead.
+    """
+    total = 0.0
+    for statistic, target in zip(statistics, targets, strict=True):
+        distance = ops.sum(ops.square(statistic - target))
+        pictures = ops.cast(ops.shape(statistic)[0], "float32")
+        if normalization == "relative":
+            total += distance / (pictures * ops.sum(ops.square(target)))
+        else:
+            height, width, channels = feature_shape
+            total += distance / (pictures * float(height * width * channels))
+    return total
+
+
+def total_variation_loss(images: Tensor) -> Tensor:
+    """½ mean dx² + ½ mean dy² over neighbouring pixels of (N, H, W, C) images.
+
+    Johnson et al. (2016, section 3.2) name total variation without a formula; this is the one of
+    the TF1 program whose weights ours keep.
+    """
+    images = _float32(images)
+    dx = images[:, :, 1:] - images[:, :, :-1]
+    dy = images[:, 1:] - images[:, :-1]
+    return (ops.mean(ops.square(dx)) + ops.mean(ops.square(dy))) / 2
+
+
+def out_of_range_loss(images: Tensor) -> Tensor:
+    """Mean squared distance of (N, H, W, C) pixels from 0..255; not in the paper.
+
+    Keeps an output that may leave the range from doing so: a clipped pixel passes no gradient.
+    """
+    images = _float32(images)
+    return ops.mean(ops.square(images - ops.clip(images, 0.0, 255.0)))
+
+
+def _float32(features: Tensor) -> Tensor:
+    return ops.cast(features, "float32")
+
+
+def _flatten(features: Tensor) -> tuple[Tensor, Tensor, int]:
+    batch, height, width, channels = ops.shape(features)
+    positions = ops.reshape(_float32(features), (batch, height * width, channels))
+    return positions, ops.cast(height * width, "float32"), channels
+
+
+def _co_activations(positions: Tensor) -> Tensor:
+    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions)

@@ -1,0 +1,75 @@
+"""What a person sees of a training: TensorBoard and preview pictures."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from fast_style.checkpoints import LOGS, PREVIEWS
+from fast_style.config import Config
+from fast_style.images import Picture, fit_within, read_picture, write_picture
+from fast_style.locations import locate
+
+PREVIEW_SIZES = (256, 512)
+
+
+class Monitor:
+    """Writes scalars and pictures of a training into its model folder."""
+
+    def __init__(self, config: Config, network, folder: Path, style_image: np.ndarray):
+        """style_image: the prepared one, (S, S, 3) uint8."""
+        self.network = network
+        self.batch_size = config.batch_size
+        self.previews_folder = folder / PREVIEWS
+        self.previews_folder.mkdir(parents=True, exist_ok=True)
+        self.previews = {
+            f"{Path(name).stem}-{size}": fit_within(read_picture(locate(name)), size).rgb
+            for name in config.preview_images
+            for size in PREVIEW_SIZES
+        }
+        self.writer = tf.summary.create_file_writer(str(folder / LOGS))
+        self.last: tuple[int, float] | None = None
+        with self.writer.as_default(step=0):
+            tf.summary.image("style image", style_image[None])
+
+    def scalars(self, step: int, terms: dict[str, float]) -> None:
+        """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
+        now = time.perf_counter()
+        with self.writer.as_default(step=step):
+            for name, value in terms.items():
+                tf.summary.scalar(_tag(name), value)
+            if self.last:
+                steps, seconds = step - self.last[0], now - self.last[1]
+                tf.summary.scalar("images_per_second", steps * self.batch_size / seconds)
+        self.last = (step, now)
+
+    def pictures(self, step: int, content: np.ndarray) -> None:
+        """The step's content images beside what they become, and the fixed previews."""
+        stylized = self._stylize(content)
+        with self.writer.as_default(step=step):
+            tf.summary.image("content and stylized", np.concatenate([content, stylized], axis=2))
+            for name, rgb in self.previews.items():
+                preview = self._stylize(rgb[None])
+                tf.summary.image(f"preview/{name}", preview)
+                path = self.previews_folder / f"{name}-step-{step:06d}.jpg"
+                write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
+        self.writer.flush()
+
+    def validation(self, step: int, terms: dict[str, float] | None) -> None:
+        with self.writer.as_default(step=step):
+            for name, value in (terms or {}).items():
+                tf.summary.scalar(f"validation/{name}", value)
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def _stylize(self, rgb: np.ndarray) -> np.ndarray:
+        stylized = np.asarray(self.network(rgb.astype(np.float32)))
+        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+
+
+def _tag(term: str) -> str:
+    if term.startswith("style/"):
+        return f"style_layers/{term.removeprefix('style/')}"
+    return term if term.startswith("weighted/") or "_" in term else f"loss/{term}"

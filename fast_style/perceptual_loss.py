@@ -1,0 +1,100 @@
+"""The objective: how far a stylized picture is from its content image and from the style image."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+from fast_style.config import Config, layer_weights
+from fast_style.images import read_picture, square
+from fast_style.locations import locate
+from fast_style.loss_network import build_loss_network
+from fast_style.losses import (
+    content_loss,
+    out_of_range_loss,
+    style_loss,
+    style_statistics,
+    total_variation_loss,
+)
+
+
+class PerceptualLoss:
+    """content, style and total variation of stylized pictures, weighted as a conf says.
+
+    The style image's statistics are computed once, here; the content image passes the loss network
+    only as deep as the content layers need.
+    """
+
+    def __init__(self, config: Config, style_image: np.ndarray, dtype: str = "float32"):
+        """style_image: (H, W, 3) RGB 0..255; dtype: policy that the loss network computes in."""
+        self.config = config
+        self.content_layers = layer_weights(config.content_layers, config.loss_model)
+        self.style_layers = layer_weights(config.style_layers, config.loss_model)
+        every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
+        self.network = build_loss_network(
+            config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
+        )
+        self.content_network = keras.Model(
+            self.network.input,
+            {layer: self.network.output[layer] for layer in self.content_layers},
+        )
+        features = self.network(ops.convert_to_tensor(style_image[None], "float32"))
+        self.style_targets = {
+            layer: style_statistics(features[layer], config.style_statistics)
+            for layer in self.style_layers
+        }
+
+    def __call__(self, stylized, content, style_ramp=1.0) -> Mapping[str, object]:
+        """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
+
+        'content', 'style' and 'tv' (and 'range' where the conf weighs it) are unweighted, as is
+        'style/LAYER' for each style layer; 'weighted/...' are what 'total' adds up.
+        style_ramp: a factor on the style weight, for the first steps of a training.
+        """
+        config = self.config
+        features = self.network(stylized)
+        content_features = self.content_network(content)
+        terms = {
+            "content": sum(
+                weight
+                * content_loss(
+                    features[layer], content_features[layer], config.content_normalization
+                )
+                for layer, weight in self.content_layers.items()
+            )
+        }
+        by_layer = {layer: self._layer_style(features, layer) for layer in self.style_layers}
+        terms["style"] = sum(self.style_layers[layer] * term for layer, term in by_layer.items())
+        terms["tv"] = total_variation_loss(stylized)
+        weights = {
+            "content": config.content_weight,
+            "style": config.style_weight * style_ramp,
+            "tv": config.tv_weight,
+        }
+        if config.range_weight:
+            terms["range"] = out_of_range_loss(stylized)
+            weights["range"] = config.range_weight
+        weighted = {name: weights[name] * term for name, term in terms.items()}
+        terms.update({f"weighted/{name}": term for name, term in weighted.items()})
+        terms.update({f"style/{layer}": term for layer, term in by_layer.items()})
+        terms["total"] = sum(weighted.values())
+        return terms
+
+    def _layer_style(self, features, layer: str):
+        return style_loss(
+            style_statistics(features[layer], self.config.style_statistics),
+            self.style_targets[layer],
+            tuple(features[layer].shape[1:]),
+            self.config.style_normalization,
+        )
+
+
+def prepare_style_image(config: Config) -> np.ndarray:
+    """The style image as the loss network sees it: (S, S, 3) uint8 RGB.
+
+    As in the TF1 program the short side becomes `image_size` and the centre is cropped;
+    `style_image_size` asks for another size, and so for larger or smaller strokes.
+    """
+    side = config.style_image_size or config.image_size
+    return square(read_picture(locate(config.style_image)).rgb, side)

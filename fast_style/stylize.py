@@ -1,0 +1,202 @@
+"""Stylizer: a model folder, loaded once, and pictures of any size through it."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fast_style.checkpoints import find_model_folder, load_network
+from fast_style.errors import UserError
+from fast_style.images import (
+    PICTURE_ENDINGS,
+    Picture,
+    find_pictures,
+    fit_within,
+    read_picture,
+    write_picture,
+)
+
+Network = Callable[[np.ndarray], np.ndarray]
+
+# ITU-R BT.601 luma, as in JPEG's YCbCr.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Stylizer:
+    """The transformer network of a model folder, on the fastest runtime that is installed."""
+
+    def __init__(self, folder: Path, runtime: str = "auto", precision: str = "auto"):
+        """runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
+
+        'auto' takes OpenVINO where it is installed and TensorFlow has no GPU to offer, and
+        bfloat16 where the hardware multiplies it.
+        Raises UserError where the folder holds no model or the runtime is not installed.
+        """
+        self.runtime = _choose_runtime(runtime, folder)
+        load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
+        self._run = load(folder, precision)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype."""
+        stylized = self._run(rgb[None].astype(np.float32))[0]
+        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+
+    def stylize(
+        self,
+        picture: Picture,
+        *,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+    ) -> Picture:
+        """The stylized picture with the alpha and ICC profile of the original.
+
+        strength: 0 gives the content image, 1 the stylized one, between them a blend.
+        preserve_color: luminance of the stylized image, chroma of the content image.
+        max_size: the long side is shrunk to this first; otherwise the size stays.
+        """
+        if max_size is not None:
+            picture = fit_within(picture, max_size)
+        stylized = self(picture.rgb)
+        if preserve_color:
+            stylized = with_chroma_of(picture.rgb, stylized)
+        if strength < 1:
+            stylized = blend(picture.rgb, stylized, strength)
+        return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
+
+
+def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
+    """Luminance of `stylized`, colour differences of `content`; all (H, W, 3) uint8.
+
+    Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
+    the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
+    """
+    change = (stylized.astype(np.float32) - content) @ LUMA
+    return np.clip(np.rint(content + change[..., None]), 0, 255).astype(np.uint8)
+
+
+def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
+    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
+    mixed = (1 - strength) * content + strength * stylized.astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def stylize_files(
+    model: str,
+    inputs: Sequence[str],
+    output: Path | None = None,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    **how,
+) -> int:
+    """Stylize files, folders and globs with one loaded model; returns the exit status.
+
+    output: a file for one picture, else a folder that mirrors the folders of the input; by default
+    stylized/NAME-MODEL.ENDING. how: as in Stylizer.stylize. A bad picture among several does not
+    stop the others; it is named at the end and makes the status 1. Raises UserError for all else.
+    """
+    folder = find_model_folder(model)
+    targets = _targets(inputs, output, folder.name)
+    stylizer = Stylizer(folder, runtime, precision)
+    bad: list[str] = []
+    for source, target in tqdm(targets.items(), unit=" pictures", disable=len(targets) == 1):
+        started = time.perf_counter()
+        try:
+            picture = stylizer.stylize(read_picture(source), **how)
+            write_picture(target, picture)
+        except UserError as error:
+            if len(targets) == 1:
+                raise
+            bad.append(str(error))
+            continue
+        height, width = picture.rgb.shape[:2]
+        tqdm.write(f"{target}  {width}x{height}  {time.perf_counter() - started:.2f} s")
+    for message in bad:
+        print(f"error: {message}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Path, Path]:
+    """Where the stylized image of each picture goes; UserError where two would go to one place."""
+    relative: dict[Path, Path] = {}
+    for spec in inputs:
+        for picture in find_pictures(spec):
+            inside = picture.relative_to(spec) if Path(spec).is_dir() else Path(picture.name)
+            relative[picture] = inside
+    if output is not None and len(relative) == 1 and not output.is_dir() and output.suffix:
+        if output.suffix.lower() not in PICTURE_ENDINGS:
+            endings = ", ".join(PICTURE_ENDINGS)
+            raise UserError(f"--output {output}: is not a picture's name; endings: {endings}")
+        return {next(iter(relative)): output}
+    if output is not None and output.is_file():
+        raise UserError(f"--output {output}: is a file; {len(relative)} pictures need a folder")
+    folder = output or Path("stylized")
+    targets = {
+        picture: folder / inside.with_name(f"{inside.stem}-{model}{_ending(inside)}")
+        for picture, inside in relative.items()
+    }
+    origins: dict[Path, Path] = {}
+    for picture, target in targets.items():
+        if target in origins:
+            raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
+        origins[target] = picture
+    try:
+        for target in targets.values():
+            target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {folder}: cannot be made: {error.strerror}") from error
+    return targets
+
+
+def _ending(path: Path) -> str:
+    # A stylized picture has more colours than a GIF's palette holds.
+    return ".png" if path.suffix.lower() == ".gif" else path.suffix
+
+
+def _choose_runtime(runtime: str, folder: Path) -> str:
+    if runtime == "tensorflow":
+        return runtime
+    installed = find_spec("openvino") is not None
+    exported = (folder / "saved_model.pb").exists()
+    if runtime == "openvino" and not installed:
+        raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
+    if runtime == "openvino" and not exported:
+        raise UserError(
+            f"--runtime openvino: {folder} holds no saved_model.pb; python export.py makes one"
+        )
+    if runtime == "auto":
+        # Asked of the driver, because asking TensorFlow costs the seconds that OpenVINO saves.
+        gpu = Path("/proc/driver/nvidia/version").exists()
+        return "openvino" if installed and exported and not gpu else "tensorflow"
+    return runtime
+
+
+def _load_in_openvino(folder: Path, precision: str) -> Network:
+    import openvino
+
+    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
+    core = openvino.Core()
+    try:
+        model = core.read_model(folder)
+    except RuntimeError as error:
+        raise UserError(f"{folder}: its SavedModel cannot be read: {error}") from None
+    # Without a hint OpenVINO takes bfloat16 where the CPU multiplies it, and float32 elsewhere.
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {})
+    return lambda pictures: compiled([pictures])[0]
+
+
+def _load_in_tensorflow(folder: Path, precision: str) -> Network:
+    import tensorflow as tf
+
+    from fast_style.hardware import fastest_precision
+
+    if precision == "auto":
+        precision = fastest_precision()
+    network = load_network(folder, "mixed_bfloat16" if precision == "bfloat16" else "float32")
+    run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    return lambda pictures: run(tf.constant(pictures)).numpy()

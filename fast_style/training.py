@@ -1,0 +1,315 @@
+"""train(config): one style's transformer network, from a conf to a model folder."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import math
+import signal
+import time
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from fast_style import hardware
+from fast_style.checkpoints import (
+    RESULT,
+    Checkpoint,
+    assign_variables,
+    begin_anew,
+    check_same_training,
+    load_network,
+    newest_checkpoint,
+    variables_as_arrays,
+    write_model,
+)
+from fast_style.config import Config
+from fast_style.content_images import ContentImages
+from fast_style.errors import UserError
+from fast_style.export import write_saved_model
+from fast_style.images import find_pictures, read_picture, square
+from fast_style.layers import default_dtype
+from fast_style.locations import locate
+from fast_style.monitor import Monitor
+from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
+from fast_style.transformer_network import build_transformer_network
+
+STYLE_RAMP_START = 0.02
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
+    """Train until `steps`, resuming from the newest checkpoint, and return the model folder.
+
+    On one machine the weights are bit-equal however often the training was interrupted: batches
+    are a function of seed and step, and a checkpoint holds network, optimizer and step.
+    Raises UserError for what a person can put right, a non-finite loss among it.
+    """
+    folder = config.model_folder
+    checkpoint = None if restart else newest_checkpoint(folder)
+    if checkpoint:
+        check_same_training(checkpoint, config, folder)
+    content_images = ContentImages(
+        config.dataset,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        crop=config.crop,
+        flip=config.flip,
+        data_dir=config.data_dir,
+        download=download,
+    )
+    steps = number_of_steps(config, content_images)
+    if checkpoint and checkpoint.step > steps:
+        raise UserError(
+            f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
+        )
+    if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
+        print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
+        return folder
+    if checkpoint and config.precision == "auto":
+        precision = checkpoint.precision
+    else:
+        precision = _resolve_precision(config)
+    training = Training(config, content_images, steps, precision)
+    if restart:
+        begin_anew(folder)
+    if checkpoint:
+        training.restore(checkpoint)
+        print(f"going on from step {checkpoint.step} of {steps} in {folder}")
+    training.run()
+    return folder
+
+
+def number_of_steps(config: Config, content_images: ContentImages) -> int:
+    """`steps`, or `epoch` times the batches of an epoch."""
+    if config.steps is not None:
+        return config.steps
+    if content_images.pictures_per_epoch is None:
+        raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
+    return config.epoch * max(content_images.pictures_per_epoch // config.batch_size, 1)
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """The rate for 0-based `step`: a linear warm-up, then constant or half a cosine down to 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = (step - config.warmup_steps) / (steps - config.warmup_steps)
+    return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def style_ramp(config: Config, step: int, steps: int) -> float:
+    """The factor on the style weight: from 2% to 1 over the first `style_ramp` of the steps.
+
+    With the full weight from the start a short training falls into saturated colours, and the
+    content it lost there comes back slowly.
+    """
+    ramp_steps = config.style_ramp * steps
+    if step >= ramp_steps:
+        return 1.0
+    return STYLE_RAMP_START + (1 - STYLE_RAMP_START) * step / ramp_steps
+
+
+class Training:
+    """A transformer network on its way from one step to the next."""
+
+    def __init__(self, config, content_images: ContentImages, steps: int, precision: str):
+        self.config = config
+        self.content_images = content_images
+        self.steps = steps
+        self.precision = precision
+        self.step = 0
+        self.seconds = 0.0
+        self.before: dict[str, float] | None = None
+        self.validation = _validation_batches(config)
+        self.strategy = tf.distribute.get_strategy()
+        keras.utils.set_random_seed(config.seed)
+        policy = DTYPE_POLICIES[precision]
+        with self.strategy.scope():
+            self.style_image = prepare_style_image(config)
+            self.objective = PerceptualLoss(config, self.style_image, policy)
+            with default_dtype(policy):
+                self.network = build_transformer_network(config.output)
+            self.optimizer = keras.optimizers.Adam(config.learning_rate)
+            self.optimizer.build(self.network.trainable_variables)
+        self._train_on = tf.function(self._train_on_replicas)
+        self._evaluate = tf.function(self._terms)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.before = checkpoint.notes["validation_before"]
+        source = self.config.model_folder
+        assign_variables("network", self.network.weights, checkpoint.arrays, source)
+        assign_variables("optimizer", self.optimizer.variables, checkpoint.arrays, source)
+
+    def save(self) -> None:
+        arrays = variables_as_arrays("network", self.network.weights)
+        arrays |= variables_as_arrays("optimizer", self.optimizer.variables)
+        Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            precision=self.precision,
+            config=dataclasses.asdict(self.config),
+            notes={"validation_before": self.before},
+            arrays=arrays,
+        ).save(self.config.model_folder, self.config.keep_checkpoints)
+
+    def run(self) -> None:
+        config, folder = self.config, self.config.model_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        monitor = Monitor(config, self.network, folder, self.style_image)
+        if self.step == 0:
+            self.before = self.validate()
+        monitor.validation(self.step, self.before)
+        terms: dict[str, float] = {}
+        with _interruption() as interrupted, self._progress() as progress:
+            batches = self.content_images.batches(self.step)
+            started = time.perf_counter()
+            while self.step < self.steps and not interrupted:
+                content = next(batches)
+                terms = self.train_on(content)
+                now = time.perf_counter()
+                self.seconds, started = self.seconds + now - started, now
+                progress.update(config.batch_size)
+                if self.step % config.log_every == 0 or self.step == self.steps:
+                    progress.set_postfix_str(_named(terms))
+                    monitor.scalars(self.step, terms)
+                if self.step % config.preview_every == 0 or self.step == self.steps:
+                    monitor.pictures(self.step, content)
+                if self.step % config.checkpoint_every == 0:
+                    self.save()
+            batches.close()
+        self.save()
+        self._report_broken_pictures()
+        if interrupted:
+            print(f"stopped after step {self.step} of {self.steps}; the same command goes on")
+            raise KeyboardInterrupt
+        after = self.validate()
+        monitor.validation(self.step, after)
+        monitor.close()
+        write_model(folder, config, self.network, self._result(terms, after))
+        write_saved_model(load_network(folder), folder)
+
+    def train_on(self, content: np.ndarray) -> dict[str, float]:
+        """One Adam step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.
+
+        Raises UserError, without having saved anything, where the objective is not finite.
+        """
+        rate = learning_rate(self.config, self.step, self.steps)
+        ramp = style_ramp(self.config, self.step, self.steps)
+        self.optimizer.learning_rate.assign(rate)
+        terms = self._train_on(tf.constant(content), tf.constant(ramp, tf.float32))
+        terms = {name: float(value) for name, value in terms.items()}
+        self.step += 1
+        if not math.isfinite(terms["total"]):
+            kept = newest_checkpoint(self.config.model_folder)
+            raise UserError(
+                f"{self.config.model_folder}: the objective is not finite at step {self.step} "
+                f"({_named(terms)}); the last good checkpoint is of step "
+                f"{kept.step if kept else 'none'}; try a lower learning_rate or style_weight"
+            )
+        return terms | {"learning_rate": rate, "style_ramp": ramp}
+
+    def validate(self) -> dict[str, float] | None:
+        """Mean terms over the conf's validation_images, or None where it names none."""
+        if not self.validation:
+            return None
+        results = [self._evaluate(tf.constant(picture), 1.0) for picture in self.validation]
+        return {name: float(np.mean([r[name] for r in results])) for name in results[0]}
+
+    def _terms(self, content, ramp):
+        content = tf.cast(content, tf.float32)
+        return self.objective(self.network(content, training=True), content, ramp)
+
+    def _train_on_replicas(self, content, ramp):
+        def on_replica(content):
+            with tf.GradientTape() as tape:
+                terms = self._terms(content, ramp)
+                loss = terms["total"] / self.strategy.num_replicas_in_sync
+            variables = self.network.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            return terms
+
+        per_replica = self.strategy.run(on_replica, (content,))
+        return {
+            name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            for name, value in per_replica.items()
+        }
+
+    def _progress(self) -> tqdm:
+        return tqdm(
+            total=self.steps * self.config.batch_size,
+            initial=self.step * self.config.batch_size,
+            unit=" images",
+            desc=self.config.naming,
+            dynamic_ncols=True,
+            smoothing=0.05,
+        )
+
+    def _report_broken_pictures(self) -> None:
+        broken = self.content_images.broken
+        if broken:
+            logging.warning("%d broken pictures were passed over:", len(broken))
+        for name, reason in broken.items():
+            logging.warning("  %s: %s", name, reason)
+
+    def _result(self, terms: dict[str, float], after: dict[str, float] | None) -> dict:
+        style_bytes = locate(self.config.style_image).read_bytes()
+        return {
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "precision": self.precision,
+            "hardware": hardware.describe(),
+            "versions": {
+                name: metadata.version(name) for name in ("fast-style", "tensorflow", "keras")
+            },
+            "style_image_sha256": hashlib.sha256(style_bytes).hexdigest(),
+            "broken_pictures": len(self.content_images.broken),
+            "last_step": terms,
+            "validation_before": self.before,
+            "validation_after": after,
+        }
+
+
+def _resolve_precision(config: Config) -> str:
+    return hardware.fastest_precision() if config.precision == "auto" else config.precision
+
+
+def _validation_batches(config: Config) -> list[np.ndarray]:
+    if config.validation_images is None:
+        return []
+    paths = find_pictures(config.validation_images)
+    return [square(read_picture(path).rgb, config.image_size)[None] for path in paths]
+
+
+def _named(terms: dict[str, float]) -> str:
+    return " ".join(f"{name} {terms[name]:.4g}" for name in ("total", "content", "style", "tv"))
+
+
+@contextlib.contextmanager
+def _interruption():
+    """A list that is empty until Ctrl-C, so that a step in flight is finished before the stop."""
+    interrupted: list[int] = []
+
+    def note(signum, _frame):
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(signum)
+
+    try:
+        previous = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread, where signals do not arrive
+        yield interrupted
+        return
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,107 @@
+"""The transformer network of Johnson et al. (2016): a picture in, the stylized picture out."""
+
+import keras
+from keras import ops
+
+from fast_style.layers import (
+    convolution,
+    normalized_convolution,
+    residual_block,
+    resize_convolution,
+)
+
+BORDER = 10
+DOWNSAMPLING = 4
+
+
+def build_transformer_network(output: str = "tanh") -> keras.Model:
+    """The network of the paper's supplement, table 1, for pictures of every size from 1 x 1 up.
+
+    Input: (N, H, W, 3) float32 RGB, 0..255. Output: the same shape and dtype.
+    output: 'tanh' stays inside 0..255 by (tanh + 1) * 127.5; 'scaled_tanh' reaches from -22.5 to
+    277.5 by 150 * tanh + 127.5, so that white and black are not where tanh is saturated and passes
+    no gradient; 'linear' is unbounded. The last two are clipped where pictures are made.
+
+    Deviations from the paper: instance for batch normalization (Ulyanov et al. 2017), nearest
+    resize and convolution for the fractionally strided ones (Odena et al. 2016), and reflection
+    inside for the 40 pixels of it around the picture, of which 10 remain, to be cropped again.
+    """
+    pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
+    x = ReflectedBorder(name="border", dtype="float32")(pictures)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale", dtype="float32")(x)
+    x = normalized_convolution(x, 32, 9, name="conv1")
+    x = normalized_convolution(x, 64, 3, 2, name="conv2")
+    x = normalized_convolution(x, 128, 3, 2, name="conv3")
+    for block in range(1, 6):
+        x = residual_block(x, 128, name=f"residual{block}")
+    x = resize_convolution(x, 64, name="upsample1")
+    x = resize_convolution(x, 32, name="upsample2")
+    x = convolution(x, 3, 9, name="conv_out", bias=True)
+    x = OutputPixels(output, name="pixels", dtype="float32")(x)
+    stylized = CropLike(name="crop", dtype="float32")([x, pictures])
+    return keras.Model(pictures, stylized, name="transformer_network")
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class ReflectedBorder(keras.layers.Layer):
+    """Mirror pictures by 10 pixels, and on the right and below up to a multiple of 4 as well.
+
+    Mirrors again and again where a picture is smaller than its border, so that 1 x 1 works.
+    """
+
+    def call(self, pictures):
+        _, height, width, _ = ops.shape(pictures)
+        rows = _mirrored_positions(height)
+        columns = _mirrored_positions(width)
+        return ops.take(ops.take(pictures, rows, axis=1), columns, axis=2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grown = [
+            None if side is None else side + 2 * BORDER + -side % DOWNSAMPLING
+            for side in (height, width)
+        ]
+        return (batch, *grown, channels)
+
+
+def _mirrored_positions(side):
+    positions = ops.arange(-BORDER, side + BORDER + (-side) % DOWNSAMPLING, dtype="int32")
+    last = ops.cast(side - 1, "int32")
+    period = ops.maximum(2 * last, 1)
+    phase = ops.mod(positions, period)
+    return ops.minimum(ops.minimum(phase, period - phase), last)
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class OutputPixels(keras.layers.Layer):
+    """From the last convolution to RGB 0..255, as build_transformer_network tells."""
+
+    def __init__(self, output: str, **kwargs):
+        super().__init__(**kwargs)
+        self.output_kind = output
+
+    def call(self, x):
+        if self.output_kind == "tanh":
+            return 127.5 * ops.tanh(x) + 127.5
+        if self.output_kind == "scaled_tanh":
+            return 150.0 * ops.tanh(x) + 127.5
+        return 127.5 * x + 127.5
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "output": self.output_kind}
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class CropLike(keras.layers.Layer):
+    """Cut the border off again: exactly the pixels of the picture that went in."""
+
+    def call(self, inputs):
+        x, pictures = inputs
+        _, height, width, _ = ops.shape(pictures)
+        return x[:, BORDER : BORDER + height, BORDER : BORDER + width]
+
+    def compute_output_shape(self, input_shapes):
+        return input_shapes[1]

@@ -1,0 +1,68 @@
+"""What a VGG network looks like: its convolutions, their names and its pixel mean.
+
+Nothing here needs TensorFlow, so that a conf can be checked without loading it. Convolution c of
+block b is `block{b}_conv{c}` in a network and in a weight file, and its output after the ReLU is
+the feature `relu{b}_{c}`.
+"""
+
+import re
+
+from fast_style.errors import UserError, nearest
+
+# Simonyan and Zisserman 2015, table 1, columns D and E; the half is D at half width.
+CONVOLUTIONS = {
+    "vgg_16": (2, 2, 3, 3, 3),
+    "vgg_19": (2, 2, 4, 4, 4),
+    "vgg_16_half": (2, 2, 3, 3, 3),
+}
+WIDTHS = {
+    "vgg_16": (64, 128, 256, 512, 512),
+    "vgg_19": (64, 128, 256, 512, 512),
+    "vgg_16_half": (32, 64, 128, 256, 256),
+}
+PIXEL_MEAN = (123.68, 116.779, 103.939)  # RGB of 0..255, over ImageNet
+
+
+def convolutions(loss_model: str) -> dict[str, tuple[int, int]]:
+    """Input and output channels of every convolution, from the first to the deepest.
+
+    >>> convolutions("vgg_16")["block2_conv1"]
+    (64, 128)
+
+    Raises UserError for an unknown `loss_model`.
+    """
+    if loss_model not in CONVOLUTIONS:
+        raise UserError(f"loss_model: unknown {loss_model!r}; {nearest(loss_model, CONVOLUTIONS)}")
+    channels = {}
+    inputs = 3
+    blocks = zip(CONVOLUTIONS[loss_model], WIDTHS[loss_model], strict=True)
+    for block, (count, width) in enumerate(blocks, start=1):
+        for conv in range(1, count + 1):
+            channels[f"block{block}_conv{conv}"] = (inputs, width)
+            inputs = width
+    return channels
+
+
+def feature_name(name: str, loss_model: str) -> str:
+    """The canonical name, such as `relu3_3`, of a layer of `loss_model`.
+
+    `relu3_3`, `conv3_3`, `block3_conv3` and TF-slim's `vgg_16/conv3/conv3_3` mean the same tensor,
+    the one after the ReLU. The scope may be that of any VGG, so that a conf can change its
+    `loss_model` and keep its layers. Raises UserError, with the nearest layer, for any other name.
+    """
+    canonical = {}
+    for convolution in convolutions(loss_model):
+        block, conv = re.findall(r"\d", convolution)
+        leaf = f"conv{block}_{conv}"
+        scoped = [f"{scope}/conv{block}/{leaf}" for scope in CONVOLUTIONS]
+        for spelling in (f"relu{block}_{conv}", leaf, convolution, *scoped):
+            canonical[spelling] = f"relu{block}_{conv}"
+    if name in canonical:
+        return canonical[name]
+    alike = [known for known in canonical if _letters(known) == _letters(name)]
+    valid = alike or list(dict.fromkeys(canonical.values()))
+    raise UserError(f"no layer {name!r} in {loss_model}; {nearest(name, valid)}")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"\d", "", name)

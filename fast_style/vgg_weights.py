@@ -1,0 +1,258 @@
+"""Weights of a VGG's convolutions: every published file format in, our own out.
+
+A file is recognized by its content. Inside, each reader names its arrays as our own format does:
+`block1_conv1/kernel`, (3, 3, in, out), and `block1_conv1/bias`, (out,).
+"""
+
+import contextlib
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fast_style.errors import UserError
+from fast_style.locations import locate
+from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
+
+Arrays = dict[str, np.ndarray]
+Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+
+FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat or a fast-style .npz"
+
+
+def read_weights(loss_model: str, weights: str) -> Weights:
+    """Kernel and bias of every convolution, for RGB of 0..255 minus `PIXEL_MEAN`.
+
+    `weights` is `imagenet`, which Keras downloads once, or a file: Keras's `.h5` (with or without
+    the fully connected layers), TF-slim's checkpoint (a V1 file, or a V2 prefix), matconvnet's
+    `.mat`, or our own `.npz`. The path is relative to the current folder or else to the project's.
+
+    Returns {"block1_conv1": (kernel, bias), ...}, from the first convolution to the deepest;
+    float32 kernels (3, 3, in, out), float32 biases (out,). Raises UserError where the file is
+    missing, damaged, of another kind, or not of this `loss_model`.
+    """
+    layers = convolutions(loss_model)
+    arrays = _read_imagenet(loss_model) if weights == "imagenet" else _read_file(weights)
+    _check(arrays, loss_model, weights)
+    return {layer: (arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]) for layer in layers}
+
+
+def save_weights(path: str | Path, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write `weights`, as `read_weights` returns them, as a float16 `.npz` that needs no pickle.
+
+    Equal weights give equal bytes on every machine, so that a published SHA-256 stays true; hence
+    no compression, whose output depends on the zlib at hand. The file appears whole or not at all.
+    Raises UserError where it cannot be written, ValueError where a value does not fit in float16.
+    """
+    arrays = {}
+    for layer, (kernel, bias) in sorted(weights.items()):
+        with np.errstate(over="ignore"):
+            arrays[f"{layer}/kernel"] = np.asarray(kernel, np.float16)
+            arrays[f"{layer}/bias"] = np.asarray(bias, np.float16)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds a value that is not finite in float16")
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name, array in arrays.items():
+                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                entry.create_system = 3
+                with archive.open(entry, "w") as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _read_imagenet(loss_model: str) -> Arrays:
+    if loss_model == "vgg_16_half":
+        raise UserError(
+            "loss_model_file: 'imagenet' has no vgg_16_half; it has its own file, "
+            "pretrained/vgg_16_half.npz"
+        )
+    import keras
+
+    build = {"vgg_16": keras.applications.VGG16, "vgg_19": keras.applications.VGG19}[loss_model]
+    try:
+        model = build(weights="imagenet", include_top=False)
+    # Keras raises a bare Exception where it cannot download.
+    except Exception as error:
+        home = os.environ.get("KERAS_HOME", "~/.keras")
+        file = f"{loss_model.replace('_', '')}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        raise UserError(
+            f"loss_model_file: 'imagenet' cannot be fetched ({_reason(error)}); put {file} into "
+            f"{home}/models/, or take loss_model: vgg_16_half, which works without"
+        ) from error
+    arrays = {}
+    for layer in model.layers:
+        if layer.weights:
+            arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
+    return _bgr_to_rgb(arrays)
+
+
+def _read_file(weights: str) -> Arrays:
+    # Of a V2 checkpoint people name the prefix, which is no file, or one of its two files.
+    prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", weights)
+    index = locate(f"{prefix}.index")
+    path = index.with_suffix("") if index.is_file() else locate(weights)
+    if path.is_dir():
+        raise UserError(f"loss_model_file: {weights!r} is a folder; give {FORMATS} file in it")
+    if not index.is_file() and not path.is_file():
+        raise UserError(
+            f"loss_model_file: no file {weights!r}, neither here nor in the project's folder; "
+            f"give imagenet, pretrained/vgg_16_half.npz, or {FORMATS} file"
+        )
+    try:
+        read = _read_slim if index.is_file() else _reader_of(path)
+        arrays = {} if read is None else read(path)
+        arrays = {name: np.array(array, np.float32, order="C") for name, array in arrays.items()}
+    except UserError:
+        raise
+    # Four libraries parse these files, and each has its own exceptions for a damaged one.
+    except Exception as error:
+        raise UserError(
+            f"loss_model_file: {weights!r} is damaged or incomplete ({_reason(error)}); "
+            "fetch or copy it again"
+        ) from error
+    if not arrays:
+        raise UserError(
+            f"loss_model_file: {weights!r} is damaged or holds no VGG; it must be {FORMATS} file"
+        )
+    return arrays
+
+
+def _reader_of(path: Path) -> Callable[[Path], Arrays] | None:
+    """The reader for the file's first bytes, or last ones: a V1 checkpoint is a LevelDB table."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        file.seek(max(0, path.stat().st_size - 8))
+        tail = file.read()
+    if tail == bytes.fromhex("57fb808b247547db"):
+        return _read_slim
+    readers = {b"PK\3\4": _read_npz, b"\x89HDF\r\n\x1a\n": _read_keras, b"MATLAB": _read_matconvnet}
+    return next((reader for magic, reader in readers.items() if head.startswith(magic)), None)
+
+
+def _read_npz(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        pattern = r"block\d_conv\d/(kernel|bias)"
+        return {name: file[name] for name in file.files if re.fullmatch(pattern, name)}
+
+
+def _read_keras(path: Path) -> Arrays:
+    """Keras's weights (groups named by layer at the root) or model file (under model_weights).
+
+    The names of the arrays themselves have changed with every Keras, so the number of dimensions
+    tells kernel from bias. Keras's VGGs come from Caffe and take BGR.
+    """
+    import h5py
+
+    arrays = {}
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        layer = re.search(r"(?:^|/)(block\d_conv\d)/", name)
+        if layer and isinstance(item, h5py.Dataset):
+            arrays[f"{layer[1]}/{'kernel' if item.ndim == 4 else 'bias'}"] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file.get("model_weights", file).visititems(visit)
+    return _bgr_to_rgb(arrays)
+
+
+def _read_slim(path: Path) -> Arrays:
+    """TF-slim's variables, such as vgg_16/conv3/conv3_1/weights; fc6 to fc8 are left unread.
+
+    They take RGB. `path` is a V1 file or the prefix of a V2 checkpoint.
+    """
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(path))
+    arrays = {}
+    for name in reader.get_variable_to_shape_map():
+        variable = re.search(r"(?:^|/)conv(\d)/conv\1_(\d)/(weights|biases)$", name)
+        if variable:
+            part = {"weights": "kernel", "biases": "bias"}[variable[3]]
+            arrays[f"block{variable[1]}_conv{variable[2]}/{part}"] = reader.get_tensor(name)
+    return arrays
+
+
+def _read_matconvnet(path: Path) -> Arrays:
+    """matconvnet's imagenet-vgg-verydeep files, of all three generations.
+
+    A layer holds `filters` and `biases` in the oldest, `weights` (both in one cell) since; the
+    mean is in `normalization`, or in `meta.normalization` since beta 17. matconvnet's Caffe
+    importer (utils/import-caffe.py) transposes the kernels to (height, width, in, out) and flips
+    the first to RGB; much published code that reads these files swaps height and width again.
+
+    Where the file's mean is not ours, the first bias takes up the difference. That is exact but
+    for the outermost pixels, whose zero padding stands for the mean colour. The published files
+    have our mean.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise UserError(
+            f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[mat]'"
+        ) from error
+    file = loadmat(path, simplify_cells=True)
+    arrays = {}
+    for layer in np.atleast_1d(file.get("layers", [])):
+        name = re.fullmatch(r"conv(\d)_(\d)", str(layer["name"]))
+        if name:
+            parts = layer["weights"] if "weights" in layer else (layer["filters"], layer["biases"])
+            arrays[f"block{name[1]}_conv{name[2]}/kernel"] = parts[0]
+            arrays[f"block{name[1]}_conv{name[2]}/bias"] = parts[1]
+    if "block1_conv1/kernel" in arrays:
+        average = file.get("meta", file)["normalization"]["averageImage"]
+        mean = np.reshape(average, (-1, 3)).mean(axis=0, dtype=np.float64)
+        per_colour = arrays["block1_conv1/kernel"].sum(axis=(0, 1), dtype=np.float64)
+        arrays["block1_conv1/bias"] = arrays["block1_conv1/bias"] + (PIXEL_MEAN - mean) @ per_colour
+    return arrays
+
+
+def _bgr_to_rgb(arrays: Arrays) -> Arrays:
+    first = "block1_conv1/kernel"
+    return {name: a[:, :, ::-1] if name == first else a for name, a in arrays.items()}
+
+
+def _check(arrays: Arrays, loss_model: str, weights: str) -> None:
+    found = {name: array.shape for name, array in arrays.items()}
+    expected = _shapes(loss_model)
+    where = f"loss_model_file: {weights!r}"
+    for other in CONVOLUTIONS:
+        if other != loss_model and found == _shapes(other):
+            raise UserError(
+                f"{where} holds {other}, and loss_model is {loss_model!r}; set loss_model: {other}"
+            )
+    for name, shape in expected.items():
+        if name not in found:
+            raise UserError(f"{where} lacks {name} of {loss_model}; it must hold every layer")
+        if found[name] != shape:
+            raise UserError(f"{where}: {name} has shape {found[name]}; {loss_model} needs {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise UserError(f"{where}: {name} holds values that are not finite; fetch it again")
+    for name in found:
+        if name not in expected:
+            raise UserError(f"{where} holds {name}, which {loss_model} does not have")
+
+
+def _shapes(loss_model: str) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in convolutions(loss_model).items():
+        shapes[f"{layer}/kernel"] = (3, 3, inputs, outputs)
+        shapes[f"{layer}/bias"] = (outputs,)
+    return shapes
+
+
+def _reason(error: Exception) -> str:
+    first_line = next(iter(str(error).splitlines()), "")
+    return first_line[:120] or type(error).__name__

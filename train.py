@@ -1,0 +1,41 @@
+"""Train one style: python train.py -c conf/candy.yml"""
+
+import argparse
+
+from fast_style.config import load_config
+from fast_style.errors import exit_on_user_error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Train the transformer network that a conf file describes. An interrupted "
+        "training goes on from its newest checkpoint when the same command is given again."
+    )
+    parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        dest="overrides",
+        help="another value for a key of the conf; may be given several times",
+    )
+    parser.add_argument("--steps", type=int, help="the same as --set steps=STEPS")
+    parser.add_argument(
+        "--restart", action="store_true", help="forget what was trained in the model folder"
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="let TFDS fetch the data set (COCO: up to 40 GB)"
+    )
+    args = parser.parse_args()
+    overrides = args.overrides + ([] if args.steps is None else [f"steps={args.steps}"])
+    config = load_config(args.conf, overrides)
+
+    from fast_style.training import train  # after the conf is known to be good: it is slow
+
+    folder = train(config, restart=args.restart, download=args.download)
+    print(f"{folder}: python eval.py --model {folder} --image PICTURE")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
