@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fast_style.errors import exit_on_user_error
+from fast_style.hardware import start_tensorflow
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="where to; default: exported/NAME")
     args = parser.parse_args()
 
+    start_tensorflow()
     from fast_style.checkpoints import find_model_folder
     from fast_style.export import export
 

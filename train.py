@@ -4,6 +4,7 @@ import argparse
 
 from fast_style.config import load_config
 from fast_style.errors import exit_on_user_error
+from fast_style.hardware import start_tensorflow
 
 
 def main() -> None:
@@ -31,7 +32,9 @@ def main() -> None:
     overrides = args.overrides + ([] if args.steps is None else [f"steps={args.steps}"])
     config = load_config(args.conf, overrides)
 
-    from fast_style.training import train  # after the conf is known to be good: it is slow
+    # After the conf is known to be good: TensorFlow takes seconds to import.
+    start_tensorflow()
+    from fast_style.training import train
 
     folder = train(config, restart=args.restart, download=args.download)
     print(f"{folder}: python eval.py --model {folder} --image PICTURE")

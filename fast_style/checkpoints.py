@@ -143,11 +143,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: is damaged or not an .npz of arrays: {error}") from None
 
 
-def write_model(folder: Path, config: Config, network, result: dict) -> None:
-    """The finished network, its conf and what is known of it; the weights last."""
+def write_model(folder: Path, config: Config, network) -> None:
+    """The trained network and its conf, which together make the folder a model folder."""
     write_atomically(folder / CONF, config_as_yaml(config).encode())
-    write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
     write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.weights))
+
+
+def write_result(folder: Path, result: dict) -> None:
+    """What is known of a finished training; its file marks the training as complete."""
+    write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
 
 
 def load_network(folder: Path, policy: str = "float32"):

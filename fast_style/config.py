@@ -17,7 +17,7 @@ import yaml
 
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate
-from fast_style.vgg_layers import feature_name
+from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
 
@@ -271,6 +271,7 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
         if any(weight < 0 for weight in weights.values()):
             raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
+    _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
     for image in config.preview_images:
         if not locate(image).is_file():
             raise UserError(f"{source('preview_images')}: preview_images: no file {image}")
@@ -279,3 +280,18 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def _check_excluded_scopes(config: Config, source: str) -> None:
+    # Fully connected layers are never read; an excluded convolution would be a random one.
+    for scope in filter(
+        None, (part.strip() for part in config.checkpoint_exclude_scopes.split(","))
+    ):
+        for convolution in convolutions(config.loss_model):
+            slim_name = convolution.replace("block", "conv").partition("_")[0]
+            if f"{config.loss_model}/{slim_name}/".startswith(scope.rstrip("/") + "/"):
+                raise UserError(
+                    f"{source}: checkpoint_exclude_scopes: {scope!r} leaves out convolutions of "
+                    f"{config.loss_model}; only the fully connected layers can be, such as "
+                    f"{config.loss_model}/fc"
+                )

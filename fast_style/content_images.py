@@ -216,12 +216,12 @@ def _open(dataset: str, data_dir: str | None, download: bool) -> EncodedPictures
     if dataset == "synthetic":
         return None
     path = locate(dataset)
-    if path.exists():
+    if dataset and path.exists():
         return _Files(find_pictures(path))
     named = _TFDS_NAME.fullmatch(dataset)
     if named:
         return _open_tfds(named["name"], named["split"] or "train", data_dir, download)
-    return _Files(find_pictures(path))
+    return _Files(find_pictures(dataset))
 
 
 class _Files:
@@ -340,11 +340,11 @@ def _open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> _
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = _tfds_builder(name, data_dir=data_dir)
         if not builder.is_prepared() and download:
             # Made for random access, but not to be had on every system.
             if importlib.util.find_spec("array_record"):
-                builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+                builder = _tfds_builder(name, data_dir=data_dir, file_format="array_record")
             builder.download_and_prepare()
     except tfds.core.registered.DatasetNotFoundError:
         raise UserError(
@@ -358,14 +358,28 @@ def _open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> _
     if not builder.is_prepared():
         size = _DOWNLOAD_SIZES.get(name, "size unknown")
         raise UserError(
-            f"dataset: {name}: is not in {builder.data_path}; set data_dir to where it is, or let --download "
-            f"fetch it ({size}); `dataset: synthetic` or a folder of pictures works without"
+            f"dataset: {name}: is not in {builder.data_path}; set data_dir to where it is, or let "
+            f"--download fetch it ({size}); `dataset: synthetic` or a folder of pictures works "
+            "without"
         )
-    image = builder.info.features.get("image")
-    if not isinstance(image, tfds.features.Image):
-        features = ", ".join(builder.info.features)
-        raise UserError(f"dataset: {name}: has no pictures in a feature `image`; it has {features}")
+    features = builder.info.features
+    if "image" not in features or not isinstance(features["image"], tfds.features.Image):
+        raise UserError(
+            f"dataset: {name}: has no pictures in a feature `image`; it has {', '.join(features)}"
+        )
     try:
         return _TfdsRecords(builder, name, split)
     except ValueError as error:
         raise UserError(f"dataset: {name}:{split}: {error}") from error
+
+
+def _tfds_builder(name: str, **options: str | None) -> Any:
+    """tfds.builder without its warnings that the data is not there; that is said better above."""
+    import tensorflow_datasets as tfds
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        return tfds.builder(name, **options)
+    finally:
+        logging.set_verbosity(verbosity)

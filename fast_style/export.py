@@ -86,7 +86,10 @@ def write_saved_model(network, folder: Path) -> float:
         "serving_bytes", stylize_bytes, [tf.TensorSpec((None,), tf.string, name="image_bytes")]
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        archive.write_out(temporary, verbose=False)
+        try:
+            archive.write_out(temporary, verbose=False)
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(f"{folder}: no SavedModel can be written there: {error}") from error
         parity = _parity(network, temporary)
         for name in ("variables", "assets", "fingerprint.pb", "saved_model.pb"):
             new, old = Path(temporary) / name, folder / name

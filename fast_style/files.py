@@ -8,7 +8,7 @@ from fast_style.errors import UserError
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """All of a file. Raises UserError naming the file when it is missing, a folder or unreadable."""
+    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -53,3 +53,11 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it. Raises UserError naming it where that is refused."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made: {error.strerror or error}") from error

@@ -1,8 +1,39 @@
 """What this machine is, and the arithmetic that is fastest on it."""
 
+import contextlib
 import os
 import platform
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+# Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and look for devices, without the notices its C++ side prints then.
+
+    They come before its own log level takes effect (oneDNN is on, no CUDA driver, a failed cuInit)
+    and would be the only thing a person reads of a program that works.
+    """
+    with _silent_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    visible = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(visible, 2)
+        os.close(visible)
 
 
 def cpu_name() -> str:

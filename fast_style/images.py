@@ -97,7 +97,8 @@ def decode_picture(data: bytes, name: str, *, at_least: int | None = None) -> Pi
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UserError(
-            f"{name}: {width}x{height} is {width * height:,} pixels; at most {MAX_PIXELS:,} are read"
+            f"{name}: {width}x{height} is {width * height:,} pixels; at most {MAX_PIXELS:,} are "
+            "read"
         )
     try:
         if at_least is not None:
@@ -174,13 +175,16 @@ def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
     taken as it is. Sorted, so that the order does not depend on the disk.
     Raises UserError when there is none.
     """
+    if not str(spec):
+        raise UserError("an empty name stands for no pictures; give a file, a folder or a glob")
     path = Path(spec).expanduser()
     if path.is_file():
         return [path]
     if path.is_dir():
-        candidates, where = path.rglob("*"), "in this folder or below it"
+        candidates, where = list(path.rglob("*")), "in this folder or below it"
     elif glob.has_magic(str(path)):
-        candidates, where = map(Path, glob.iglob(str(path), recursive=True)), "match this glob"
+        candidates = [Path(name) for name in glob.iglob(str(path), recursive=True)]
+        where = "match this glob"
     else:
         raise UserError(f"{spec}: no such file or folder")
     found = sorted(
@@ -320,7 +324,8 @@ def _to_srgb_by_profile(image: Image.Image, profile: bytes | None) -> Image.Imag
     space = {"L": "GRAY", "CMYK": "CMYK", "LAB": "LAB"}[image.mode]
     try:
         if space == "LAB":
-            source = ImageCms.createProfile("LAB")  # Lab means the same everywhere
+            # Lab needs no profile: it means the same everywhere.
+            source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         elif profile is not None and _profile_space(profile) == space:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         else:

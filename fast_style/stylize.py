@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from fast_style.checkpoints import find_model_folder, load_network
 from fast_style.errors import UserError
+from fast_style.files import make_folder
+from fast_style.hardware import DTYPE_POLICIES, fastest_precision, start_tensorflow
 from fast_style.images import (
     PICTURE_ENDINGS,
     Picture,
@@ -145,11 +147,8 @@ def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Pat
         if target in origins:
             raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
         origins[target] = picture
-    try:
-        for target in targets.values():
-            target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {folder}: cannot be made: {error.strerror}") from error
+    for target in targets.values():
+        make_folder(target.parent)
     return targets
 
 
@@ -191,12 +190,10 @@ def _load_in_openvino(folder: Path, precision: str) -> Network:
 
 
 def _load_in_tensorflow(folder: Path, precision: str) -> Network:
+    start_tensorflow()
     import tensorflow as tf
 
-    from fast_style.hardware import fastest_precision
-
-    if precision == "auto":
-        precision = fastest_precision()
-    network = load_network(folder, "mixed_bfloat16" if precision == "bfloat16" else "float32")
+    policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
+    network = load_network(folder, policy)
     run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
     return lambda pictures: run(tf.constant(pictures)).numpy()

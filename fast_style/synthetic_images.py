@@ -101,7 +101,7 @@ class _Leaves:
     outlines: np.ndarray  # (n, 24, 2) pixels
     colours: np.ndarray  # (1 + n, 3) uint8; row 0, the ground, is not used
     height: np.ndarray  # (1 + n,) uint8, above the ground
-    attributes: np.ndarray  # (16, 1 + n) float32, see _surface
+    attributes: np.ndarray  # (14, 1 + n) float32, see _surface
 
 
 def _strewn(
@@ -187,8 +187,7 @@ def _leaves(
     kind = (rng.uniform(0, 0.4, count) + 0.599 * ranks) * _KINDS
     rough = rng.uniform(0.05, 0.4) * rng.random(count)
     stripes = np.where(rng.random(count) < rng.uniform(0, 0.25), rng.uniform(0.05, 0.3, count), 0)
-    attributes = np.zeros((_ATTRIBUTES, 1 + count), np.float32)
-    attributes[:, 1:] = [
+    attributes = [
         centre[:, 0],
         centre[:, 1],
         np.cos(turn),
@@ -208,9 +207,9 @@ def _leaves(
     height[1:] = (30 + 120 * rng.random(count) + 100 * np.arange(count) / count).astype(np.uint8)
     return _Leaves(
         outlines,
-        np.vstack([np.zeros(3), colours]).clip(0, 255).astype(np.uint8),
+        np.pad(colours, ((1, 0), (0, 0))).clip(0, 255).astype(np.uint8),
         height,
-        attributes,
+        np.pad(attributes, ((0, 0), (1, 0))).astype(np.float32),
     )
 
 
@@ -256,11 +255,11 @@ def _topmost(outlines: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(numbers)
 
 
-_ATTRIBUTES = 14
-
-
 def _surface(attributes: np.ndarray, topmost: np.ndarray) -> np.ndarray:
-    """How light each leaf's surface is at each pixel, 1 being its colour: (S, S) float32."""
+    """How light each leaf's surface is at each pixel, 1 being its colour: (S, S) float32.
+
+    attributes: (14, n) float32, in the order in which they are unpacked below.
+    """
     place, slope, texture, stripe = np.split(attributes, [4, 7, 12])
     centre_x, centre_y, cos, sin = (of_leaf.take(topmost) for of_leaf in place)
     slope_x, slope_y, roundness = (of_leaf.take(topmost) for of_leaf in slope)
@@ -332,7 +331,7 @@ def _tile_part(rng: np.random.Generator, kind: int, side: int) -> np.ndarray:
 
 @functools.cache
 def _textures() -> np.ndarray:
-    """Seamless noises of mean 0 and deviation 1, within -2.5..2.5: (_KINDS, _TILE, _TILE) float32."""
+    """Seamless, mean 0, deviation 1, within -2.5..2.5: (_KINDS, _TILE, _TILE) float32."""
     rng = np.random.default_rng(0)
     frequency = np.fft.fftfreq(_TILE)
     x, y = frequency[None, :], frequency[:, None]

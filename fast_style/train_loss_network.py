@@ -26,7 +26,6 @@ from fast_style.errors import UserError, exit_on_user_error
 from fast_style.files import write_atomically
 from fast_style.images import find_pictures, read_picture, square
 from fast_style.loss_network import build_loss_network
-from fast_style.training import DTYPE_POLICIES
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
 from fast_style.vgg_weights import save_weights
 
@@ -126,7 +125,7 @@ def equalize(weights: Weights, photos: np.ndarray, folder: Path) -> Weights:
     file = folder / "folded.npz"
     save_weights(file, weights)
     network = build_loss_network(LOSS_MODEL, str(file), list(weights), "avg")
-    totals = {layer: 0.0 for layer in network.output}
+    totals = dict.fromkeys(network.output, 0.0)
     for photo in photos:
         for layer, features in network(photo[None].astype(np.float32)).items():
             totals[layer] += float(tf.reduce_mean(features))
@@ -211,7 +210,7 @@ def train_classifier(args: argparse.Namespace) -> keras.Model:
     history = args.folder / "history.csv"
     args.folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.config.set_dtype_policy(DTYPE_POLICIES[hardware.fastest_precision()])
+    keras.config.set_dtype_policy(hardware.DTYPE_POLICIES[hardware.fastest_precision()])
     steps = args.pictures // args.batch_size
     if checkpoint.exists():
         model = keras.saving.load_model(checkpoint)
@@ -257,7 +256,8 @@ def write_card(args: argparse.Namespace, weights_file: Path) -> None:
         epochs = list(csv.DictReader(file))
     digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
     rows = "\n".join(
-        f"| {number} | {crop} | {float(epoch['accuracy']):.1%} | {float(epoch['val_accuracy']):.1%} |"
+        f"| {number} | {crop} | {float(epoch['accuracy']):.1%} "
+        f"| {float(epoch['val_accuracy']):.1%} |"
         for number, (crop, epoch) in enumerate(zip(args.crops, epochs, strict=True), start=1)
     )
     card = f"""# {weights_file.name}: the built-in loss network

@@ -27,11 +27,13 @@ from fast_style.checkpoints import (
     newest_checkpoint,
     variables_as_arrays,
     write_model,
+    write_result,
 )
 from fast_style.config import Config
 from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import write_saved_model
+from fast_style.files import make_folder
 from fast_style.images import find_pictures, read_picture, square
 from fast_style.layers import default_dtype
 from fast_style.locations import locate
@@ -40,7 +42,6 @@ from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
 from fast_style.transformer_network import build_transformer_network
 
 STYLE_RAMP_START = 0.02
-DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
@@ -131,7 +132,7 @@ class Training:
         self.validation = _validation_batches(config)
         self.strategy = tf.distribute.get_strategy()
         keras.utils.set_random_seed(config.seed)
-        policy = DTYPE_POLICIES[precision]
+        policy = hardware.DTYPE_POLICIES[precision]
         with self.strategy.scope():
             self.style_image = prepare_style_image(config)
             self.objective = PerceptualLoss(config, self.style_image, policy)
@@ -163,7 +164,7 @@ class Training:
 
     def run(self) -> None:
         config, folder = self.config, self.config.model_folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         monitor = Monitor(config, self.network, folder, self.style_image)
         if self.step == 0:
             self.before = self.validate()
@@ -194,8 +195,9 @@ class Training:
         after = self.validate()
         monitor.validation(self.step, after)
         monitor.close()
-        write_model(folder, config, self.network, self._result(terms, after))
+        write_model(folder, config, self.network)
         write_saved_model(load_network(folder), folder)
+        write_result(folder, self._result(terms, after))
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
         """One Adam step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.

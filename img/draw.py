@@ -2,9 +2,9 @@
 
 Everything comes from one seed, so the same versions of NumPy and Pillow draw the same pictures.
 
-candy   a style image. A composition (flowing bands, lollipops, wrapped sweets, leaves) says for every
-        pixel which colour, which region and which direction; several brushes then paint it in
-        thousands of strokes that follow the direction and keep to their region.
+candy   a style image. A composition (flowing bands, lollipops, wrapped sweets, leaves) gives every
+        pixel a colour, a region and a direction; several brushes then paint it in thousands of
+        strokes that follow the direction and keep to their region.
 sample  a content image. A ray-cast landscape with a lake, a house, a boat and a cat.
 """
 
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Array = np.ndarray
 Colour = tuple[float, float, float]
+Window = tuple[slice, slice]
 
 SEED = 7
 FOLDER = Path(__file__).resolve().parent
@@ -65,7 +66,9 @@ def mix(a: Array | Colour, b: Array | Colour, amount: Array | float) -> Array:
 
 
 def colour(code: str) -> Colour:
-    return tuple(int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    """RGB in 0..1 from six hexadecimal digits."""
+    red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
 
 
 def save(picture: Array, path: Path, quality: int) -> None:
@@ -81,7 +84,8 @@ def save(picture: Array, path: Path, quality: int) -> None:
 YELLOW, GOLD, ORANGE = colour("f8cb34"), colour("eba522"), colour("ef7a1f")
 RED, CRIMSON, ROSE, PINK = colour("d93026"), colour("a81c35"), colour("e4487a"), colour("f29bb0")
 SKY, BLUE, TEAL, MINT = colour("7cc3e4"), colour("2f7fc1"), colour("22908c"), colour("9fd6bd")
-CREAM, PLUM, LIME = colour("f9ebc8"), colour("5d2a66"), colour("b3bd3a")
+CREAM, LIME = colour("f9ebc8"), colour("b3bd3a")
+UNSTEADY = 30  # how far, at most, the unsteady hand moves a line, in pixels
 INKS = [colour("17152e"), colour("2b1218"), colour("0f2440"), colour("32140f")]
 
 
@@ -96,13 +100,9 @@ class Drawing:
     def __init__(self, rng: np.random.Generator, shape: tuple[int, int]) -> None:
         self.shape = shape
         y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-        self.x, self.y = (
-            c
-            + 5 * noise(rng, shape, 110)
-            + 1.2 * noise(rng, shape, 40)
-            + 0.4 * noise(rng, shape, 12)
-            for c in (x, y)
-        )
+        for size, amount in ((110, 5), (40, 1.2), (12, 0.4)):
+            x, y = x + amount * noise(rng, shape, size), y + amount * noise(rng, shape, size)
+        self.x, self.y = x, y
         self.pressure = np.clip(1 + 0.3 * noise(rng, shape, 60, 3), 0.6, 1.6)
         self.colour = np.zeros((*shape, 3), np.float32)
         self.region = np.zeros(shape, np.int32)
@@ -110,18 +110,24 @@ class Drawing:
         self.ink = np.zeros(shape, np.float32)
         self.regions_used = 0
 
-    def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
-        """The part of the picture within reach of a point, with room for the unsteady hand."""
-        reach += 30
-        rows, columns = (
-            slice(int(np.clip(c - reach, 0, size)), int(np.clip(c + reach, 0, size)))
-            for c, size in ((y, self.shape[0]), (x, self.shape[1]))
-        )
-        return rows, columns
+    def window(self, x: float, y: float, reach: float) -> Window:
+        """The part of the picture within reach of a point."""
+        top, bottom = np.clip([y - reach, y + reach + 1], 0, self.shape[0]).astype(int)
+        left, right = np.clip([x - reach, x + reach + 1], 0, self.shape[1]).astype(int)
+        return slice(top, bottom), slice(left, right)
+
+    def curvature(self, x: float, y: float, angle: float, reach: float) -> float:
+        """How the direction turns, per pixel, along a stroke through a spot."""
+        steps = np.array([-reach, reach])
+        rows = np.clip(y + steps * np.sin(angle), 0, self.shape[0] - 1).astype(int)
+        columns = np.clip(x + steps * np.cos(angle), 0, self.shape[1] - 1).astype(int)
+        before, after = self.angle[rows, columns]
+        turn = (after - before + np.pi / 2) % np.pi - np.pi / 2
+        return float(np.clip(turn, -0.9, 0.9) / (2 * reach))
 
     def add(
         self,
-        window: tuple[slice, slice],
+        window: Window,
         inside: Array,
         cells: Array,
         cell_edge: Array,
@@ -156,7 +162,7 @@ class Drawing:
 
 
 def split(phase: Array, scale: Array | float) -> tuple[Array, Array, Array]:
-    """Cells of a running phase: their numbers, the distance to their edge, and -1..1 across them."""
+    """Cells of a running phase: number, distance to the edge in scale's unit, -1..1 across."""
     cells = np.floor(phase).astype(np.int32)
     part = phase - cells
     return cells, np.minimum(part, 1 - part) * scale, part * 2 - 1
@@ -167,10 +173,10 @@ def bands(drawing: Drawing, rng: np.random.Generator, discs: Sequence["Disc"]) -
     x, y, shape = drawing.x, drawing.y, drawing.shape
     stream = 0.80 * y - 0.45 * x + 70 * noise(rng, shape, 420) + 22 * noise(rng, shape, 150)
     along = 0.45 * y + 0.80 * x + 60 * noise(rng, shape, 300)
-    for disc in discs:
-        dx, dy = x - disc.x, y - disc.y
+    for sweet in discs:
+        dx, dy = x - sweet.x, y - sweet.y
         # The dipole of potential flow around a cylinder, softened within.
-        pull = disc.radius**2 / np.maximum(dx**2 + dy**2, (0.8 * disc.radius) ** 2)
+        pull = sweet.radius**2 / np.maximum(dx**2 + dy**2, (0.8 * sweet.radius) ** 2)
         stream -= 0.75 * pull * (0.80 * dy - 0.45 * dx)
     slope_y, slope_x = np.gradient(stream)
     slope = np.hypot(slope_x, slope_y) + 0.12
@@ -187,17 +193,9 @@ def bands(drawing: Drawing, rng: np.random.Generator, discs: Sequence["Disc"]) -
     cells = number * 5 + piece * 7 + (number * piece) % 3
     shade = 0.55 * (part * 2 - 1) * np.where(number % 2, 1, -1) + 0.3 * noise(rng, shape, 90)
     angle = np.arctan2(-slope_x, slope_y)
-    everywhere = (slice(None), slice(None))
-    drawing.add(
-        everywhere,
-        np.full(shape, 1e3, np.float32),
-        cells,
-        np.minimum(edge, cut_edge),
-        shade,
-        angle,
-        colours,
-        9,
-    )
+    everywhere, inside = (slice(None), slice(None)), np.full(shape, 1e3, np.float32)
+    edge = np.minimum(edge, cut_edge)
+    drawing.add(everywhere, inside, cells, edge, shade, angle, colours, 9)
 
 
 class Disc(NamedTuple):
@@ -210,9 +208,14 @@ class Disc(NamedTuple):
     colours: Sequence[Colour]
     turn: float = 1.0
 
+    def toward(self, angle: float, share: float) -> tuple[float, float]:
+        """The point at that share of the radius."""
+        reach = share * self.radius
+        return self.x + np.cos(angle) * reach, self.y + np.sin(angle) * reach
+
 
 def disc(drawing: Drawing, rng: np.random.Generator, sweet: Disc) -> None:
-    window = drawing.window(sweet.x, sweet.y, sweet.radius * 1.15)
+    window = drawing.window(sweet.x, sweet.y, sweet.radius * 1.15 + UNSTEADY)
     dx, dy = drawing.x[window] - sweet.x, drawing.y[window] - sweet.y
     squash, tilt = rng.uniform(0.86, 1.0), rng.uniform(0, np.pi)
     u = dx * np.cos(tilt) + dy * np.sin(tilt)
@@ -278,8 +281,8 @@ def ribbon(
 ) -> None:
     """A leaf, petal, stick or wrapper: a curve with a width at each part 0..1 of its length."""
     low, high = points.min(0), points.max(0)
-    reach = (high - low).max() / 2 + half_width(np.linspace(0, 1, 9)).max()
-    window = drawing.window(*(low + high) / 2, reach)
+    reach = (high - low).max() / 2 + half_width(np.linspace(0, 1, 9)).max() + UNSTEADY
+    window = drawing.window((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, reach)
     x, y = drawing.x[window], drawing.y[window]
     if x.size == 0:
         return
@@ -318,6 +321,14 @@ def ribbon(
 
 def leaf_width(width: float) -> Callable[[Array], Array]:
     return lambda part: width * np.sin(np.pi * np.clip(part, 0, 1) ** 0.75) ** 0.85
+
+
+def tendril_width(width: float) -> Callable[[Array], Array]:
+    return lambda part: width * np.minimum(1.1 - part, 9 * part + 0.1)
+
+
+def flared_width(width: float) -> Callable[[Array], Array]:
+    return lambda part: width * (0.3 + 0.8 * part**1.4)
 
 
 LEAVES = [
@@ -369,18 +380,10 @@ def compose(rng: np.random.Generator, shape: tuple[int, int]) -> Drawing:
     for _ in range(44):
         x, y = rng.uniform(0, shape[1]), rng.uniform(0, shape[0])
         flow = drawing.angle[int(y), int(x)] + rng.choice([0, np.pi]) + rng.normal(0, 0.3)
-        points = curve(
-            (x, y), flow, rng.uniform(110, 260), rng.choice([-1, 1]) * rng.uniform(4, 8), 2.6
-        )
-        thick = rng.uniform(6, 11)
-        ribbon(
-            drawing,
-            points,
-            lambda part, thick=thick: thick * np.minimum(1.1 - part, 9 * part + 0.1),
-            "plain",
-            [(CREAM, YELLOW, RED, ROSE, ORANGE, CREAM)[rng.integers(6)]],
-            5,
-        )
+        length, turn = rng.uniform(110, 260), rng.choice([-1, 1]) * rng.uniform(4, 8)
+        points, width = curve((x, y), flow, length, turn, 2.6), tendril_width(rng.uniform(6, 11))
+        tint = (CREAM, YELLOW, RED, ROSE, ORANGE, CREAM)[rng.integers(6)]
+        ribbon(drawing, points, width, "plain", [tint], 5)
     for number, angle, length, bend in STICKS:
         sweet = LARGE[number]
         points = curve((sweet.x, sweet.y), angle, length, bend)
@@ -391,20 +394,9 @@ def compose(rng: np.random.Generator, shape: tuple[int, int]) -> Drawing:
     for number in WRAPPED:
         sweet, angle = LARGE[number], rng.uniform(0, np.pi)
         for side in (angle, angle + np.pi):
-            start = (
-                sweet.x + np.cos(side) * sweet.radius * 0.8,
-                sweet.y + np.sin(side) * sweet.radius * 0.8,
-            )
-            points = curve(start, side, sweet.radius * 0.95, rng.normal(0, 0.3))
-            size = sweet.radius * 0.55
-            ribbon(
-                drawing,
-                points,
-                lambda part, size=size: size * (0.3 + 0.8 * part**1.4),
-                "pleats",
-                sweet.colours[::-1],
-                6,
-            )
+            points = curve(sweet.toward(side, 0.8), side, 0.95 * sweet.radius, rng.normal(0, 0.3))
+            flare = flared_width(0.55 * sweet.radius)
+            ribbon(drawing, points, flare, "pleats", sweet.colours[::-1], 6)
     for sweet in LARGE:
         disc(drawing, rng, sweet)
     scatter(drawing, rng)
@@ -419,25 +411,15 @@ def petals(
     first = rng.uniform(0, 6.3)
     for number in rng.permutation(count):
         angle = first + (number + rng.uniform(-0.2, 0.2)) * 2 * np.pi / count
-        toward = np.array([np.cos(angle), np.sin(angle)])
         length = size * heart.radius * rng.uniform(1.0, 1.25)
         width = min(0.34 * length, 2.4 * heart.radius / count)
-        points = curve((heart.x, heart.y) + toward * heart.radius * 0.6, angle, length, 0.5)
+        points = curve(heart.toward(angle, 0.6), angle, length, 0.5)
         ribbon(drawing, points, leaf_width(width), "pleats", pair, 7)
 
 
 def scatter(drawing: Drawing, rng: np.random.Generator) -> None:
     """Small sweets, wherever they find room."""
-    pairs = [
-        [YELLOW, RED],
-        [CREAM, ROSE],
-        [SKY, CREAM],
-        [ORANGE, CREAM],
-        [PINK, CRIMSON],
-        [TEAL, CREAM],
-        [GOLD, BLUE],
-        [RED, PINK],
-    ]
+    lights, darks = (YELLOW, CREAM, SKY, PINK, MINT), (RED, ROSE, ORANGE, CRIMSON, TEAL, BLUE)
     placed = [(d.x, d.y, d.radius) for d in LARGE]
     for _ in range(900):
         x, y = rng.uniform(0, drawing.shape[1]), rng.uniform(0, drawing.shape[0])
@@ -445,9 +427,8 @@ def scatter(drawing: Drawing, rng: np.random.Generator) -> None:
         if all(np.hypot(x - px, y - py) > radius * 1.25 + pr * 1.08 for px, py, pr in placed):
             placed.append((x, y, radius))
             kind = "rings" if radius < 15 else ["spiral", "pinwheel", "spiral"][rng.integers(3)]
-            disc(
-                drawing, rng, Disc(x, y, radius, kind, pairs[rng.integers(8)], rng.choice([-1, 1]))
-            )
+            colours = [lights[rng.integers(len(lights))], darks[rng.integers(len(darks))]]
+            disc(drawing, rng, Disc(x, y, radius, kind, colours, rng.choice([-1, 1])))
         if len(placed) > 75:
             break
 
@@ -467,6 +448,16 @@ class Brush(NamedTuple):
     variety: float
 
 
+class Mark(NamedTuple):
+    """Where a stroke has its middle, where it runs, how it bends (per pixel), and its colour."""
+
+    x: float
+    y: float
+    angle: float
+    bend: float
+    tint: Array
+
+
 class Painting:
     """Paint on a canvas: RGB in 0..1 and how thick it lies, (H, W)."""
 
@@ -475,73 +466,57 @@ class Painting:
         # A thin wash of the right colours over an ochre ground, which shows where brushes skip.
         self.rgb = mix(colour("c9803f"), drawing.colour, 0.55 + 0.12 * noise(rng, shape, 25, 3))
         self.thickness = np.zeros(shape, np.float32)
-        streaks = noise(rng, (512, 512), 2.2, stretch=30) + 0.6 * noise(
-            rng, (512, 512), 5, stretch=12
-        )
+        tile = (512, 512)
+        streaks = noise(rng, tile, 2.2, stretch=30) + 0.6 * noise(rng, tile, 5, stretch=12)
         self.bristles = np.clip(0.5 + 0.3 * streaks, 0, 1)
 
     def stroke(
-        self,
-        rng: np.random.Generator,
-        x: float,
-        y: float,
-        angle: float,
-        bend: float,
-        brush: Brush,
-        tint: Array,
-        allowed: Callable[[tuple[slice, slice]], Array],
+        self, rng: np.random.Generator, brush: Brush, mark: Mark, window: Window, allowed: Array
     ) -> None:
-        """One stroke centred on a spot, an arc of curvature bend, where allowed lets it."""
-        reach = int(brush.length / 2 + brush.width / 2) + 1
-        column, row = int(x), int(y)
-        top, left = max(row - reach, 0), max(column - reach, 0)
-        window = slice(top, row + reach), slice(left, column + reach)
-        target = self.thickness[window]
-        rows, columns = target.shape
-        dx = np.arange(left, left + columns, dtype=np.float32)[None] - x
-        dy = np.arange(top, top + rows, dtype=np.float32)[:, None] - y
-        cos, sin = np.cos(angle), np.sin(angle)
+        """One stroke, an arc, in a window (h, w), as far as allowed (h, w) lets it."""
+        dy, dx = np.mgrid[window].astype(np.float32)
+        dy, dx = dy - mark.y, dx - mark.x
+        cos, sin = np.cos(mark.angle), np.sin(mark.angle)
         along = dx * cos + dy * sin
-        across = dy * cos - dx * sin - 0.5 * bend * along**2
-        off_u, off_v = rng.integers(0, 512, 2)
-        hair = self.bristles[
-            (across * 1.0 + off_v).astype(np.int32) % 512, (along + off_u).astype(np.int32) % 512
-        ]
-        # Bristles lift off at different moments, most of them near the end of the stroke.
+        across = dy * cos - dx * sin - 0.5 * mark.bend * along**2
+        start_u, start_v = rng.integers(0, 512, 2)
+        u, v = (along + start_u).astype(np.int32) % 512, (across + start_v).astype(np.int32) % 512
+        hair = self.bristles[v, u]
+        # Bristles lift off at different moments, and run dry toward the end of the stroke.
         end = np.abs(along) / (brush.length / 2) + (hair - 0.5) * 0.5
         rim = np.abs(across) / (brush.width / 2)
         cover = np.clip((1 - rim) * brush.width / 2.4, 0, 1) * np.clip((1 - end) * 5, 0, 1)
         worn = brush.dryness * (0.5 + along / brush.length)
-        cover *= np.clip((hair - worn * 0.8) * 6 + 0.7, 0, 1)
-        cover *= allowed(window) * brush.opacity
-        self.rgb[window] = mix(self.rgb[window], tint * (0.86 + 0.28 * hair[..., None]), cover)
+        cover *= np.clip((hair - worn * 0.8) * 6 + 0.7, 0, 1) * allowed * brush.opacity
+        tint = mark.tint * (0.86 + 0.28 * hair[..., None])
+        self.rgb[window] = mix(self.rgb[window], tint, cover)
         relief = (0.35 + 0.65 * hair) * brush.width**0.5 * (0.8 + 0.5 * rim**2)
-        target += cover * (relief + 0.25 * target - target)
+        below = self.thickness[window]
+        self.thickness[window] = below + cover * (relief - 0.75 * below)
 
     def paint(
-        self, rng: np.random.Generator, drawing: Drawing, brush: Brush, on_ink: bool = False
+        self, rng: np.random.Generator, drawing: Drawing, brush: Brush, outlines: bool = False
     ) -> None:
-        """Cover the drawing's areas (or its outlines) once with one brush."""
+        """Cover the drawing's areas, or else its outlines, once with one brush."""
         height, width = drawing.shape
         step = np.sqrt(brush.width * brush.length / brush.coverage)
-        spots = np.stack(np.mgrid[0:height:step, 0:width:step], -1).reshape(-1, 2)
+        spots = np.mgrid[0:height:step, 0:width:step].reshape(2, -1).T
         spots = spots + rng.uniform(-step / 2, step / 2, spots.shape)
         spots = np.clip(spots, 0, [height - 1, width - 1])
         for y, x in rng.permutation(spots):
-            row, column = int(y), int(x)
-            if (drawing.ink[row, column] > 0.5) != on_ink:
+            spot = int(y), int(x)
+            if (drawing.ink[spot] > 0.5) != outlines:
                 continue
-            angle = drawing.angle[row, column]
-            bend = curvature(drawing, x, y, angle, brush.length / 3)
-            if on_ink:
-                tint = np.asarray(INKS[rng.integers(len(INKS))], np.float32)
-                allowed = lambda window: drawing.ink[window]
+            window = drawing.window(x, y, (brush.length + brush.width) / 2 + 1)
+            if outlines:
+                tint, allowed = INKS[rng.integers(len(INKS))], drawing.ink[window]
             else:
-                tint = drawing.colour[row, column]
-                region = drawing.region[row, column]
-                allowed = lambda window, region=region: drawing.region[window] == region
-            tint = stray(rng, tint, brush.variety)
-            self.stroke(rng, x, y, angle + rng.normal(0, 0.08), bend, brush, tint, allowed)
+                tint, allowed = drawing.colour[spot], drawing.region[window] == drawing.region[spot]
+            angle = drawing.angle[spot]
+            bend = drawing.curvature(x, y, angle, brush.length / 3)
+            angle += rng.normal(0, 0.08)
+            mark = Mark(x, y, angle, bend, stray(rng, np.asarray(tint), brush.variety))
+            self.stroke(rng, brush, mark, window, allowed)
 
     def lit(self, rng: np.random.Generator) -> Array:
         """The finished picture (H, W, 3): light from the upper left grazing paint and canvas."""
@@ -552,20 +527,6 @@ class Painting:
         rgb = self.rgb * (1 + 0.30 * light[..., None])
         rgb += 0.10 * np.clip(light - 0.35, 0, 1)[..., None]
         return rgb * (1 + 0.02 * noise(rng, shape, 200)[..., None])
-
-
-def curvature(drawing: Drawing, x: float, y: float, angle: float, reach: float) -> float:
-    """How the direction of the drawing turns along a stroke, per pixel."""
-    dx, dy = reach * np.cos(angle), reach * np.sin(angle)
-    height, width = drawing.shape
-    before, after = (
-        drawing.angle[
-            int(np.clip(y + s * dy, 0, height - 1)), int(np.clip(x + s * dx, 0, width - 1))
-        ]
-        for s in (-1, 1)
-    )
-    turn = (after - before + np.pi / 2) % np.pi - np.pi / 2
-    return float(np.clip(turn, -0.9, 0.9) / (2 * reach))
 
 
 def stray(rng: np.random.Generator, tint: Array, variety: float) -> Array:
@@ -586,7 +547,7 @@ def draw_candy(rng: np.random.Generator) -> Array:
     painting.paint(rng, drawing, Brush(30, 110, 3.5, 1.0, 0.3, 0.2))
     painting.paint(rng, drawing, Brush(13, 60, 2.2, 0.9, 0.5, 0.4))
     painting.paint(rng, drawing, Brush(7, 34, 1.0, 0.85, 0.5, 0.55))
-    painting.paint(rng, drawing, Brush(9, 30, 5.0, 1.0, 0.15, 0.25), on_ink=True)
+    painting.paint(rng, drawing, Brush(9, 30, 5.0, 1.0, 0.15, 0.25), outlines=True)
     painting.paint(rng, drawing, Brush(4, 22, 0.35, 0.9, 0.3, 0.8))
     return painting.lit(rng)
 
@@ -672,7 +633,7 @@ def draw_sky(rng: np.random.Generator) -> Array:
     across = (np.arange(VIEW[1], dtype=np.float32)[None] - 640) / FOCAL * away
     field = noise(rng, (1024, 1024), 150, 8) + 0.5 * noise(rng, (1024, 1024), 420, 2)
     warp = noise(rng, (1024, 1024), 60, 4)
-    row, column = away * 105 + np.zeros_like(across), across * 90 + 300
+    row, column = away * 105, across * 90 + 300
     bent = 9 * sample_at(warp, row, column)
     thick = sample_at(field, row + bent, column + bent)
     toward_sun = sample_at(field, row + bent + 5, column + bent - 12)
@@ -702,13 +663,14 @@ def draw_land(rng: np.random.Generator, ground: Terrain, sky: Array) -> tuple[Ar
     place = ground.place(x, z)
     height, forest = sample_at(ground.height, *place), sample_at(ground.forest, *place)
     step = np.clip(z / FOCAL / ground.cell, 1, 4)
-    slope_x = sample_at(ground.height, place[0], place[1] + step) - sample_at(
-        ground.height, place[0], place[1] - step
+    slope_x, slope_z = (
+        (
+            sample_at(ground.height, place[0] + down, place[1] + right)
+            - sample_at(ground.height, place[0] - down, place[1] - right)
+        )
+        / (2 * step * ground.cell)
+        for down, right in ((0, step), (step, 0))
     )
-    slope_z = sample_at(ground.height, place[0] + step, place[1]) - sample_at(
-        ground.height, place[0] - step, place[1]
-    )
-    slope_x, slope_z = slope_x / (2 * step * ground.cell), slope_z / (2 * step * ground.cell)
     upright = 1 / np.sqrt(1 + slope_x**2 + slope_z**2)
     facing = np.clip((SUN[1] - slope_x * SUN[0] - slope_z * SUN[2]) * upright, 0, 1)
     patches = sample_at(noise(rng, (1024, 1024), 60, 6), place[0] * 2, place[1] * 2)
@@ -736,8 +698,8 @@ def draw_water(rng: np.random.Generator, mirror: Array) -> Array:
     x = (np.arange(VIEW[1], dtype=np.float32)[None] - 640) / FOCAL * z
     waves = noise(rng, (1024, 1024), 18, 4, stretch=2.5)
     calm = noise(rng, (1024, 1024), 260, 3, stretch=3)
-    swell = sample_at(waves, z * 420 + 0 * x, x * 190) * np.clip(below / 60, 0.15, 1)
-    gusts = smoothstep(-0.6, 1.4, sample_at(calm, z * 130 + 0 * x, x * 60))
+    swell = sample_at(waves, z * 420, x * 190) * np.clip(below / 60, 0.15, 1)
+    gusts = smoothstep(-0.6, 1.4, sample_at(calm, z * 130, x * 60))
     tilt = swell * (0.35 + 0.9 * gusts)
     row = np.clip(rows + tilt * 9 + 6 * np.abs(tilt), HORIZON, VIEW[0] - 1)
     column = np.clip(np.arange(VIEW[1])[None] + tilt * 2.0, 0, VIEW[1] - 1)
@@ -766,7 +728,7 @@ class Sketch:
     def quad(
         self,
         corners: Sequence[Point],
-        base: Colour,
+        base: Array | Colour,
         light: float,
         rows: int = 1,
         spread: float = 0.05,
@@ -779,7 +741,22 @@ class Sketch:
             tint = self.tint(base, light * (0.94 + 0.06 * low), spread)
             self.pen.polygon([tuple(p) for p in board], fill=tint)
             if rows > 1:
-                self.pen.line([tuple(board[3]), tuple(board[2])], fill=self.tint(base, light * 0.4))
+                self.line([tuple(board[3]), tuple(board[2])], base, light * 0.4)
+
+    def line(
+        self,
+        points: Sequence[Point],
+        base: Array | Colour,
+        light: float,
+        width: int = 1,
+        spread: float = 0.05,
+    ) -> None:
+        self.pen.line(points, fill=self.tint(base, light, spread), width=width)
+
+    def spot(self, x: float, y: float, size: float, base: Array | Colour, light: float) -> None:
+        """A leaf or a petal: a small flat ellipse."""
+        box = [x - size, y - 0.75 * size, x + size, y + 0.75 * size]
+        self.pen.ellipse(box, fill=self.tint(base, light, 0.12))
 
     def array(self) -> tuple[Array, Array]:
         """RGB (H, W, 3) and alpha (H, W), both 0..1."""
@@ -819,7 +796,7 @@ def house(sketch: Sketch) -> None:
             tuple(np.asarray(gable[2]) * (1 - share) + np.asarray(top) * share),
         ]
         sketch.pen.polygon([*low, top], fill=sketch.tint(wood, 0.60))
-        sketch.pen.line(low, fill=sketch.tint(wood, 0.25))
+        sketch.line(low, wood, 0.25)
     over = 0.05
     slope = (ridge - eaves) / (middle - left)
     low_edge = (left - over, eaves - over * slope)
@@ -832,8 +809,8 @@ def house(sketch: Sketch) -> None:
     sketch.quad(roof, tiles, 0.98, 16, 0.10)
     for end in (low_edge, (right + over, eaves - over * slope)):
         a, b = project(middle, ridge + 0.012, front - over), project(*end, front - over)
-        sketch.pen.line([a, b], fill=sketch.tint(white, 0.75), width=7)
-        sketch.pen.line([(a[0], a[1] + 6), (b[0], b[1] + 6)], fill=sketch.tint(wood, 0.1), width=3)
+        sketch.line([a, b], white, 0.75, 7)
+        sketch.line([(a[0], a[1] + 6), (b[0], b[1] + 6)], wood, 0.1, 3)
     glass = colour("3d4e60")
     panes = [
         (wall, 0.10, 0.34, 0.42, 0.80),
@@ -869,11 +846,8 @@ def conifer(sketch: Sketch, x: float, base: float, height: float) -> None:
     """A fir: from the crown down, ever longer boughs that droop and fork into needles."""
     rng = sketch.rng
     green = np.asarray(colour("3c5a37")) * rng.uniform(0.8, 1.15)
-    sketch.pen.line(
-        [(x, base), (x, base - height)],
-        fill=sketch.tint(colour("4a382c"), 0.4),
-        width=max(2, int(height / 55)),
-    )
+    trunk = [(x, base), (x, base - height)]
+    sketch.line(trunk, colour("4a382c"), 0.4, max(2, int(height / 55)))
     for _ in range(int(height * 4.5)):
         part = rng.uniform(0.02, 0.95) ** 0.8
         layer = part + 0.025 * np.sin(part * 46)
@@ -883,25 +857,19 @@ def conifer(sketch: Sketch, x: float, base: float, height: float) -> None:
         root = (x + reach * rng.uniform(0.1, 0.6), y)
         outward = -reach / (height * 0.23)
         light = np.clip(0.38 + 0.5 * outward + rng.normal(0, 0.13) - 0.1 * part, 0.03, 1)
-        sketch.pen.line([root, tip], fill=sketch.tint(green, light, 0.15), width=2)
+        sketch.line([root, tip], green, light, 2, 0.15)
         for _ in range(2):
             needle = (tip[0] - reach * rng.uniform(0, 0.35), tip[1] + rng.uniform(1, 6))
-            sketch.pen.line([tip, needle], fill=sketch.tint(green, light, 0.2), width=1)
+            sketch.line([tip, needle], green, light, 1, 0.2)
 
 
 def leafy_tree(sketch: Sketch, x: float, base: float, height: float, green: Colour) -> None:
     """A broad tree: clumps of leaves on boughs, the hindmost and darkest drawn first."""
     rng = sketch.rng
     for lean in (-0.12, 0.0, 0.14):
-        sketch.pen.line(
-            [
-                (x, base),
-                (x + lean * height * 0.3, base - height * 0.4),
-                (x + lean * height, base - height * 0.75),
-            ],
-            fill=sketch.tint(colour("5b4938"), 0.5),
-            width=max(2, int(height / 40)),
-        )
+        fork = (x + lean * height * 0.3, base - height * 0.4)
+        bough = [(x, base), fork, (x + lean * height, base - height * 0.75)]
+        sketch.line(bough, colour("5b4938"), 0.5, max(2, int(height / 40)))
     for order in range(26):
         angle, out = rng.uniform(0, 6.3), np.sqrt(rng.uniform())
         cx = x + np.cos(angle) * out * height * 0.30
@@ -909,60 +877,38 @@ def leafy_tree(sketch: Sketch, x: float, base: float, height: float, green: Colo
         size = height * rng.uniform(0.08, 0.15)
         for _ in range(int(size * 9)):
             dx, dy = rng.normal(0, 0.5, 2)
-            light = np.clip(
-                0.34 - 0.30 * dx - 0.42 * dy + 0.012 * order + rng.normal(0, 0.1), 0.02, 1
-            )
-            px, py, leaf = cx + dx * size, cy + dy * size * 0.8, rng.uniform(1.2, 3.4)
-            sketch.pen.ellipse(
-                [px - leaf, py - leaf * 0.7, px + leaf, py + leaf * 0.7],
-                fill=sketch.tint(green, light, 0.14),
-            )
+            light = 0.34 - 0.30 * dx - 0.42 * dy + 0.012 * order + rng.normal(0, 0.1)
+            light = np.clip(light, 0.02, 1)
+            sketch.spot(cx + dx * size, cy + dy * size * 0.8, rng.uniform(1.2, 3.4), green, light)
 
 
 def boat(sketch: Sketch, x: float, y: float, length: float) -> None:
     """A rowing boat, seen from the side and a little from above."""
     t = np.linspace(-1, 1, 41)
+    belly = np.sqrt(np.clip(1 - t**2, 0, 1))
     sheer = y - length * (0.085 + 0.05 * t**2 + 0.02 * t**3)
-    far = sheer - length * 0.055 * np.sqrt(np.clip(1 - t**2, 0, 1))
-    near = sheer + length * 0.03 * np.sqrt(np.clip(1 - t**2, 0, 1))
-    keel_t = np.clip(t * 0.86, -1, 1)
-    across, under = x + t * length / 2, x + keel_t * length / 2
-    keel = y + 0.012 * length * (1 - t**2)
+    gunwale = np.stack([x + t * length / 2, sheer + length * 0.03 * belly], 1)
+    far_side = np.stack([x + t * length / 2, sheer - length * 0.055 * belly], 1)
+    keel = np.stack([x + t * 0.43 * length, y + 0.012 * length * (1 - t**2)], 1)
+    wood, paint, stripe = colour("8a5f3a"), colour("e8e2d2"), colour("2f6f86")
 
-    def outline(upper: tuple[Array, Array], lower: tuple[Array, Array]) -> list[Point]:
-        return [*zip(*upper, strict=True), *zip(*(c[::-1] for c in lower), strict=True)]
+    def face(upper: Array, lower: Array, base: Colour, light: float) -> None:
+        corners = [tuple(point) for point in np.concatenate([upper, lower[::-1]])]
+        sketch.pen.polygon(corners, fill=sketch.tint(base, light, 0.02))
 
-    sketch.pen.polygon(
-        outline((across, far), (across, near)), fill=sketch.tint(colour("6b4a30"), 0.45)
-    )
-    for bench in (-0.45, 0.05, 0.5):
-        i = int((bench + 1) * 20)
-        sketch.quad(
-            [
-                (across[i], far[i]),
-                (across[i] + length * 0.05, far[i]),
-                (across[i] + length * 0.06, near[i]),
-                (across[i] - length * 0.01, near[i]),
-            ],
-            colour("b98d5c"),
-            0.8,
-        )
-    paint = colour("e8e2d2")
+    def edge(points: Array, base: Colour, light: float, width: int) -> None:
+        sketch.line([tuple(point) for point in points], base, light, width)
+
+    face(far_side, gunwale, colour("6b4a30"), 0.45)
+    for bench in (11, 21, 30):
+        ends = [far_side[bench], far_side[bench + 2], gunwale[bench + 2], gunwale[bench]]
+        sketch.quad(ends, colour("b98d5c"), 0.8)
     for strake in range(5):
-        a, b = strake / 5, (strake + 1) / 5
-        upper = across + (under - across) * a, near + (keel - near) * a
-        lower = across + (under - across) * b, near + (keel - near) * b
-        base = colour("2f6f86") if strake == 0 else paint
-        sketch.pen.polygon(
-            outline(upper, lower), fill=sketch.tint(base, 0.85 - 0.13 * strake, 0.02)
-        )
-        sketch.pen.line(list(zip(*lower, strict=True)), fill=sketch.tint(paint, 0.25), width=1)
-    sketch.pen.line(
-        list(zip(across, near, strict=True)), fill=sketch.tint(colour("8a5f3a"), 0.9), width=4
-    )
-    sketch.pen.line(
-        list(zip(across, far, strict=True)), fill=sketch.tint(colour("8a5f3a"), 0.7), width=3
-    )
+        upper, lower = (gunwale + (keel - gunwale) * (strake + part) / 5 for part in (0, 1))
+        face(upper, lower, paint if strake else stripe, 0.85 - 0.13 * strake)
+        edge(lower, paint, 0.25, 1)
+    edge(gunwale, wood, 0.9, 4)
+    edge(far_side, wood, 0.7, 3)
 
 
 def grass(sketch: Sketch, ground: Terrain, nearest: float, farthest: float, count: int) -> None:
@@ -980,23 +926,11 @@ def grass(sketch: Sketch, ground: Terrain, nearest: float, farthest: float, coun
         base = mix(colour("55702c"), colour("b3a656"), float(np.clip(0.45 + 0.4 * clump, 0, 1)))
         light = float(np.clip(0.55 + 0.25 * clump + rng.normal(0, 0.2), 0.05, 1))
         lean = rng.normal(0.15, 0.35) * size
-        sketch.pen.line(
-            [(px, py), (px + lean * 0.3, py - size * 0.6), (px + lean, py - size)],
-            fill=sketch.tint(base, light, 0.1),
-            width=2 if z < 0.8 else 1,
-        )
+        blade = [(px, py), (px + lean * 0.3, py - size * 0.6), (px + lean, py - size)]
+        sketch.line(blade, base, light, 2 if z < 0.8 else 1, 0.1)
         if rng.uniform() < 0.007 and z < 2.0:
-            petal = max(1.2, 2.6 / z**0.8)
-            tint = (colour("f6f1e6"), colour("e8c53a"), colour("c8587e"))[rng.integers(3)]
-            sketch.pen.ellipse(
-                [
-                    px + lean - petal,
-                    py - size - petal * 0.8,
-                    px + lean + petal,
-                    py - size + petal * 0.8,
-                ],
-                fill=sketch.tint(tint, 0.9),
-            )
+            petal = (colour("f6f1e6"), colour("e8c53a"), colour("c8587e"))[rng.integers(3)]
+            sketch.spot(px + lean, py - size, max(1.2, 2.6 / z**0.8), petal, 0.9)
 
 
 def cat(sketch: Sketch, x: float, y: float, size: float) -> None:
@@ -1006,45 +940,30 @@ def cat(sketch: Sketch, x: float, y: float, size: float) -> None:
     pen = ImageDraw.Draw(shape)
 
     def blob(cx: float, cy: float, rx: float, ry: float) -> None:
-        pen.ellipse(
-            [
-                x + (cx - rx) * size,
-                y - (cy + ry) * size,
-                x + (cx + rx) * size,
-                y - (cy - ry) * size,
-            ],
-            fill=255,
-        )
+        left, top = x + (cx - rx) * size, y - (cy + ry) * size
+        pen.ellipse([left, top, left + 2 * rx * size, top + 2 * ry * size], fill=255)
 
-    for cx, cy, rx, ry in [
-        (0, 0.20, 0.25, 0.21),
-        (0.0, 0.36, 0.205, 0.25),
-        (-0.01, 0.52, 0.15, 0.18),
-        (-0.02, 0.75, 0.168, 0.140),
-        (-0.18, 0.05, 0.11, 0.055),
-        (0.17, 0.05, 0.11, 0.055),
-    ]:
-        blob(cx, cy, rx, ry)
+    head, haunches, back, shoulders = (-0.02, 0.75), (0, 0.20), (0, 0.36), (-0.01, 0.52)
+    blob(*haunches, 0.25, 0.21)
+    blob(*back, 0.205, 0.25)
+    blob(*shoulders, 0.15, 0.18)
+    blob(*head, 0.168, 0.14)
     for side in (-1, 1):
-        pen.polygon(
-            [
-                (x + (-0.02 + side * dx) * size, y - dy * size)
-                for dx, dy in ((0.165, 0.79), (0.150, 0.99), (0.05, 0.87))
-            ],
-            fill=255,
-        )
+        blob(side * 0.175, 0.05, 0.11, 0.055)
+        ear = ((0.165, 0.79), (0.150, 0.99), (0.05, 0.87))
+        pen.polygon([(x + (head[0] + side * u) * size, y - v * size) for u, v in ear], fill=255)
     for t in np.linspace(0, 1, 60):
         blob(0.20 + 0.34 * np.sin(t * 2.2), 0.05 + 0.07 * t**2 + 0.05 * np.sin(t * 5), 0.05, 0.042)
     mask = np.asarray(shape, np.float32) / 255
     soft = np.asarray(shape.filter(ImageFilter.GaussianBlur(size * 0.055)), np.float32) / 255
-    slope_y, slope_x = np.gradient(soft)
+    down, right = (np.asarray(slope) for slope in np.gradient(soft * size))
     sketch.layer.paste(sketch.tint(colour("8a5127"), 0.35), mask=shape)
     wobble = noise(rng, VIEW, 26, 2)
     rows, columns = np.nonzero(mask)
     for index in rng.permutation(len(rows))[: int(len(rows) * 0.9)]:
         px, py = columns[index], rows[index]
         u, v = (px - x) / size, (y - py) / size
-        light = 0.50 + size * 0.085 * (slope_x[py, px] * 0.8 + slope_y[py, px] * 0.7)
+        light = 0.50 + 0.068 * right[py, px] + 0.06 * down[py, px]
         light += 0.05 * rng.normal() + 0.12 * (v - 0.4)
         stripe = np.sin(36 * v + 10 * abs(u) + 1.3 * wobble[py, px]) * min(1.0, 0.1 + 7 * abs(u))
         stripe = max(stripe, 1 - 26 * abs(u + 0.02 * v)) + 0.25 * wobble[py, px]
@@ -1052,26 +971,16 @@ def cat(sketch: Sketch, x: float, y: float, size: float) -> None:
         base = mix(colour("d99a58"), colour("8f5227"), dark)
         away = rng.normal(0, 0.25) + 1.4 * u
         hair = size * rng.uniform(0.02, 0.045)
-        sketch.pen.line(
-            [(px, py), (px + hair * np.sin(away), py + hair * np.cos(away))],
-            fill=sketch.tint(base, float(np.clip(light, 0.03, 1)), 0.08),
-            width=1,
-        )
+        tip = (px + hair * np.sin(away), py + hair * np.cos(away))
+        sketch.line([(px, py), tip], base, float(np.clip(light, 0.03, 1)), 1, 0.08)
 
 
 def draw_sample(rng: np.random.Generator) -> Array:
     ground = build_terrain(rng)
     land, water = draw_land(rng, ground, draw_sky(rng))
     standing = Sketch(rng)
-    for x, base, height in [
-        (868, 492, 150),
-        (905, 490, 210),
-        (1190, 496, 350),
-        (1130, 490, 300),
-        (1262, 500, 420),
-        (1080, 488, 250),
-    ]:
-        conifer(standing, x, base, height)
+    for x, height in ((868, 150), (905, 210), (1190, 350), (1130, 300), (1262, 420), (1080, 250)):
+        conifer(standing, x, 486 + height / 30, height)
     house(standing)
     leafy_tree(standing, 1225, 530, 250, colour("7d8a35"))
     floating, waterline = Sketch(rng), 640
@@ -1083,11 +992,9 @@ def draw_sample(rng: np.random.Generator) -> Array:
     mirror[HORIZON : 2 * HORIZON] = scene[:HORIZON][::-1]
     mirror[2 * HORIZON :] = scene[0]
     boat_rgb, boat_alpha = floating.array()
-    depth = VIEW[0] - waterline
-    hull = slice(waterline - depth, waterline)
-    mirror[waterline:] = mix(
-        mirror[waterline:], boat_rgb[hull][::-1] * 0.8, boat_alpha[hull][::-1] * 0.95
-    )
+    hull = slice(2 * waterline - VIEW[0], waterline)
+    upturned, dimmed = boat_rgb[hull][::-1] * 0.8, boat_alpha[hull][::-1] * 0.95
+    mirror[waterline:] = mix(mirror[waterline:], upturned, dimmed)
     scene = np.where(water[..., None], draw_water(rng, mirror), land)
     scene = mix(mix(scene, rgb, alpha), boat_rgb, boat_alpha)
 
@@ -1113,6 +1020,9 @@ def main() -> None:
     pictures = {"candy": draw_candy, "sample": draw_sample}
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(pictures)}")
     names = parser.parse_args().names or list(pictures)
+    for name in names:
+        if name not in pictures:
+            parser.error(f"no picture {name!r}; there is: {', '.join(pictures)}")
     for name in names:
         save(pictures[name](np.random.default_rng(SEED)), FOLDER / f"{name}.jpg", 90)
 
