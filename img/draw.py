@@ -552,7 +552,7 @@ def draw_candy(rng: np.random.Generator) -> Array:
     return painting.lit(rng)
 
 
-# ----------------------------------------------------------------------- sample: a lake at evening
+# ------------------------------------------------------------ sample: a lake in the mountains
 
 # Drawn at twice the size it is kept at. World lengths: x to the right, height, z away from the eye.
 VIEW = (960, 1280)

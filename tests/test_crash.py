@@ -1,0 +1,88 @@
+"""Training killed without warning goes on as if nothing had happened."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from fast_style.vgg_layers import convolutions
+from fast_style.vgg_weights import save_weights
+
+PROJECT = Path(__file__).resolve().parent.parent
+KILLS = 5
+STEPS = 60
+
+
+@pytest.fixture
+def conf(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (
+            rng.normal(0, (2 / (9 * inputs)) ** 0.5, (3, 3, inputs, width)).astype(np.float32),
+            np.zeros(width, np.float32),
+        )
+        for name, (inputs, width) in convolutions("vgg_16_half").items()
+    }
+    save_weights(tmp_path / "weights.npz", weights)
+    path = tmp_path / "conf.yml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "base": str(PROJECT / "conf" / "quickstart.yml"),
+                "loss_model_file": str(tmp_path / "weights.npz"),
+                "model_path": str(tmp_path),
+                "image_size": 32,
+                "batch_size": 2,
+                "steps": STEPS,
+                "warmup_steps": 5,
+                "checkpoint_every": 3,
+                "preview_every": STEPS,
+            }
+        )
+    )
+    return path
+
+
+def start(conf: Path, naming: str) -> subprocess.Popen:
+    command = [sys.executable, "train.py", "-c", str(conf), "--set", f"naming={naming}"]
+    return subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.slow
+def test_final_weights_are_bit_equal_after_kills_at_random_moments(conf, tmp_path):
+    assert start(conf, "whole").wait() == 0
+    chance = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        before = newest_step(tmp_path / "killed")
+        training = start(conf, "killed")
+        # Some way beyond what is there, so that every run adds something before it dies.
+        wanted = before + chance.randint(1, STEPS // (KILLS + 1) - 2)
+        while newest_step(tmp_path / "killed") < wanted and training.poll() is None:
+            time.sleep(0.02)
+        time.sleep(chance.random() * 0.5)
+        if training.poll() is None:
+            training.kill()
+            kills += 1
+        training.wait()
+        if newest_step(tmp_path / "killed") >= STEPS:
+            break
+    assert kills >= 3
+    assert start(conf, "killed").wait() == 0
+    whole = np.load(tmp_path / "whole" / "weights.npz")
+    killed = np.load(tmp_path / "killed" / "weights.npz")
+    assert whole.files == killed.files
+    for name in whole.files:
+        assert whole[name].tobytes() == killed[name].tobytes(), name
+
+
+def newest_step(folder: Path) -> int:
+    steps = [int(path.stem) for path in (folder / "checkpoints").glob("[0-9]*.npz")]
+    return max(steps, default=0)
