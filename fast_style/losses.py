@@ -4,9 +4,11 @@ All statistics and sums are float32, whatever the dtype of the features: sums ov
 overflow float16 and lose their small parts in bfloat16.
 """
 
-from keras import KerasTensor, ops
+from typing import Any, TypeAlias
 
-Tensor = KerasTensor
+from keras import ops
+
+Tensor: TypeAlias = Any  # of whichever backend Keras runs on
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -62,7 +64,7 @@ def style_loss(
     is what the published style weights were tuned for (Johnson et al. 2016, eq. 4 leaves the
     squared Frobenius norm undivided). 'relative' divides by N * |target|² instead.
     """
-    total = 0.0
+    total: Tensor = 0.0
     for statistic, target in zip(statistics, targets, strict=True):
         distance = ops.sum(ops.square(statistic - target))
         pictures = ops.cast(ops.shape(statistic)[0], "float32")
