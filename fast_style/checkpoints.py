@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import shutil
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +138,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # on damaged bytes zipfile and NumPy raise nearly anything
         raise UserError(f"{path}: is damaged or not an .npz of arrays: {error}") from None
 
 
@@ -160,10 +159,12 @@ def load_network(folder: Path, policy: str = "float32"):
     A training that has not finished gives its newest checkpoint, and says so.
     Raises UserError where the folder holds no model or a damaged one.
     """
+    conf, arrays, source = _read_model(folder)
+
+    # After the folder is known to hold a model: Keras takes seconds to import.
     from fast_style.layers import default_dtype
     from fast_style.transformer_network import build_transformer_network
 
-    conf, arrays, source = _read_model(folder)
     with default_dtype(policy):
         network = build_transformer_network(conf.get("output", "tanh"))
     assign_variables("network", network.weights, arrays, source)

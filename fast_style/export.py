@@ -19,9 +19,9 @@ def export(model_folder: Path, output: Path) -> float:
 
     conf, weights and result come along, so that the exported folder is a model folder too.
     """
-    network = load_network(model_folder)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"--output {output}: is there already; name a new or an empty folder")
+    network = load_network(model_folder)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:

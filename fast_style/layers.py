@@ -40,16 +40,16 @@ class InstanceNormalization(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, input_shape):
-        channels = input_shape[-1]
-        self.scale = self.add_weight(name="scale", shape=(channels,), initializer="ones")
-        self.shift = self.add_weight(name="shift", shape=(channels,), initializer="zeros")
+        shape = input_shape[-1:]
+        self.scale = self.add_weight(shape, "ones", name="scale", autocast=False)
+        self.shift = self.add_weight(shape, "zeros", name="shift", autocast=False)
 
     def call(self, features):
         wide = ops.cast(features, "float32")
         mean = ops.mean(wide, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(wide - mean), axis=(1, 2), keepdims=True)
-        factor = ops.cast(self.scale, "float32") * ops.rsqrt(variance + self.epsilon)
-        offset = ops.cast(self.shift, "float32") - mean * factor
+        factor = self.scale * ops.rsqrt(variance + self.epsilon)
+        offset = self.shift - mean * factor
         return ops.cast(wide * factor + offset, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

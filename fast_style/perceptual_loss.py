@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights
-from fast_style.images import read_picture, square
+from fast_style.images import flatten_on_white, read_picture, square
 from fast_style.locations import locate
 from fast_style.loss_network import build_loss_network
 from fast_style.losses import (
@@ -97,4 +97,4 @@ def prepare_style_image(config: Config) -> np.ndarray:
     `style_image_size` asks for another size, and so for larger or smaller strokes.
     """
     side = config.style_image_size or config.image_size
-    return square(read_picture(locate(config.style_image)).rgb, side)
+    return square(flatten_on_white(read_picture(locate(config.style_image))), side)

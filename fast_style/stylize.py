@@ -109,7 +109,9 @@ def stylize_files(
     for source, target in tqdm(targets.items(), unit=" pictures", disable=len(targets) == 1):
         started = time.perf_counter()
         try:
-            picture = stylizer.stylize(read_picture(source), **how)
+            content = read_picture(source)
+            make_folder(target.parent)
+            picture = stylizer.stylize(content, **how)
             write_picture(target, picture)
         except UserError as error:
             if len(targets) == 1:
@@ -127,8 +129,9 @@ def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Pat
     """Where the stylized image of each picture goes; UserError where two would go to one place."""
     relative: dict[Path, Path] = {}
     for spec in inputs:
+        given = Path(spec).expanduser()
         for picture in find_pictures(spec):
-            inside = picture.relative_to(spec) if Path(spec).is_dir() else Path(picture.name)
+            inside = picture.relative_to(given) if given.is_dir() else Path(picture.name)
             relative[picture] = inside
     if output is not None and len(relative) == 1 and not output.is_dir() and output.suffix:
         if output.suffix.lower() not in PICTURE_ENDINGS:
@@ -147,8 +150,6 @@ def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Pat
         if target in origins:
             raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
         origins[target] = picture
-    for target in targets.values():
-        make_folder(target.parent)
     return targets
 
 

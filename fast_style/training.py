@@ -34,7 +34,7 @@ from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import write_saved_model
 from fast_style.files import make_folder
-from fast_style.images import find_pictures, read_picture, square
+from fast_style.images import find_pictures, flatten_on_white, read_picture, square
 from fast_style.layers import default_dtype
 from fast_style.locations import locate
 from fast_style.monitor import Monitor
@@ -128,6 +128,7 @@ class Training:
         self.precision = precision
         self.step = 0
         self.seconds = 0.0
+        self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
         self.validation = _validation_batches(config)
         self.strategy = tf.distribute.get_strategy()
@@ -145,37 +146,42 @@ class Training:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.terms = checkpoint.notes["last_step"]
         self.before = checkpoint.notes["validation_before"]
         source = self.config.model_folder
         assign_variables("network", self.network.weights, checkpoint.arrays, source)
         assign_variables("optimizer", self.optimizer.variables, checkpoint.arrays, source)
 
     def save(self) -> None:
+        """Write a checkpoint. Raises UserError where a step left weights that are not finite."""
         arrays = variables_as_arrays("network", self.network.weights)
         arrays |= variables_as_arrays("optimizer", self.optimizer.variables)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise self._not_finite(name)
         Checkpoint(
             step=self.step,
             seconds=self.seconds,
             precision=self.precision,
             config=dataclasses.asdict(self.config),
-            notes={"validation_before": self.before},
+            notes={"last_step": self.terms, "validation_before": self.before},
             arrays=arrays,
         ).save(self.config.model_folder, self.config.keep_checkpoints)
 
     def run(self) -> None:
         config, folder = self.config, self.config.model_folder
         make_folder(folder)
+        (folder / RESULT).unlink(missing_ok=True)  # of fewer steps; it would mark these as done
         monitor = Monitor(config, self.network, folder, self.style_image)
         if self.step == 0:
             self.before = self.validate()
-        monitor.validation(self.step, self.before)
-        terms: dict[str, float] = {}
+            monitor.validation(self.step, self.before)
         with _interruption() as interrupted, self._progress() as progress:
             batches = self.content_images.batches(self.step)
             started = time.perf_counter()
             while self.step < self.steps and not interrupted:
                 content = next(batches)
-                terms = self.train_on(content)
+                self.terms = terms = self.train_on(content)
                 now = time.perf_counter()
                 self.seconds, started = self.seconds + now - started, now
                 progress.update(config.batch_size)
@@ -189,7 +195,7 @@ class Training:
             batches.close()
         self.save()
         self._report_broken_pictures()
-        if interrupted:
+        if self.step < self.steps:
             print(f"stopped after step {self.step} of {self.steps}; the same command goes on")
             raise KeyboardInterrupt
         after = self.validate()
@@ -197,7 +203,7 @@ class Training:
         monitor.close()
         write_model(folder, config, self.network)
         write_saved_model(load_network(folder), folder)
-        write_result(folder, self._result(terms, after))
+        write_result(folder, self._result(after))
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
         """One Adam step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.
@@ -211,13 +217,17 @@ class Training:
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
-            kept = newest_checkpoint(self.config.model_folder)
-            raise UserError(
-                f"{self.config.model_folder}: the objective is not finite at step {self.step} "
-                f"({_named(terms)}); the last good checkpoint is of step "
-                f"{kept.step if kept else 'none'}; try a lower learning_rate or style_weight"
-            )
+            raise self._not_finite(f"the objective ({_named(terms)})")
         return terms | {"learning_rate": rate, "style_ramp": ramp}
+
+    def _not_finite(self, what: str) -> UserError:
+        folder = self.config.model_folder
+        kept = newest_checkpoint(folder)
+        there = f"the last good checkpoint is of step {kept.step}" if kept else "no checkpoint yet"
+        return UserError(
+            f"{folder}: {what} is not finite at step {self.step}; {there}; "
+            "try a lower learning_rate or style_weight"
+        )
 
     def validate(self) -> dict[str, float] | None:
         """Mean terms over the conf's validation_images, or None where it names none."""
@@ -262,7 +272,7 @@ class Training:
         for name, reason in broken.items():
             logging.warning("  %s: %s", name, reason)
 
-    def _result(self, terms: dict[str, float], after: dict[str, float] | None) -> dict:
+    def _result(self, after: dict[str, float] | None) -> dict:
         style_bytes = locate(self.config.style_image).read_bytes()
         return {
             "steps": self.steps,
@@ -275,7 +285,7 @@ class Training:
             },
             "style_image_sha256": hashlib.sha256(style_bytes).hexdigest(),
             "broken_pictures": len(self.content_images.broken),
-            "last_step": terms,
+            "last_step": self.terms,
             "validation_before": self.before,
             "validation_after": after,
         }
@@ -288,8 +298,8 @@ def _resolve_precision(config: Config) -> str:
 def _validation_batches(config: Config) -> list[np.ndarray]:
     if config.validation_images is None:
         return []
-    paths = find_pictures(config.validation_images)
-    return [square(read_picture(path).rgb, config.image_size)[None] for path in paths]
+    pictures = map(read_picture, find_pictures(locate(config.validation_images)))
+    return [square(flatten_on_white(picture), config.image_size)[None] for picture in pictures]
 
 
 def _named(terms: dict[str, float]) -> str:
