@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
-    parser.add_argument("--max-size", type=side_in_pixels, help="shrink the long side to this many pixels")
+    parser.add_argument(
+        "--max-size", type=side_in_pixels, help="shrink the long side to this many pixels"
+    )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()

@@ -37,7 +37,7 @@ CALIBRATION_PHOTOS = 64
 CALIBRATION_SIDE = 256
 # With this mean activation the published form of the objective is balanced at the published style
 # weights (50 to 250): see the model card for the figures.
-MEAN_ACTIVATION = 1.0
+MEAN_ACTIVATION = 50.0
 NORM_EPSILON = 1e-3
 
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]

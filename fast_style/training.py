@@ -139,7 +139,9 @@ class Training:
             self.objective = PerceptualLoss(config, self.style_image, policy)
             with default_dtype(policy):
                 self.network = build_transformer_network(config.output)
-            self.optimizer = keras.optimizers.Adam(config.learning_rate)
+            # Named, because Keras would call the second one of a process adam_1, and checkpoints
+            # hold the optimizer's variables by their names.
+            self.optimizer = keras.optimizers.Adam(config.learning_rate, name="adam")
             self.optimizer.build(self.network.trainable_variables)
         self._train_on = tf.function(self._train_on_replicas)
         self._evaluate = tf.function(self._terms)

@@ -1,0 +1,94 @@
+"""Pictures, loss network weights and one small trained model that the tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fast_style.config import config_from_mapping
+from fast_style.images import Picture, write_picture
+from fast_style.vgg_layers import convolutions
+from fast_style.vgg_weights import save_weights
+
+Photo = Callable[..., np.ndarray]
+
+
+def _photo(height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8: two colour waves and some grain, so neither flat nor noise alone."""
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[0:height, 0:width] / 8.0
+    angle, colours = rng.uniform(0, np.pi), rng.uniform(-60, 60, (2, 3))
+    waves = np.stack(
+        [np.sin(across * np.cos(angle) + down * np.sin(angle)), np.cos(down - across)], axis=-1
+    )
+    grain = rng.normal(0, 8, (height, width, 3))
+    return np.clip(128 + waves @ colours + grain, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def photo() -> Photo:
+    """photo(height, width, seed): a picture, the same for the same arguments."""
+    return _photo
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six pictures, of which broken.png is cut short."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(5):
+        write_picture(folder / f"{number}.png", Picture(_photo(40 + number, 50, seed=number)))
+    (folder / "broken.png").write_bytes((folder / "0.png").read_bytes()[:60])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def conf_values(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[str, Any]:
+    """A conf for a training of seconds, against a loss network of random weights."""
+    folder = tmp_path_factory.mktemp("training")
+    rng = np.random.default_rng(0)
+    # Small, because ReLU networks of random weights let features grow from layer to layer.
+    weights = {
+        name: (rng.normal(0, (9 * inputs) ** -0.5, (3, 3, inputs, width)), np.zeros(width))
+        for name, (inputs, width) in convolutions("vgg_16_half").items()
+    }
+    save_weights(folder / "vgg_16_half.npz", weights)
+    write_picture(folder / "style.png", Picture(_photo(48, 40, seed=100)))
+    write_picture(folder / "preview.png", Picture(_photo(16, 600, seed=101)))
+    write_picture(folder / "held_out.png", Picture(_photo(seed=102)))
+    return {
+        "style_image": str(folder / "style.png"),
+        "naming": "tiny",
+        "model_path": str(folder / "models"),
+        "style_weight": 50.0,
+        "tv_weight": 0.01,
+        "image_size": 32,
+        "batch_size": 2,
+        "loss_model": "vgg_16_half",
+        "loss_model_file": str(folder / "vgg_16_half.npz"),
+        "content_layers": ["conv2_2"],
+        "style_layers": ["conv1_2", "conv3_1"],
+        "dataset": str(photos),
+        "crop": "random",
+        "flip": True,
+        "steps": 6,
+        "schedule": "cosine",
+        "warmup_steps": 2,
+        "style_ramp": 0.5,
+        "precision": "float32",
+        "preview_images": [str(folder / "preview.png")],
+        "validation_images": str(folder / "held_out.png"),
+        "log_every": 1,
+        "preview_every": 6,
+        "checkpoint_every": 2,
+        "keep_checkpoints": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def trained_model(conf_values: dict[str, Any]) -> Path:
+    """The model folder of that training, finished; tests leave it as it is."""
+    from fast_style.training import train
+
+    return train(config_from_mapping(conf_values, "conf"))

@@ -1,0 +1,199 @@
+"""The programs as a person starts them."""
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from fast_style.errors import UserError, exit_on_user_error, nearest
+from fast_style.images import Picture, read_picture, write_picture
+
+Photo = Callable[..., np.ndarray]
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Importing a module that stands as None in sys.modules raises ImportError.
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def program(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, *map(str, command)]
+    return subprocess.run(line, cwd=PROJECT, capture_output=True, text=True)
+
+
+def without_tensorflow(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return program("-c", WITHOUT_TENSORFLOW, *command)
+
+
+def here(monkeypatch: pytest.MonkeyPatch, *command: str | Path) -> int:
+    """Run a program in this process; its exit status."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(command[0]), run_name="__main__")
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("train.py", "--conf --set --steps --restart --download"),
+        (
+            "eval.py",
+            "--model --image --output --strength --preserve-color --max-size --runtime --precision",
+        ),
+        ("export.py", "--model --format --output"),
+    ],
+)
+def test_help_comes_without_tensorflow_and_names_every_flag(script: str, flags: str) -> None:
+    result = without_tensorflow(script, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    for flag in flags.split():
+        assert flag in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["--set", "style_wieght=5"], "--set: unknown key 'style_wieght'; did you mean"),
+        (["--set", "style_image=no.jpg"], "style_image: no file no.jpg"),
+        (["--steps", "0"], "steps: 0 is too small; at least 1"),
+    ],
+)
+def test_a_wrong_conf_is_one_line_and_status_2_before_tensorflow_is_imported(
+    overrides: list[str], said: str
+) -> None:
+    result = without_tensorflow("train.py", "-c", "conf/quickstart.yml", *overrides)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: ") and said in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--strength", "1.5"],
+        ["--strength", "nan"],
+        ["--max-size", "0"],
+        ["--max-size", "-3"],
+        ["--runtime", "torch"],
+    ],
+)
+def test_a_wrong_flag_of_eval_is_named(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval.py", "--model", "models/none", "--image", "img/sample.jpg", *flags]
+    assert here(monkeypatch, *command) == 2
+    assert f"argument {flags[0]}: " in capsys.readouterr().err
+
+
+def test_eval_in_a_shell_shows_the_paths_and_tells_what_failed(
+    trained_model: Path, tmp_path: Path, photo: Photo
+) -> None:
+    good, bad, out = tmp_path / "good.png", tmp_path / "bad.png", tmp_path / "out"
+    write_picture(good, Picture(photo(21, 34)))
+    bad.write_bytes(good.read_bytes()[:50])
+    result = program("eval.py", "--model", trained_model, "--image", good, bad, "--output", out)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{out / 'good-tiny.png'}  34x21  ")
+    assert f"error: {bad}: is damaged" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert read_picture(out / "good-tiny.png").rgb.shape == (21, 34, 3)
+    assert [path.name for path in out.iterdir()] == ["good-tiny.png"]
+
+
+def test_train_in_a_shell_finds_its_training_complete(trained_model: Path) -> None:
+    result = program("train.py", "-c", trained_model / "conf.yml")
+    assert (result.returncode, result.stderr) == (0, "")
+    complete, how_to_go_on = result.stdout.splitlines()
+    assert complete.startswith(f"{trained_model} is complete: 6 steps.")
+    assert f"python eval.py --model {trained_model} --image" in how_to_go_on
+
+
+def test_a_key_that_differs_from_the_training_is_status_2(
+    trained_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train.py", "-c", trained_model / "conf.yml", "--set", "style_weight=1"]
+    assert here(monkeypatch, *command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {trained_model}: ")
+    assert "style_weight (50.0 there, 1.0 now)" in line
+
+
+def test_export_says_where_and_how_near(
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["export.py", "--model", trained_model, "--output", tmp_path / "out"]
+    assert here(monkeypatch, *command) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"{tmp_path / 'out'}: SavedModel, at most 0.0")
+    assert (tmp_path / "out" / "saved_model.pb").is_file()
+
+
+def test_a_style_image_that_is_a_text_is_one_line_and_status_2(
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = yaml.safe_load((trained_model / "conf.yml").read_text())
+    (tmp_path / "style.jpg").write_text("no picture")
+    values |= {"style_image": str(tmp_path / "style.jpg"), "model_path": str(tmp_path / "models")}
+    (tmp_path / "conf.yml").write_text(yaml.safe_dump(values))
+    assert here(monkeypatch, "train.py", "-c", tmp_path / "conf.yml") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'style.jpg'}: is not a JPEG")
+    assert not (tmp_path / "models").exists()
+
+
+# What the programs end with
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "said"),
+    [
+        (raising(UserError("a.yml: two\n  lines")), 2, "error: a.yml: two lines\n"),
+        (raising(KeyboardInterrupt()), 130, "interrupted\n"),
+        (lambda: 1, 1, ""),
+        (lambda: None, 0, ""),
+    ],
+)
+def test_how_a_program_ends(
+    main: Callable[[], int | None], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        exit_on_user_error(main)
+    assert (stopped.value.code or 0) == status
+    assert capsys.readouterr().err == said
+
+
+def test_other_errors_are_ours_and_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        exit_on_user_error(raising(ZeroDivisionError()))
+
+
+def test_the_nearest_is_suggested_and_else_all_there_are() -> None:
+    assert nearest("conv3_9", ["conv1_1", "conv3_3"]) == "did you mean 'conv3_3'?"
+    assert nearest("xyz", ["max", "avg"]) == "one of: max, avg"

@@ -1,0 +1,268 @@
+"""What a conf file may say, and what is said about one that is wrong."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fast_style.config import (
+    Config,
+    config_as_yaml,
+    config_from_mapping,
+    layer_weights,
+    load_config,
+)
+from fast_style.errors import UserError
+
+PROJECT = Path(__file__).resolve().parent.parent
+PICTURE = str(PROJECT / "img" / "sample.jpg")
+
+# Every key that the TF1 program knew, with values as its confs had them.
+ORIGINAL_CONF = """
+style_image: img/candy.jpg  # relative to where it was started
+naming: "candy"
+model_path: models
+
+content_weight: 1.0
+style_weight: 50.0
+tv_weight: 0.0
+
+image_size: 256
+batch_size: 4
+epoch: 2
+
+loss_model: "vgg_16"
+content_layers:
+  - "vgg_16/conv3/conv3_3"
+style_layers:
+  - "vgg_16/conv1/conv1_2"
+  - "vgg_16/conv2/conv2_2"
+  - "vgg_16/conv3/conv3_3"
+  - "vgg_16/conv4/conv4_3"
+checkpoint_exclude_scopes: "vgg_16/fc"
+loss_model_file: "pretrained/vgg_16.ckpt"
+"""
+
+
+def written(folder: Path, name: str = "conf.yml", **values: Any) -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump({"style_image": PICTURE, "naming": "a"} | values))
+    return path
+
+
+def complaint(path: Path, *overrides: str) -> str:
+    with pytest.raises(UserError) as error:
+        load_config(path, list(overrides))
+    return str(error.value)
+
+
+def test_a_conf_of_the_original_system_is_accepted_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("img").mkdir()
+    Path("img/candy.jpg").write_bytes(Path(PICTURE).read_bytes())
+    Path("candy.yml").write_text(ORIGINAL_CONF)
+    config = load_config("candy.yml")
+    given = yaml.safe_load(ORIGINAL_CONF)
+    assert len(given) == 14
+    for key, value in given.items():
+        assert getattr(config, key) == value
+    assert config.model_folder == Path("models/candy")
+    assert layer_weights(config.style_layers, config.loss_model) == {
+        "relu1_2": 1.0,
+        "relu2_2": 1.0,
+        "relu3_3": 1.0,
+        "relu4_3": 1.0,
+    }
+    assert layer_weights(config.content_layers, config.loss_model) == {"relu3_3": 1.0}
+
+
+def test_two_keys_are_enough_and_the_others_default_to_the_published_recipe(
+    tmp_path: Path,
+) -> None:
+    config = load_config(written(tmp_path))
+    assert config == Config(style_image=PICTURE, naming="a")
+    assert (config.image_size, config.batch_size, config.epoch, config.steps) == (256, 4, 2, None)
+    assert (config.learning_rate, config.schedule, config.style_ramp) == (1e-3, "constant", 0.0)
+    assert (config.style_statistics, config.style_normalization) == ("gram", "published")
+    assert (config.output, config.dataset) == ("tanh", "coco/2014")
+
+
+def test_a_base_is_read_below_the_conf_and_is_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    written(tmp_path / "shared", "ground.yml", steps=10, seed=1, style_weight=5)
+    (tmp_path / "shared" / "middle.yml").write_text("base: ground.yml\nsteps: 20\nseed: 2\n")
+    (tmp_path / "top.yml").write_text("base: shared/middle.yml\nseed: 3\n")
+    config = load_config(tmp_path / "top.yml")
+    assert (config.style_weight, config.steps, config.seed) == (5.0, 20, 3)
+
+
+def test_a_mistake_in_a_base_names_the_base(tmp_path: Path) -> None:
+    base = written(tmp_path, "ground.yml", batch_size=0)
+    (tmp_path / "top.yml").write_text("base: ground.yml\n")
+    assert complaint(tmp_path / "top.yml") == f"{base}: batch_size: 0 is too small; at least 1"
+
+
+def test_bases_that_lead_back_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("base: b.yml\n")
+    (tmp_path / "b.yml").write_text("base: a.yml\n")
+    assert "base: leads back to the same file" in complaint(tmp_path / "a.yml")
+
+
+def test_overrides_stand_above_the_conf(tmp_path: Path) -> None:
+    overrides = [
+        "learning_rate=1e-3",
+        "steps=7",
+        "naming=b",
+        "flip=true",
+        "style_layers=[conv1_2, conv2_1]",
+        "content_layers={conv3_3: 2}",
+        "style_image_size=null",
+    ]
+    config = load_config(written(tmp_path, steps=5, learning_rate=0.1), overrides)
+    assert config.learning_rate == 0.001 and isinstance(config.learning_rate, float)
+    assert (config.steps, config.naming, config.flip) == (7, "b", True)
+    assert config.style_layers == ["conv1_2", "conv2_1"]
+    assert config.content_layers == {"conv3_3": 2.0}
+    assert config.style_image_size is None
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("steps", "--set steps: is not of the form key=value"),
+        ("stepz=3", "--set: unknown key 'stepz'; did you mean 'steps'?"),
+        ("steps=many", "--set: steps: 'many' is not a whole number"),
+        ("flip=[", "--set flip=[: is not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> None:
+    assert complaint(written(tmp_path), override).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("style_wieght", 5, "unknown key 'style_wieght'; did you mean 'style_weight'?"),
+        ("batch_size", 0, "batch_size: 0 is too small; at least 1"),
+        ("batch_size", 1.5, "batch_size: 1.5 is not a whole number"),
+        ("batch_size", True, "batch_size: True is not a number"),
+        ("learning_rate", 0, "learning_rate: 0 is too small; above 0"),
+        ("learning_rate", "fast", "learning_rate: 'fast' is not a number"),
+        ("content_weight", float("inf"), "content_weight: inf is not a finite number"),
+        ("content_weight", -1, "content_weight: -1 is too small; at least 0"),
+        ("style_ramp", 1.5, "style_ramp: 1.5 is too large; at most 1"),
+        ("flip", "sometimes", "flip: 'sometimes' is not true or false"),
+        ("naming", 5, "naming: 5 is not a text; quote it if it is meant as one"),
+        ("naming", "a/b", "naming: 'a/b' is not a plain folder name"),
+        ("naming", "..", "naming: '..' is not a plain folder name"),
+        ("naming", "", "naming: '' is not a plain folder name"),
+        ("loss_model", "vgg16", "loss_model: 'vgg16' is not valid; did you mean 'vgg_16'?"),
+        ("pooling", "sum", "pooling: 'sum' is not valid; one of: max, avg"),
+        ("style_image", "no.jpg", "style_image: no file no.jpg"),
+        ("preview_images", ["no.jpg"], "preview_images: no file no.jpg"),
+        ("style_layers", "conv3_3", "style_layers: 'conv3_3' is not a list of names"),
+        ("style_layers", [], "style_layers: names no layer"),
+        ("style_layers", {"conv3_3": "x"}, "is not a mapping of names to numbers"),
+        ("style_layers", {"conv3_3": -1}, "holds a negative weight"),
+        ("style_layers", ["conv3_3", "conv3_3"], "names something twice"),
+        ("style_layers", ["conv3_3", "vgg_16/conv3/conv3_3"], "names a layer twice"),
+        ("style_layers", ["conv9_9"], "style_layers: no layer 'conv9_9' in vgg_16; did you mean"),
+        ("content_layers", ["conv3_4"], "content_layers: no layer 'conv3_4' in vgg_16; did you"),
+    ],
+)
+def test_a_wrong_value_is_told_with_file_key_and_what_is_right(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    path = written(tmp_path, **{key: value})
+    message = complaint(path)
+    assert message.startswith(f"{path}: ") and said in message
+    assert "\n" not in message
+
+
+def test_a_layer_that_only_vgg_19_has_is_accepted_there(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, loss_model="vgg_19", style_layers=["conv3_4"]))
+    assert layer_weights(config.style_layers, config.loss_model) == {"relu3_4": 1.0}
+
+
+def test_a_warm_up_longer_than_the_training_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, steps=10, warmup_steps=10)
+    assert complaint(path) == f"{path}: warmup_steps: 10 is not below steps: 10"
+
+
+@pytest.mark.parametrize("key", ["style_image", "naming"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    values = {"style_image": PICTURE, "naming": "a"}
+    del values[key]
+    path = tmp_path / "conf.yml"
+    path.write_text(yaml.safe_dump(values))
+    assert complaint(path) == f"{path}: the key {key!r} is missing"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty; a conf file is a mapping of keys to values"),
+        (b"- naming: a\n", "is a list; a conf file is a mapping of keys to values"),
+        (b"candy", "is a str; a conf file is a mapping of keys to values"),
+        (b"naming: [a\n", "is not valid YAML"),
+        (b"\xff\xfe\xff", "cannot be read as a conf file"),
+        (b"base: [a]\n", "base: ['a'] is not the path of a conf file"),
+    ],
+)
+def test_a_file_that_is_no_conf_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "conf.yml"
+    path.write_bytes(content)
+    assert complaint(path).startswith(f"{path}: {said}")
+
+
+def test_a_conf_that_is_not_there_suggests_one_that_is(tmp_path: Path) -> None:
+    written(tmp_path, "candy.yml")
+    said = f"no such conf file; did you mean {str(tmp_path / 'candy.yml')!r}?"
+    assert complaint(tmp_path / "cndy.yml") == f"{tmp_path / 'cndy.yml'}: {said}"
+    assert "cannot be read as a conf file" in complaint(tmp_path)
+
+
+def test_the_resolved_conf_is_read_back_as_it_was(tmp_path: Path) -> None:
+    config = load_config(
+        written(tmp_path, learning_rate=1e-5, style_layers={"conv1_2": 0.5}, data_dir="é", steps=3)
+    )
+    path = tmp_path / "resolved.yml"
+    path.write_text(config_as_yaml(config), encoding="utf-8")
+    assert load_config(path) == config
+    assert config_from_mapping(dataclasses.asdict(config), "there") == config
+
+
+def test_every_shipped_conf_loads_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    confs = sorted((PROJECT / "conf").glob("**/*.yml"))
+    contents = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in confs}
+    bases = {(path.parent / c["base"]).resolve() for path, c in contents.items() if "base" in c}
+    styles = [path for path, content in contents.items() if "naming" in content]
+    assert {"candy.yml", "quickstart.yml"} <= {path.name for path in styles}
+    names = [load_config(path).naming for path in styles]
+    assert len(set(names)) == len(names)
+    # What is no style of its own is what others stand on.
+    assert set(confs) - set(styles) <= bases
+
+
+def test_every_key_stands_in_a_shipped_conf() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "conf").glob("**/*.yml")]
+    lines = [line for text in texts for line in text.splitlines()]
+    for field in dataclasses.fields(Config):
+        assert any(line.startswith(f"{field.name}:") for line in lines), field.name
+
+
+def test_reading_a_conf_imports_neither_tensorflow_nor_keras() -> None:
+    program = (
+        "import sys, fast_style.config as c; c.load_config('conf/quickstart.yml');"
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT).returncode == 0

@@ -1,0 +1,118 @@
+"""The SavedModel that other programs load."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from fast_style.errors import UserError
+from fast_style.export import export
+from fast_style.images import Picture, decode_picture, encode_picture
+from fast_style.stylize import Stylizer
+
+Photo = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def exported(trained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("export") / "deep" / "tiny"
+    assert export(trained_model, output) < 0.1
+    return output
+
+
+@pytest.fixture(scope="module")
+def loaded(exported: Path):
+    """What a program that knows nothing of this project sees."""
+    return tf.saved_model.load(str(exported))
+
+
+def test_there_are_three_signatures_for_pictures_of_any_size(loaded) -> None:
+    def inputs(name: str) -> dict[str, tuple]:
+        _, keywords = loaded.signatures[name].structured_input_signature
+        return {key: (spec.shape.as_list(), spec.dtype) for key, spec in keywords.items()}
+
+    assert set(loaded.signatures) == {"serving_default", "serving_uint8", "serving_bytes"}
+    pictures = [None, None, None, 3]
+    assert inputs("serving_default") == {"pictures": (pictures, tf.float32)}
+    assert inputs("serving_uint8") == {"pictures": (pictures, tf.uint8)}
+    assert inputs("serving_bytes") == {"image_bytes": ([None], tf.string)}
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 40), (3, 33, 8)])
+def test_uint8_is_the_rounded_float(loaded, photo: Photo, shape: tuple[int, int, int]) -> None:
+    count, height, width = shape
+    pictures = np.stack([photo(height, width, seed=n) for n in range(count)])
+    floats = loaded.signatures["serving_default"](pictures=tf.constant(pictures, tf.float32))
+    stylized = floats["stylized"].numpy()
+    assert stylized.shape == (count, height, width, 3) and stylized.dtype == np.float32
+    assert stylized.min() >= 0 and stylized.max() <= 255
+    whole = loaded.signatures["serving_uint8"](pictures=tf.constant(pictures))["stylized"].numpy()
+    assert whole.dtype == np.uint8
+    np.testing.assert_array_equal(whole, np.rint(stylized))
+
+
+def test_bytes_come_back_in_the_format_they_had_and_sizes_may_differ(loaded, photo: Photo) -> None:
+    serve = loaded.signatures["serving_bytes"]
+    encoded = [
+        encode_picture(Picture(photo(20, 30)), ".png"),
+        encode_picture(Picture(photo(33, 9, seed=1)), ".jpg"),
+        encode_picture(Picture(photo(6, 7, seed=2)), ".bmp"),
+    ]
+    found = serve(image_bytes=tf.constant(encoded))["stylized_bytes"].numpy()
+    formats = [Image.open(io.BytesIO(data)).format for data in found]
+    assert formats == ["PNG", "JPEG", "PNG"]
+    for source, data in zip(encoded, found, strict=True):
+        # TensorFlow's own JPEG decoder, so that only the network is compared.
+        rgb = tf.io.decode_image(source, channels=3, expand_animations=False)
+        expected = loaded.signatures["serving_uint8"](pictures=rgb[None])["stylized"][0].numpy()
+        stylized = decode_picture(data, "stylized").rgb
+        assert stylized.shape == expected.shape
+        difference = np.abs(stylized.astype(int) - expected)
+        # Saturated noise, as a style of random weights gives, is the worst case for a JPEG.
+        assert difference.max() == 0 if data[:4] == b"\x89PNG" else difference.mean() < 12
+
+
+def test_an_exported_folder_is_a_model_folder(
+    exported: Path, trained_model: Path, photo: Photo
+) -> None:
+    names = {path.name for path in exported.iterdir()}
+    assert {"saved_model.pb", "variables", "conf.yml", "weights.npz", "result.json"} <= names
+    assert not {"checkpoints", "logs", "previews"} & names
+    # Nothing unfinished is left beside it.
+    assert list(exported.parent.iterdir()) == [exported]
+    rgb = photo(12, 15)
+    one, other = (Stylizer(folder, "tensorflow", "float32") for folder in (exported, trained_model))
+    np.testing.assert_array_equal(one(rgb), other(rgb))
+
+
+def test_the_saved_model_of_a_training_is_the_same(
+    trained_model: Path, loaded, photo: Photo
+) -> None:
+    pictures = tf.constant(photo(12, 15)[None], tf.float32)
+    trained = tf.saved_model.load(str(trained_model)).signatures["serving_default"]
+    one = trained(pictures=pictures)["stylized"]
+    other = loaded.signatures["serving_default"](pictures=pictures)["stylized"]
+    np.testing.assert_allclose(one, other, atol=0.01)
+
+
+def test_an_output_in_use_is_refused_and_left_as_it_was(
+    tmp_path: Path, trained_model: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for output in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
+        with pytest.raises(UserError, match="is there already; name a new or an empty folder"):
+            export(trained_model, output)
+    with pytest.raises(UserError, match=r"--output .*deep: cannot be written"):
+        export(trained_model, tmp_path / "mine" / "notes.txt" / "deep")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
+
+
+def test_a_folder_without_a_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no model"):
+        export(tmp_path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,232 @@
+"""The terms of the objective against plain NumPy loops, and by their properties."""
+
+import numpy as np
+import pytest
+
+from fast_style.losses import (
+    content_loss,
+    gram_matrix,
+    mean_and_covariance,
+    out_of_range_loss,
+    style_loss,
+    style_statistics,
+    total_variation_loss,
+)
+
+SHAPE = (3, 4, 5, 6)  # pictures, height, width, channels
+KINDS = ("gram", "mean_covariance")
+NORMALIZATIONS = ("published", "relative")
+
+
+def features(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """Like those of a ReLU network: none below 0, about half of them 0."""
+    return np.maximum(np.random.default_rng(seed).normal(0.2, 1, shape), 0).astype(np.float32)
+
+
+def looped_gram(picture: np.ndarray) -> np.ndarray:
+    height, width, channels = picture.shape
+    gram = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    gram[i, j] += float(picture[y, x, i]) * float(picture[y, x, j])
+    return gram / (height * width * channels)
+
+
+def looped_mean(picture: np.ndarray) -> np.ndarray:
+    height, width, channels = picture.shape
+    mean = np.zeros(channels)
+    for y in range(height):
+        for x in range(width):
+            mean += picture[y, x]
+    return mean / (height * width)
+
+
+def looped_statistics(picture: np.ndarray, kind: str) -> list[np.ndarray]:
+    if kind == "gram":
+        return [looped_gram(picture)]
+    mean = looped_mean(picture)
+    return [mean, looped_gram(picture - mean)]
+
+
+def test_gram_matrix_is_that_of_the_loops() -> None:
+    pictures = features(0)
+    gram = np.asarray(gram_matrix(pictures))
+    assert gram.shape == (3, 6, 6) and gram.dtype == np.float32
+    np.testing.assert_allclose(gram, [looped_gram(p) for p in pictures], rtol=1e-5)
+
+
+def test_mean_and_covariance_are_those_of_the_loops_and_of_numpy() -> None:
+    pictures = features(1)
+    mean, covariance = (np.asarray(s) for s in mean_and_covariance(pictures))
+    assert mean.shape == (3, 6) and covariance.shape == (3, 6, 6)
+    np.testing.assert_allclose(mean, [looped_mean(p) for p in pictures], rtol=1e-5)
+    for picture, found in zip(pictures, covariance, strict=True):
+        expected = np.cov(picture.reshape(-1, 6).T, bias=True) / 6
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gram_is_the_covariance_and_the_outer_product_of_the_means() -> None:
+    pictures = features(2)
+    mean, covariance = (np.asarray(s) for s in mean_and_covariance(pictures))
+    outer = mean[:, :, None] * mean[:, None, :] / 6
+    np.testing.assert_allclose(gram_matrix(pictures), covariance + outer, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_style_statistics_forget_where_things_are(kind: str) -> None:
+    pictures = features(3)
+    positions = pictures.reshape(3, 20, 6)
+    permuted = positions[:, np.random.default_rng(0).permutation(20)].reshape(SHAPE)
+    assert not np.array_equal(pictures, permuted)
+    for one, other in zip(
+        style_statistics(pictures, kind), style_statistics(permuted, kind), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_content_loss_is_that_of_the_loops(normalization: str) -> None:
+    stylized, content = features(4), features(5)
+    by_picture = []
+    for one, other in zip(stylized, content, strict=True):
+        squares = sum(float(a - b) ** 2 for a, b in zip(one.ravel(), other.ravel(), strict=True))
+        size = sum(float(b) ** 2 for b in other.ravel())
+        by_picture.append(squares / (other.size if normalization == "published" else size))
+    found = float(content_loss(stylized, content, normalization))
+    assert found == pytest.approx(np.mean(by_picture), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_style_loss_is_that_of_the_loops(kind: str, normalization: str) -> None:
+    stylized, style = features(6), features(7, (1, 7, 3, 6))
+    targets = looped_statistics(style[0], kind)
+    expected = 0.0
+    for picture in stylized:
+        for statistic, target in zip(looped_statistics(picture, kind), targets, strict=True):
+            by = np.sum(target**2) if normalization == "relative" else 4 * 5 * 6
+            expected += np.sum((statistic - target) ** 2) / by / len(stylized)
+    found = style_loss(
+        style_statistics(stylized, kind), style_statistics(style, kind), (4, 5, 6), normalization
+    )
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_total_variation_is_that_of_the_loops() -> None:
+    images = np.random.default_rng(8).uniform(0, 255, (2, 4, 5, 3)).astype(np.float32)
+    across = [
+        float(images[n, y, x + 1, c] - images[n, y, x, c]) ** 2
+        for n in range(2)
+        for y in range(4)
+        for x in range(4)
+        for c in range(3)
+    ]
+    down = [
+        float(images[n, y + 1, x, c] - images[n, y, x, c]) ** 2
+        for n in range(2)
+        for y in range(3)
+        for x in range(5)
+        for c in range(3)
+    ]
+    expected = np.mean(across) / 2 + np.mean(down) / 2
+    assert float(total_variation_loss(images)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_total_variation_of_a_ramp_and_of_flat_pictures() -> None:
+    ramp = np.tile(np.arange(0, 30, 3, dtype=np.float32)[None, None, :, None], (1, 4, 1, 3))
+    assert float(total_variation_loss(ramp)) == 4.5
+    assert float(total_variation_loss(np.full((2, 4, 4, 3), 77.0, np.float32))) == 0
+
+
+def test_out_of_range_counts_only_what_is_outside() -> None:
+    images = np.full((1, 2, 2, 3), 128.0, np.float32)
+    images[0, 0, 0] = [-3.0, 0.0, 255.0]
+    images[0, 1, 1] = [259.0, 255.5, 1.0]
+    assert float(out_of_range_loss(images)) == pytest.approx((9 + 16 + 0.25) / 12)
+    assert float(out_of_range_loss(np.clip(images, 0, 255))) == 0
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_equal_pictures_give_zero(normalization: str) -> None:
+    pictures = features(9)
+    assert float(content_loss(pictures, pictures, normalization)) == 0
+    for kind in KINDS:
+        statistics = style_statistics(pictures[:1], kind)
+        assert float(style_loss(statistics, statistics, (4, 5, 6), normalization)) == 0
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_the_mean_over_a_batch_does_not_depend_on_its_order_or_on_copies(
+    normalization: str,
+) -> None:
+    stylized, content, style = features(10), features(11), features(12, (1, 4, 5, 6))
+
+    def both(order: list[int]) -> list[float]:
+        return [
+            float(content_loss(stylized[order], content[order], normalization)),
+            *(
+                float(
+                    style_loss(
+                        style_statistics(stylized[order], kind),
+                        style_statistics(style, kind),
+                        (4, 5, 6),
+                        normalization,
+                    )
+                )
+                for kind in KINDS
+            ),
+        ]
+
+    expected = both([0, 1, 2])
+    assert both([2, 0, 1]) == pytest.approx(expected, rel=1e-5)
+    assert both([0, 1, 2, 0, 1, 2]) == pytest.approx(expected, rel=1e-5)
+    alone = np.mean([both([0]), both([1]), both([2])], axis=0)
+    assert list(alone) == pytest.approx(expected, rel=1e-5)
+
+
+def test_relative_terms_do_not_depend_on_how_large_the_activations_are() -> None:
+    stylized, content, style = features(13), features(14), features(15, (1, 4, 5, 6))
+
+    def both(scale: float) -> tuple[float, float]:
+        return (
+            float(content_loss(scale * stylized, scale * content, "relative")),
+            float(
+                style_loss(
+                    style_statistics(scale * stylized, "mean_covariance"),
+                    style_statistics(scale * style, "mean_covariance"),
+                    (4, 5, 6),
+                    "relative",
+                )
+            ),
+        )
+
+    assert both(8.0) == pytest.approx(both(1.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_features_are_summed_in_float32(dtype: str) -> None:
+    from keras import ops
+
+    # 200² * 4096 positions is 1.6e8, where float16 ends at 65,504 and bfloat16 has 8 bits.
+    wide = np.full((2, 64, 64, 4), 200.0, np.float32)
+    narrow = ops.cast(wide, dtype)
+    gram = np.asarray(gram_matrix(narrow))
+    assert gram.dtype == np.float32
+    np.testing.assert_allclose(gram, np.full((2, 4, 4), 1e4), rtol=1e-6)
+    mean, covariance = (np.asarray(s) for s in mean_and_covariance(narrow))
+    np.testing.assert_allclose(mean, np.full((2, 4), 200.0), rtol=1e-6)
+    np.testing.assert_allclose(covariance, np.zeros((2, 4, 4)), atol=1e-3)
+    zero = ops.zeros_like(narrow)
+    losses = (
+        content_loss(zero, narrow),
+        content_loss(zero, narrow, "relative"),
+        style_loss((gram,), (gram[:1] / 2,), (64, 64, 4), "published"),
+        total_variation_loss(narrow),
+        out_of_range_loss(narrow),
+    )
+    expected = (4e4, 1.0, 16 * 5e3**2 / (64 * 64 * 4), 0.0, 0.0)
+    for loss, value in zip(losses, expected, strict=True):
+        assert np.asarray(loss).dtype == np.float32
+        assert float(loss) == pytest.approx(value, rel=1e-6)

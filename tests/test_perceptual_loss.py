@@ -1,0 +1,171 @@
+"""The objective as a conf weighs it, against NumPy on the loss network's features."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fast_style.config import Config, config_from_mapping
+from fast_style.images import Picture, write_picture
+from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
+
+Photo = Callable[..., np.ndarray]
+
+Terms = dict[str, float]
+
+
+@pytest.fixture
+def config(conf_values: dict[str, Any]) -> Config:
+    return config_from_mapping(conf_values, "conf")
+
+
+@pytest.fixture(scope="module")
+def stylized(photo: Photo) -> np.ndarray:
+    return np.stack([photo(32, 32, seed=n) for n in (1, 2)]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def content(photo: Photo) -> np.ndarray:
+    return np.stack([photo(32, 32, seed=n) for n in (3, 4)]).astype(np.float32)
+
+
+def terms_of(objective: PerceptualLoss, *arguments: Any) -> Terms:
+    return {name: float(value) for name, value in objective(*arguments).items()}
+
+
+def test_every_term_is_numpys_on_the_features(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    config = dataclasses.replace(
+        config,
+        content_weight=3.0,
+        content_layers={"conv2_2": 0.5, "conv1_1": 2.0},
+        style_layers={"conv1_2": 0.25, "conv3_1": 4.0},
+        range_weight=0.125,
+    )
+    style_image = prepare_style_image(config)
+    objective = PerceptualLoss(config, style_image)
+    found = terms_of(objective, stylized * 1.5 - 60, content)
+
+    def features(pictures: np.ndarray) -> dict[str, np.ndarray]:
+        return {k: np.asarray(v, np.float64) for k, v in objective.network(pictures).items()}
+
+    ours, wanted = features(stylized * 1.5 - 60), features(content)
+    style = features(style_image[None].astype(np.float32))
+
+    def gram(f: np.ndarray) -> np.ndarray:
+        return np.einsum("nhwi,nhwj->nij", f, f) / np.prod(f.shape[1:])
+
+    expected = {
+        "content": 0.5 * np.mean((ours["relu2_2"] - wanted["relu2_2"]) ** 2)
+        + 2.0 * np.mean((ours["relu1_1"] - wanted["relu1_1"]) ** 2)
+    }
+    for layer in ("relu1_2", "relu3_1"):
+        distance = np.sum((gram(ours[layer]) - gram(style[layer])) ** 2)
+        expected[f"style/{layer}"] = distance / ours[layer].size
+    expected["style"] = 0.25 * expected["style/relu1_2"] + 4.0 * expected["style/relu3_1"]
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-3), name
+    weights = {"content": 3.0, "style": 50.0, "tv": 0.01, "range": 0.125}
+    for name, weight in weights.items():
+        assert found[name] > 0
+        assert found[f"weighted/{name}"] == pytest.approx(weight * found[name], rel=1e-5)
+    assert found["total"] == pytest.approx(
+        sum(weight * found[name] for name, weight in weights.items()), rel=1e-5
+    )
+    assert set(found) == {
+        *("content", "style", "tv", "range", "total", "style/relu1_2", "style/relu3_1"),
+        *(f"weighted/{name}" for name in weights),
+    }
+
+
+@pytest.mark.parametrize("statistics", ["gram", "mean_covariance"])
+@pytest.mark.parametrize("normalization", ["published", "relative"])
+def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(
+    config: Config, stylized: np.ndarray, statistics: str, normalization: str
+) -> None:
+    config = dataclasses.replace(
+        config,
+        style_statistics=statistics,
+        style_normalization=normalization,
+        content_normalization=normalization,
+    )
+    style_image = prepare_style_image(config)
+    objective = PerceptualLoss(config, style_image)
+    itself = style_image[None].astype(np.float32)
+    other = terms_of(objective, stylized[:1], itself)
+    same = terms_of(objective, itself, itself)
+    assert same["style"] == pytest.approx(0, abs=1e-6 * other["style"])
+    assert same["content"] == pytest.approx(0, abs=1e-6 * other["content"])
+    assert other["style"] > 0 and other["content"] > 0
+
+
+def test_the_ramp_is_a_factor_on_the_style_weight_alone(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    objective = PerceptualLoss(config, prepare_style_image(config))
+    full, tenth = (
+        terms_of(objective, stylized, content),
+        terms_of(objective, stylized, content, 0.1),
+    )
+    assert tenth["weighted/style"] == pytest.approx(0.1 * full["weighted/style"], rel=1e-5)
+    for name in ("content", "style", "tv", "weighted/content", "weighted/tv"):
+        assert tenth[name] == full[name]
+    saved = full["weighted/style"] - tenth["weighted/style"]
+    assert full["total"] - tenth["total"] == pytest.approx(saved, rel=1e-4)
+
+
+def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Config) -> None:
+    config = dataclasses.replace(
+        config, content_layers=["conv2_1"], style_layers=["conv1_2", "conv4_1"]
+    )
+    objective = PerceptualLoss(config, prepare_style_image(config))
+
+    def convolutions(network) -> list[str]:
+        return [layer.name for layer in network.layers if "conv" in layer.name]
+
+    assert convolutions(objective.content_network) == [
+        "block1_conv1",
+        "block1_conv2",
+        "block2_conv1",
+    ]
+    assert convolutions(objective.network)[-1] == "block4_conv1"
+
+
+def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: Photo) -> None:
+    import tensorflow as tf
+
+    objective = PerceptualLoss(config, prepare_style_image(config))
+    content = tf.constant(photo(32, 32, seed=5)[None], tf.float32)
+    picture = tf.Variable(content)
+    with tf.GradientTape() as tape:
+        before = objective(picture, content)
+    gradient = tape.gradient(before["total"], picture)
+    assert np.isfinite(gradient).all()
+    picture.assign_sub(gradient / tf.reduce_max(tf.abs(gradient)))
+    assert objective(picture, content)["total"] < before["total"]
+
+
+def test_style_image_size_asks_for_another_size(config: Config) -> None:
+    assert prepare_style_image(config).shape == (32, 32, 3)
+    larger = prepare_style_image(dataclasses.replace(config, style_image_size=40))
+    assert larger.shape == (40, 40, 3) and larger.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2000)])
+def test_a_style_image_of_an_odd_size_still_serves(
+    config: Config, tmp_path: Path, photo: Photo, height: int, width: int
+) -> None:
+    write_picture(tmp_path / "style.png", Picture(photo(height, width)))
+    config = dataclasses.replace(config, style_image=str(tmp_path / "style.png"))
+    assert prepare_style_image(config).shape == (32, 32, 3)
+
+
+def test_a_transparent_style_image_is_laid_on_white(config: Config, tmp_path: Path) -> None:
+    black = np.zeros((40, 40, 3), np.uint8)
+    write_picture(tmp_path / "style.png", Picture(black, alpha=black[..., 0]))
+    config = dataclasses.replace(config, style_image=str(tmp_path / "style.png"))
+    assert (prepare_style_image(config) == 255).all()

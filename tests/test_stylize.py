@@ -1,0 +1,274 @@
+"""Pictures and files through a trained model."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from fast_style import checkpoints, stylize
+from fast_style.checkpoints import find_model_folder, load_network
+from fast_style.errors import UserError
+from fast_style.images import Picture, read_picture, write_picture
+from fast_style.stylize import Stylizer, stylize_files
+
+Photo = Callable[..., np.ndarray]
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SIZES = [(1, 1), (1, 40), (23, 31), (64, 48)]
+
+
+@pytest.fixture(scope="module")
+def stylizer(trained_model: Path) -> Stylizer:
+    return Stylizer(trained_model, "tensorflow", "float32")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is also the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(model: Path | str, inputs: list[Path], output: Path | None = None, **how: Any) -> int:
+    settings = {"runtime": "tensorflow", "precision": "float32", **how}
+    return stylize_files(str(model), [str(path) for path in inputs], output, **settings)
+
+
+def complaint(model: Path | str, inputs: list[Path], output: Path | None = None, **how: Any) -> str:
+    with pytest.raises(UserError) as error:
+        run(model, inputs, output, **how)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+# One picture
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
+    stylizer: Stylizer, trained_model: Path, photo: Photo, height: int, width: int
+) -> None:
+    rgb = photo(height, width)
+    stylized = stylizer(rgb)
+    assert stylized.shape == rgb.shape and stylized.dtype == np.uint8
+    network = load_network(trained_model)
+    expected = np.clip(np.asarray(network(rgb[None].astype(np.float32)))[0], 0, 255)
+    assert np.abs(stylized - expected).max() <= 0.51
+
+
+def test_openvino_gives_what_tensorflow_gives(
+    stylizer: Stylizer, trained_model: Path, photo: Photo
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
+    other = Stylizer(trained_model, "openvino", "float32")
+    assert other.runtime == "openvino"
+    for height, width in SIZES:
+        rgb = photo(height, width)
+        difference = stylizer(rgb).astype(int) - other(rgb)
+        assert np.abs(difference).max() <= 1
+
+
+def test_alpha_and_icc_profile_come_through_and_the_input_stays(
+    stylizer: Stylizer, photo: Photo
+) -> None:
+    rgb, alpha = photo(20, 30), photo(20, 30, seed=1)[..., 0]
+    picture = Picture(rgb.copy(), alpha, SRGB)
+    stylized = stylizer.stylize(picture)
+    assert stylized.alpha is alpha and stylized.icc_profile == SRGB
+    np.testing.assert_array_equal(stylized.rgb, stylizer(rgb))
+    np.testing.assert_array_equal(picture.rgb, rgb)
+
+
+def test_strength_blends_from_the_content_image_to_the_stylized_one(
+    stylizer: Stylizer, photo: Photo
+) -> None:
+    picture = Picture(photo(24, 17))
+    full = stylizer.stylize(picture).rgb.astype(float)
+    assert np.abs(full - picture.rgb).mean() > 5
+    np.testing.assert_array_equal(stylizer.stylize(picture, strength=0).rgb, picture.rgb)
+    np.testing.assert_array_equal(stylizer.stylize(picture, strength=1).rgb, full)
+    quarter = stylizer.stylize(picture, strength=0.25).rgb
+    assert np.abs(quarter - (0.75 * picture.rgb + 0.25 * full)).max() <= 0.5
+
+
+def test_preserve_color_takes_luma_from_one_and_chroma_from_the_other(
+    stylizer: Stylizer, photo: Photo
+) -> None:
+    # Content of little contrast, because a style of random weights clips much of the rest.
+    content = (photo(24, 17) // 4 + 96).astype(np.uint8)
+    kept = stylizer.stylize(Picture(content), preserve_color=True).rgb
+    inside = (kept > 0).all(axis=-1) & (kept < 255).all(axis=-1)
+    assert inside.mean() > 0.25
+
+    def luma_and_chroma(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        red, green, blue = np.moveaxis(rgb.astype(float), -1, 0)
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        return luma, np.stack([(blue - luma) / 1.772, (red - luma) / 1.402], axis=-1)
+
+    luma, chroma = luma_and_chroma(kept)
+    _, content_chroma = luma_and_chroma(content)
+    stylized_luma, _ = luma_and_chroma(stylizer(content))
+    # Rounding to whole grey levels is all that differs.
+    assert np.abs(chroma - content_chroma)[inside].max() <= 0.6
+    assert np.abs(luma - stylized_luma)[inside].max() <= 0.51
+
+
+def test_max_size_shrinks_the_long_side_and_never_enlarges(
+    stylizer: Stylizer, photo: Photo
+) -> None:
+    picture = Picture(photo(30, 60), alpha=photo(30, 60)[..., 0])
+    small = stylizer.stylize(picture, max_size=20)
+    assert small.rgb.shape == (10, 20, 3) and small.alpha is not None
+    assert small.alpha.shape == (10, 20)
+    assert stylizer.stylize(picture, max_size=61).rgb.shape == (30, 60, 3)
+
+
+# Files
+
+
+def test_a_folder_is_mirrored_and_a_bad_file_does_not_stop_the_others(
+    folder: Path,
+    stylizer: Stylizer,
+    trained_model: Path,
+    photo: Photo,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "in" / "deep").mkdir(parents=True)
+    write_picture(folder / "in" / "a.png", Picture(photo(9, 11), photo(9, 11)[..., 1], SRGB))
+    write_picture(folder / "in" / "deep" / "a.bmp", Picture(photo(12, 8)))
+    Image.fromarray(photo(7, 6)).save(folder / "in" / "deep" / "b.gif")
+    (folder / "in" / "b.jpg").write_text("no picture")
+    (folder / "in" / "notes.txt").write_text("mine")
+    assert run(trained_model, [folder / "in"], folder / "out") == 1
+    assert files_below(folder / "out") == {"a-tiny.png", "deep/a-tiny.bmp", "deep/b-tiny.png"}
+    written = read_picture(folder / "out" / "a-tiny.png")
+    np.testing.assert_array_equal(written.rgb, stylizer(photo(9, 11)))
+    np.testing.assert_array_equal(written.alpha, photo(9, 11)[..., 1])
+    assert written.icc_profile == SRGB
+    output = capsys.readouterr()
+    errors = [line for line in output.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "b.jpg: is not a JPEG" in errors[0]
+    done = [line for line in output.out.splitlines() if line.endswith(" s")]
+    assert len(done) == 3 and any("a-tiny.png  11x9  " in line for line in done)
+
+
+def test_one_picture_goes_where_output_says_or_into_stylized(
+    folder: Path, trained_model: Path, photo: Photo
+) -> None:
+    write_picture(folder / "a.png", Picture(photo(8, 8)))
+    assert run(trained_model, [folder / "a.png"]) == 0
+    assert run(trained_model, [folder / "a.png"], folder / "new" / "b.webp", max_size=4) == 0
+    assert files_below(folder) == {"a.png", "stylized/a-tiny.png", "new/b.webp"}
+    assert read_picture(folder / "new" / "b.webp").rgb.shape == (4, 4, 3)
+
+
+def test_a_bad_file_alone_is_told_and_nothing_is_written(folder: Path, trained_model: Path) -> None:
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    assert complaint(trained_model, [folder / "cut.jpg"]).startswith(f"{folder / 'cut.jpg'}: is ")
+    assert list(folder.iterdir()) == [folder / "cut.jpg"]
+
+
+def test_a_wrong_model_is_told_and_nothing_is_written(folder: Path, photo: Photo) -> None:
+    write_picture(folder / "a.png", Picture(photo(8, 8)))
+    assert complaint("models/none", [folder / "a.png"]).startswith("models/none: no such model")
+    assert list(folder.iterdir()) == [folder / "a.png"]
+
+
+def test_two_pictures_that_would_become_one_file_are_refused(
+    folder: Path, trained_model: Path, photo: Photo
+) -> None:
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        write_picture(folder / name / "a.png", Picture(photo(8, 8)))
+    message = complaint(trained_model, [folder / "one", folder / "two"])
+    assert str(folder / "one" / "a.png") in message and str(folder / "two" / "a.png") in message
+    assert "would both become stylized/a-tiny.png" in message
+    assert not (folder / "stylized").exists()
+
+
+def test_the_same_picture_named_twice_is_done_once(
+    folder: Path, trained_model: Path, photo: Photo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(folder / "a.png", Picture(photo(8, 8)))
+    assert run(trained_model, [folder / "a.png", folder / "*.png"]) == 0
+    assert capsys.readouterr().out.count("a-tiny.png") == 1
+
+
+def test_an_output_that_cannot_be_is_named(folder: Path, trained_model: Path, photo: Photo) -> None:
+    for name in ("a.png", "b.png"):
+        write_picture(folder / name, Picture(photo(8, 8)))
+    one, both = [folder / "a.png"], [folder / "a.png", folder / "b.png"]
+    (folder / "file").write_text("mine")
+    before = files_below(folder)
+    assert "out.txt: is not a picture's name" in complaint(trained_model, one, Path("out.txt"))
+    assert "file: is a file; 2 pictures need a folder" in complaint(
+        trained_model, both, folder / "file"
+    )
+    assert "cannot be made" in complaint(trained_model, one, folder / "file" / "deep" / "out.png")
+    assert "no such file or folder" in complaint(trained_model, [folder / "none.png"])
+    assert files_below(folder) == before
+
+
+# Models
+
+
+def test_a_mistyped_model_suggests_one_that_is_there(trained_model: Path) -> None:
+    with pytest.raises(UserError, match=f"no such model folder; did you mean '{trained_model}'"):
+        Stylizer(trained_model.with_name("tinny"), "tensorflow")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no model \(no weights\.npz with conf\.yml"):
+        Stylizer(tmp_path, "tensorflow")
+
+
+def test_damaged_weights_or_another_networks_are_refused(
+    tmp_path: Path, trained_model: Path
+) -> None:
+    model = shutil.copytree(trained_model, tmp_path / "tiny")
+    weights = model / "weights.npz"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-100])
+    with pytest.raises(UserError, match=r"weights\.npz: is damaged"):
+        Stylizer(model, "tensorflow")
+    np.savez(weights, **{"network/conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)})
+    with pytest.raises(UserError, match=r"conv1/kernel of shape \(9, 9, 3, 32\) is wanted"):
+        Stylizer(model, "tensorflow")
+
+
+def test_a_model_that_ships_is_taken_and_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoints, "PROJECT", folder / "box")
+    shipped = folder / "box" / "pretrained" / "candy"
+    shipped.mkdir(parents=True)
+    assert find_model_folder("models/candy") == shipped
+    assert f"models/candy is not there; taking {shipped}" in caplog.text
+    Path("models/candy").mkdir(parents=True)
+    assert find_model_folder("models/candy") == Path("models/candy")
+
+
+def test_openvino_needs_to_be_installed_and_a_saved_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_model: Path
+) -> None:
+    monkeypatch.setattr(stylize, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"--runtime openvino: is not installed; pip install"):
+        Stylizer(trained_model, "openvino")
+    monkeypatch.setattr(stylize, "find_spec", lambda name: object())
+    with pytest.raises(UserError, match=r"holds no saved_model\.pb; python export\.py"):
+        Stylizer(tmp_path, "openvino")
+
+
+def test_bfloat16_stays_near_float32(stylizer: Stylizer, trained_model: Path, photo: Photo) -> None:
+    rgb = photo(16, 20)
+    narrow = Stylizer(trained_model, "tensorflow", "bfloat16")(rgb)
+    difference = np.abs(narrow.astype(int) - stylizer(rgb))
+    assert 0 < difference.mean() < 4

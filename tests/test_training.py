@@ -1,0 +1,377 @@
+"""The training loop: schedules, resuming, stopping, and what it leaves in a model folder."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from PIL import Image
+
+from fast_style.checkpoints import (
+    Checkpoint,
+    check_same_training,
+    load_network,
+    newest_checkpoint,
+    read_arrays,
+)
+from fast_style.config import Config, config_from_mapping, load_config
+from fast_style.content_images import ContentImages
+from fast_style.errors import UserError
+from fast_style.training import learning_rate, number_of_steps, style_ramp, train
+
+
+@pytest.fixture
+def config(conf_values: dict[str, Any], tmp_path: Path) -> Config:
+    """The conf of trained_model, for a folder of its own and without held-out pictures."""
+    values = conf_values | {"model_path": str(tmp_path / "models"), "validation_images": None}
+    return config_from_mapping(values, "conf")
+
+
+@pytest.fixture
+def trained_copy(config: Config, trained_model: Path) -> Path:
+    """The config's model folder, filled with what trained_model holds."""
+    return shutil.copytree(trained_model, config.model_folder)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Steps without a compiled graph, for trainings so short that compiling takes longer."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def press_ctrl_c_in_step(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, Ctrl-C comes while the content images of 1-based `step` are fetched."""
+    batches = ContentImages.batches
+
+    def interrupted(self: ContentImages, first_step: int) -> Iterator[np.ndarray]:
+        for number, batch in enumerate(batches(self, first_step), start=first_step + 1):
+            if number == step:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(ContentImages, "batches", interrupted)
+
+
+def assert_bit_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert one[name].dtype == other[name].dtype
+        assert one[name].tobytes() == other[name].tobytes(), name
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below the folder, and what it holds."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def newest(folder: Path) -> Checkpoint:
+    checkpoint = newest_checkpoint(folder)
+    assert checkpoint is not None
+    return checkpoint
+
+
+# Schedules
+
+
+def test_a_constant_learning_rate_after_a_linear_warm_up(config: Config) -> None:
+    config = dataclasses.replace(config, schedule="constant", learning_rate=8.0, warmup_steps=4)
+    rates = [learning_rate(config, step, 10) for step in range(10)]
+    assert rates == [2.0, 4.0, 6.0, 8.0] + 6 * [8.0]
+
+
+def test_half_a_cosine_from_the_full_learning_rate_to_nearly_nothing(config: Config) -> None:
+    config = dataclasses.replace(config, schedule="cosine", learning_rate=2.0, warmup_steps=0)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == 2.0 and rates[50] == pytest.approx(1.0)
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[99] < 2 * (math.pi / 200) ** 2
+    assert rates[25] + rates[75] == pytest.approx(2.0)
+    warm = dataclasses.replace(config, warmup_steps=10)
+    assert [learning_rate(warm, step, 100) for step in (0, 9, 10)] == [0.2, 2.0, 2.0]
+
+
+def test_the_style_ramp_rises_from_2_percent_and_stays_at_1(config: Config) -> None:
+    config = dataclasses.replace(config, style_ramp=0.5)
+    ramp = [style_ramp(config, step, 100) for step in range(100)]
+    assert ramp[0] == pytest.approx(0.02) and ramp[25] == pytest.approx(0.51)
+    assert np.diff(ramp[:51]) == pytest.approx(0.98 / 50)
+    assert set(ramp[50:]) == {1.0}
+    assert style_ramp(dataclasses.replace(config, style_ramp=0.0), 0, 100) == 1.0
+
+
+def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config: Config) -> None:
+    config = dataclasses.replace(config, steps=None, epoch=3)
+
+    def images(dataset: str) -> ContentImages:
+        return ContentImages(dataset, image_size=32, batch_size=config.batch_size, seed=0)
+
+    assert number_of_steps(config, images(config.dataset)) == 3 * (6 // 2)
+    assert number_of_steps(dataclasses.replace(config, steps=7), images("synthetic")) == 7
+    config = dataclasses.replace(config, dataset="synthetic")
+    with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
+        number_of_steps(config, images("synthetic"))
+
+
+# What a finished training leaves
+
+
+def test_a_finished_training_says_what_it_was(
+    trained_model: Path, conf_values: dict[str, Any]
+) -> None:
+    assert load_config(trained_model / "conf.yml") == config_from_mapping(conf_values, "conf")
+    result = json.loads((trained_model / "result.json").read_text())
+    assert result["steps"] == 6 and result["seconds"] > 0
+    assert result["precision"] == "float32" and result["hardware"]
+    assert set(result["versions"]) == {"fast-style", "tensorflow", "keras"}
+    style_image = Path(conf_values["style_image"]).read_bytes()
+    assert result["style_image_sha256"] == hashlib.sha256(style_image).hexdigest()
+    assert result["broken_pictures"] == 1
+    assert result["last_step"].keys() >= {"total", "content", "style", "tv", "learning_rate"}
+    # Six steps are enough to come nearer to the style, on a picture that was held out.
+    assert result["validation_after"]["style"] < result["validation_before"]["style"]
+
+
+def test_only_the_newest_checkpoints_are_kept(trained_model: Path) -> None:
+    names = sorted(path.name for path in (trained_model / "checkpoints").iterdir())
+    assert names == ["00000004.npz", "00000006.npz"]
+
+
+def test_the_weights_are_those_of_the_last_checkpoint(trained_model: Path) -> None:
+    last = newest(trained_model).arrays
+    network = {name: array for name, array in last.items() if name.startswith("network/")}
+    assert_bit_equal(read_arrays(trained_model / "weights.npz"), network)
+    assert any(name.startswith("optimizer/") for name in last)
+
+
+def test_tensorboard_holds_every_scalar_and_picture(trained_model: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(trained_model / "logs"), size_guidance={"tensors": 0}).Reload()
+
+    def steps(tag: str) -> list[int]:
+        return [event.step for event in events.Tensors(tag)]
+
+    scalars = {
+        *("loss/total", "loss/content", "loss/style", "loss/tv"),
+        *("weighted/content", "weighted/style", "weighted/tv"),
+        *("style_layers/relu1_2", "style_layers/relu3_1"),
+        *("learning_rate", "style_ramp"),
+    }
+    for tag in scalars:
+        assert steps(tag) == [1, 2, 3, 4, 5, 6], tag
+    assert steps("images_per_second") == [2, 3, 4, 5, 6]
+    assert steps("validation/total") == [0, 6]
+    rates = [float(make_ndarray(e.tensor_proto)) for e in events.Tensors("learning_rate")]
+    assert rates[:3] == pytest.approx([5e-4, 1e-3, 1e-3]) and rates[5] < rates[4] < 1e-3
+    pictures = {
+        "style image": (0, 32, 32),
+        "content and stylized": (6, 32, 64),
+        "preview/preview-256": (6, 7, 256),
+        "preview/preview-512": (6, 14, 512),
+    }
+    for tag, (step, height, width) in pictures.items():
+        (event,) = events.Tensors(tag)
+        # A summary's strings are the width, the height and one PNG for each picture.
+        found = event.tensor_proto.string_val
+        assert (event.step, int(found[1]), int(found[0])) == (step, height, width), tag
+        assert found[2].startswith(b"\x89PNG")
+
+
+def test_previews_are_jpeg_files_of_the_fixed_pictures(trained_model: Path) -> None:
+    sizes = {}
+    for path in (trained_model / "previews").iterdir():
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
+            sizes[path.name] = image.size
+    assert sizes == {
+        "preview-256-step-000006.jpg": (256, 7),
+        "preview-512-step-000006.jpg": (512, 14),
+    }
+
+
+# Going on
+
+
+def test_after_ctrl_c_a_training_ends_with_the_same_weights(
+    config: Config,
+    trained_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = config.model_folder
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        press_ctrl_c_in_step(3, patch)
+        train(config)
+    assert signal.getsignal(signal.SIGINT) is handler
+    # The step in flight is finished and saved.
+    assert newest(folder).step == 3
+    assert "stopped after step 3 of 6; the same command goes on" in capsys.readouterr().out
+    assert not (folder / "weights.npz").exists() and not (folder / "result.json").exists()
+
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        assert train(config) == folder
+    assert "going on from step 3 of 6" in capsys.readouterr().out
+    assert_bit_equal(newest(folder).arrays, newest(trained_model).arrays)
+    assert_bit_equal(
+        read_arrays(folder / "weights.npz"), read_arrays(trained_model / "weights.npz")
+    )
+    # The broken content image stopped nothing, and is named at the end.
+    assert "1 broken pictures were passed over" in caplog.text
+    assert caplog.text.count("broken.png") >= 1
+    assert json.loads((folder / "result.json").read_text())["steps"] == 6
+
+
+def test_a_complete_training_says_so_and_changes_nothing(
+    trained_model: Path, conf_values: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(trained_model)
+    assert train(config_from_mapping(conf_values, "conf")) == trained_model
+    assert "is complete: 6 steps. More steps go on" in capsys.readouterr().out
+    assert contents(trained_model) == before
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_more_steps_go_on_and_the_folder_no_longer_counts_as_complete(
+    config: Config, trained_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press_ctrl_c_in_step(7, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataclasses.replace(config, steps=8))
+    assert newest(trained_copy).step == 7
+    # Else a stop after step 8 would leave the result of 6 steps, as if it were that of 8.
+    assert not (trained_copy / "result.json").exists()
+
+
+def test_fewer_steps_than_were_trained_are_refused(config: Config, trained_copy: Path) -> None:
+    with pytest.raises(UserError, match="was trained for 6 steps already, the conf asks for 5"):
+        train(dataclasses.replace(config, steps=5))
+
+
+def test_a_conf_that_differs_from_the_checkpoints_is_refused_by_key(
+    config: Config, trained_copy: Path
+) -> None:
+    before = contents(trained_copy)
+    with pytest.raises(UserError) as error:
+        train(dataclasses.replace(config, style_weight=51.0, flip=False))
+    message = str(error.value)
+    assert message.startswith(f"{trained_copy}: ")
+    assert "style_weight (50.0 there, 51.0 now), flip (True there, False now)" in message
+    assert "--restart" in message
+    assert contents(trained_copy) == before
+
+
+def test_what_only_observes_a_training_may_change(config: Config, trained_model: Path) -> None:
+    changed = dataclasses.replace(
+        config, steps=60, log_every=7, preview_every=8, checkpoint_every=9, keep_checkpoints=1
+    )
+    check_same_training(newest(trained_model), changed, trained_model)
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut short", "empty", "a bit of an array", "a bit of the directory"]
+)
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    trained_copy: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path = trained_copy / "checkpoints" / "00000006.npz"
+    data = bytearray(path.read_bytes())
+    if damage == "cut short":
+        del data[len(data) // 2 :]
+    elif damage == "empty":
+        data.clear()
+    else:
+        # Bytes 8 and 9 of an entry of a zip's directory are flags; the lowest says "encrypted".
+        flags = data.index(b"PK\1\2") + 8
+        data[flags if damage == "a bit of the directory" else len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        assert newest(trained_copy).step == 4
+    assert "00000006.npz is damaged" in caplog.text
+
+
+def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(
+    trained_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    finished = load_network(trained_copy).get_weights()
+    for name in ("weights.npz", "conf.yml", "result.json"):
+        (trained_copy / name).unlink()
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        unfinished = load_network(trained_copy).get_weights()
+    assert "not finished; taking its checkpoint of step 6" in caplog.text
+    for one, other in zip(finished, unfinished, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# Stopping
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize(
+    ("style_weight", "what"), [(1e38, "the objective"), (1e32, "velocity is not finite")]
+)
+def test_restart_forgets_the_old_and_a_training_that_is_not_finite_saves_nothing(
+    config: Config, trained_copy: Path, style_weight: float, what: str
+) -> None:
+    (trained_copy / "notes.txt").write_text("mine")
+    config = dataclasses.replace(config, style_weight=style_weight, style_ramp=0.0, steps=3)
+    config = dataclasses.replace(config, checkpoint_every=1)
+    with pytest.raises(UserError) as error:
+        train(config, restart=True)
+    message = str(error.value)
+    assert message.startswith(f"{trained_copy}: ") and what in message
+    assert "not finite at step 1; no checkpoint yet" in message
+    assert newest_checkpoint(trained_copy) is None
+    left = {path.split("/")[0] for path in contents(trained_copy)}
+    assert left == {"notes.txt", "logs"}
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_training_that_becomes_not_finite_keeps_its_last_good_checkpoint(config: Config) -> None:
+    config = dataclasses.replace(
+        config, learning_rate=1e30, warmup_steps=0, checkpoint_every=1, log_every=10
+    )
+    with pytest.raises(UserError, match=r"not finite at step 2; the last good .* of step 1; try"):
+        train(config)
+    checkpoint = newest(config.model_folder)
+    assert checkpoint.step == 1
+    assert all(np.isfinite(array).all() for array in checkpoint.arrays.values())
+
+
+def test_a_style_image_that_is_none_is_named_before_anything_is_written(
+    config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "style.jpg").write_text("no picture")
+    config = dataclasses.replace(config, style_image=str(tmp_path / "style.jpg"))
+    with pytest.raises(UserError, match=r"style\.jpg: is not a JPEG"):
+        train(config)
+    assert not config.model_folder.exists()
+
+
+def test_a_model_folder_that_cannot_be_made_is_named(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(UserError, match=r"models/tiny: cannot be made"):
+        train(config)
+
+
+def test_the_conf_in_a_model_folder_is_plain_yaml(trained_model: Path) -> None:
+    values = yaml.safe_load((trained_model / "conf.yml").read_text())
+    assert list(values) == [field.name for field in dataclasses.fields(Config)]

@@ -1,0 +1,236 @@
+"""The transformer network and its layers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fast_style.layers import (
+    InstanceNormalization,
+    NearestUpsampling2D,
+    ReflectionPadding2D,
+    convolution,
+    default_dtype,
+    residual_block,
+)
+from fast_style.transformer_network import (
+    BORDER,
+    CropLike,
+    ReflectedBorder,
+    build_transformer_network,
+)
+
+SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (5, 7), (10, 11), (33, 18), (3, 200), (64, 61)]
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    return build_transformer_network()
+
+
+def pictures(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    shape = (count, height, width, 3)
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
+
+
+# The network
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_output_has_exactly_the_size_of_the_input(
+    network: keras.Model, height: int, width: int
+) -> None:
+    stylized = np.asarray(network(pictures(1, height, width)))
+    assert stylized.shape == (1, height, width, 3) and stylized.dtype == np.float32
+    assert np.isfinite(stylized).all()
+
+
+def test_a_compiled_network_of_unknown_size_does_the_same(network: keras.Model) -> None:
+    spec = tf.TensorSpec((None, None, None, 3), tf.float32)
+    compiled = tf.function(network, input_signature=[spec])
+    for height, width in [(1, 1), (5, 7), (33, 18)]:
+        batch = pictures(2, height, width)
+        np.testing.assert_allclose(compiled(batch), network(batch), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("output", "least", "most"),
+    [("tanh", 0.0, 255.0), ("scaled_tanh", -22.5, 277.5), ("linear", -np.inf, np.inf)],
+)
+def test_the_range_of_each_output(output: str, least: float, most: float) -> None:
+    keras.utils.set_random_seed(4)
+    network = build_transformer_network(output)
+    last = network.get_layer("conv_out")
+    # Far into saturation, so that the ends of the range are reached.
+    last.kernel.assign(last.kernel * 100)
+    stylized = np.asarray(network(pictures(1, 16, 16)))
+    if output == "linear":
+        assert stylized.min() < -22.5 and stylized.max() > 277.5
+    else:
+        assert stylized.min() == pytest.approx(least, abs=1e-3)
+        assert stylized.max() == pytest.approx(most, abs=1e-3)
+
+
+@pytest.mark.parametrize("grey", [0.0, 255.0])
+def test_a_flat_picture_gives_finite_pixels(network: keras.Model, grey: float) -> None:
+    stylized = np.asarray(network(np.full((1, 12, 20, 3), grey, np.float32)))
+    assert np.isfinite(stylized).all()
+    assert stylized.min() >= 0 and stylized.max() <= 255
+
+
+def test_a_picture_does_not_depend_on_its_neighbours_in_the_batch(network: keras.Model) -> None:
+    batch = pictures(3, 20, 13)
+    others = pictures(3, 20, 13, seed=9)
+    others[1] = batch[1]
+    together = np.asarray(network(batch))
+    np.testing.assert_allclose(network(others)[1], together[1], atol=0.01)
+    np.testing.assert_allclose(network(batch[1:2])[0], together[1], atol=0.01)
+
+
+def test_the_same_seed_gives_the_same_network_and_another_one_another() -> None:
+    first, second, third = (_of_seed(seed).get_weights() for seed in (5, 5, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], third[0])
+
+
+def _of_seed(seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return build_transformer_network()
+
+
+def test_the_number_of_parameters() -> None:
+    ends = 9 * 9 * 3 * 32 + 2 * 32 + 9 * 9 * 32 * 3 + 3
+    down = 3 * 3 * 32 * 64 + 2 * 64 + 3 * 3 * 64 * 128 + 2 * 128
+    residual = 5 * 2 * (3 * 3 * 128 * 128 + 2 * 128)
+    up = 3 * 3 * 128 * 64 + 2 * 64 + 3 * 3 * 64 * 32 + 2 * 32
+    assert ends + down + residual + up == 1_677_635
+    assert build_transformer_network().count_params() == 1_677_635
+
+
+def test_a_clone_from_the_configuration_is_the_same_network(network: keras.Model) -> None:
+    clone = keras.Model.from_config(network.get_config())
+    clone.set_weights(network.get_weights())
+    batch = pictures(1, 9, 14)
+    np.testing.assert_array_equal(clone(batch), network(batch))
+
+
+def test_bfloat16_takes_and_gives_float32_and_keeps_float32_variables(
+    network: keras.Model,
+) -> None:
+    with default_dtype("mixed_bfloat16"):
+        narrow = build_transformer_network()
+    assert {variable.dtype for variable in narrow.weights} == {"float32"}
+    assert narrow.get_layer("residual3_conv1").compute_dtype == "bfloat16"
+    narrow.set_weights(network.get_weights())
+    batch = pictures(1, 17, 22)
+    stylized = narrow(batch)
+    assert narrow.input.dtype == "float32" and stylized.dtype == tf.float32
+    difference = np.abs(np.asarray(stylized) - np.asarray(network(batch)))
+    assert difference.mean() < 3
+
+
+def test_the_default_dtype_comes_back_even_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError), default_dtype("mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        _ = 1 / 0
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# The layers
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_border_mirrors_as_numpy_does_at_any_size(height: int, width: int) -> None:
+    batch = pictures(2, height, width)
+    border = ReflectedBorder()
+    found = np.asarray(border(batch))
+    pad = [(BORDER, BORDER + -side % 4) for side in (height, width)]
+    np.testing.assert_array_equal(found, np.pad(batch, ((0, 0), *pad, (0, 0)), mode="reflect"))
+    assert found.shape == border.compute_output_shape(batch.shape)
+    assert found.shape[1] % 4 == 0 and found.shape[2] % 4 == 0
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_crop_gives_back_the_pixels_that_the_border_was_put_around(
+    height: int, width: int
+) -> None:
+    batch = pictures(2, height, width)
+    np.testing.assert_array_equal(CropLike()([ReflectedBorder()(batch), batch]), batch)
+
+
+def test_reflection_padding_is_numpys() -> None:
+    features = pictures(2, 6, 7)
+    expected = np.pad(features, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    layer = ReflectionPadding2D(4)
+    np.testing.assert_array_equal(layer(features), expected)
+    assert layer.compute_output_shape((2, None, 7, 3)) == (2, None, 15, 3)
+
+
+def test_instance_normalization_is_numpys() -> None:
+    layer = InstanceNormalization()
+    features = pictures(3, 6, 5)
+    layer.build(features.shape)
+    scale, shift = np.float32([2.0, -1.0, 0.5]), np.float32([0.0, 3.0, -7.0])
+    layer.set_weights([scale, shift])
+    expected = np.empty_like(features)
+    for n in range(3):
+        for c in range(3):
+            channel = features[n, :, :, c].astype(np.float64)
+            normal = (channel - channel.mean()) / np.sqrt(channel.var() + 1e-5)
+            expected[n, :, :, c] = normal * scale[c] + shift[c]
+    np.testing.assert_allclose(layer(features), expected, atol=1e-4)
+
+
+def test_instance_normalization_of_a_flat_channel_is_its_shift() -> None:
+    layer = InstanceNormalization()
+    layer.build((1, 4, 4, 2))
+    layer.set_weights([np.float32([5.0, 5.0]), np.float32([0.25, -0.5])])
+    flat = np.tile(np.float32([3.0, 0.0]), (1, 4, 4, 1))
+    np.testing.assert_allclose(layer(flat), np.tile([0.25, -0.5], (1, 4, 4, 1)), atol=1e-2)
+
+
+def test_instance_normalization_computes_in_float32_under_bfloat16() -> None:
+    layer = InstanceNormalization(dtype="mixed_bfloat16")
+    features = np.tile(np.float32([[-1.0, 1.0], [1.0, -1.0]])[None, :, :, None], (1, 8, 8, 1))
+    layer.build(features.shape)
+    # bfloat16 would round the scale to 1, and the result to 0.
+    layer.set_weights([np.float32([1 + 2**-9]), np.float32([-1.0])])
+    normal = np.asarray(tf.cast(layer(features), tf.float32))
+    assert normal.max() == pytest.approx(2**-9, rel=0.02)
+
+
+def test_instance_normalization_statistics_survive_bfloat16() -> None:
+    # Of 4,096 numbers a bfloat16 sum loses most, once it is 256 times as large as one of them.
+    features = np.random.default_rng(0).normal(4, 0.5, (1, 64, 64, 1))
+    layer = InstanceNormalization(dtype="mixed_bfloat16")
+    normal = np.asarray(tf.cast(layer(tf.cast(features, tf.bfloat16)), tf.float32))
+    assert normal.mean() == pytest.approx(0, abs=0.01)
+    assert normal.std() == pytest.approx(1, abs=0.01)
+
+
+def test_nearest_upsampling_repeats_every_pixel() -> None:
+    features = pictures(2, 3, 5)
+    layer = NearestUpsampling2D()
+    expected = features.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_array_equal(layer(features), expected)
+    assert layer.compute_output_shape((2, 3, None, 3)) == (2, 6, None, 3)
+
+
+@pytest.mark.parametrize("kernel", [3, 9])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_keeps_the_size_or_halves_it_rounding_up(kernel: int, stride: int) -> None:
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, convolution(inputs, 4, kernel, stride, name="c"))
+    for height, width in [(8, 12), (7, 13)]:
+        found = model(pictures(1, height, width)).shape
+        assert found == (1, -(-height // stride), -(-width // stride), 4)
+
+
+def test_a_residual_block_whose_last_scale_is_zero_is_the_identity() -> None:
+    inputs = keras.Input((None, None, 3))
+    block = keras.Model(inputs, residual_block(inputs, 3, name="r"))
+    features = pictures(1, 6, 6)
+    assert not np.allclose(block(features), features)
+    block.get_layer("r_conv2_norm").scale.assign([0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(block(features), features)
