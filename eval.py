@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fast_style.errors import exit_on_user_error
+from fast_style.errors import OneLineParser, exit_on_user_error
 
 
 def unit_interval(text: str) -> float:
@@ -21,7 +21,7 @@ def side_in_pixels(text: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Stylize pictures with a trained model.")
+    parser = OneLineParser(description="Stylize pictures with a trained model.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--image", required=True, nargs="+", help="pictures, folders or globs")
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")

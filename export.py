@@ -1,14 +1,13 @@
 """Export a trained style: python export.py --model models/candy --output candy_saved_model"""
 
-import argparse
 from pathlib import Path
 
-from fast_style.errors import exit_on_user_error
+from fast_style.errors import OneLineParser, exit_on_user_error
 from fast_style.hardware import start_tensorflow
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Export a trained style for other programs.")
+    parser = OneLineParser(description="Export a trained style for other programs.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument(
         "--format", default="saved_model", choices=["saved_model"], help="what to write"

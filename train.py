@@ -1,14 +1,12 @@
 """Train one style: python train.py -c conf/candy.yml"""
 
-import argparse
-
 from fast_style.config import load_config
-from fast_style.errors import exit_on_user_error
+from fast_style.errors import OneLineParser, exit_on_user_error
 from fast_style.hardware import start_tensorflow
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         description="Train the transformer network that a conf file describes. An interrupted "
         "training goes on from its newest checkpoint when the same command is given again."
     )

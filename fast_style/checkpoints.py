@@ -171,6 +171,17 @@ def load_network(folder: Path, policy: str = "float32"):
     return network
 
 
+def copy_model(folder: Path, target: Path) -> None:
+    """Make `target`, a folder, a model folder with the network, conf and result of `folder`."""
+    conf, arrays, _ = _read_model(folder)
+    network = {name: array for name, array in arrays.items() if name.startswith("network/")}
+    conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
+    write_atomically(target / CONF, conf_text.encode())
+    write_arrays(target / WEIGHTS, network)
+    if (folder / RESULT).exists():
+        shutil.copy(folder / RESULT, target / RESULT)
+
+
 def _read_model(folder: Path) -> tuple[dict, dict[str, np.ndarray], Path]:
     """Conf values, network arrays, and the file they came from."""
     if not folder.is_dir():

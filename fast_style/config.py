@@ -109,6 +109,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         key, separator, text = override.partition("=")
         if not separator:
             raise UserError(f"--set {override}: is not of the form key=value")
+        if key.strip() == "base":
+            raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
         values[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
     return _build(values, str(path))
 
@@ -275,6 +277,12 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
     for image in config.preview_images:
         if not locate(image).is_file():
             raise UserError(f"{source('preview_images')}: preview_images: no file {image}")
+    stems = [Path(image).stem for image in config.preview_images]
+    if len(set(stems)) != len(stems):
+        raise UserError(
+            f"{source('preview_images')}: preview_images: {config.preview_images} would overwrite "
+            "each other; give the files different names"
+        )
     if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
         raise UserError(
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "

@@ -1,8 +1,10 @@
 """The one way in which this program tells a person what went wrong."""
 
+import argparse
 import difflib
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -11,6 +13,13 @@ class UserError(Exception):
     The message is one line that names the file, the key or flag, the value, and what would have
     been right. Programs print it to stderr and exit with status 2.
     """
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that tells a wrong flag in one line, as everything else is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help lists the flags")
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:

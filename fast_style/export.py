@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import CONF, RESULT, WEIGHTS, load_network
+from fast_style.checkpoints import copy_model, load_network
 from fast_style.errors import UserError
 
 PARITY_SIZES = ((64, 64), (61, 87), (1, 5))
@@ -28,9 +28,7 @@ def export(model_folder: Path, output: Path) -> float:
             unfinished = Path(temporary) / "model"
             unfinished.mkdir()
             parity = write_saved_model(network, unfinished)
-            for name in (CONF, WEIGHTS, RESULT):
-                if (model_folder / name).exists():
-                    shutil.copy(model_folder / name, unfinished / name)
+            copy_model(model_folder, unfinished)
             unfinished.replace(output)
     except OSError as error:
         raise UserError(f"--output {output}: cannot be written: {error.strerror}") from error

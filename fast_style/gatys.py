@@ -6,12 +6,10 @@ Minutes instead of one pass: the reference that feed-forward networks are measur
 way to see what a loss network can carry before a network is trained against it.
 """
 
-import argparse
-
 import numpy as np
 
 from fast_style.config import Config, load_config
-from fast_style.errors import exit_on_user_error
+from fast_style.errors import OneLineParser, exit_on_user_error
 from fast_style.hardware import start_tensorflow
 from fast_style.images import Picture, fit_within, read_picture, write_picture
 
@@ -52,7 +50,7 @@ def optimize_pixels(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
     parser.add_argument("--content", required=True, help="the picture to paint")
     parser.add_argument("--output", required=True, help="where the painted picture goes")

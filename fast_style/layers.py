@@ -47,10 +47,10 @@ class InstanceNormalization(keras.layers.Layer):
     def call(self, features):
         wide = ops.cast(features, "float32")
         mean = ops.mean(wide, axis=(1, 2), keepdims=True)
-        variance = ops.mean(ops.square(wide - mean), axis=(1, 2), keepdims=True)
+        centred = wide - mean
+        variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
         factor = self.scale * ops.rsqrt(variance + self.epsilon)
-        offset = self.shift - mean * factor
-        return ops.cast(wide * factor + offset, self.compute_dtype)
+        return ops.cast(centred * factor + self.shift, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

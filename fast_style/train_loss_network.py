@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.errors import UserError, exit_on_user_error
+from fast_style.errors import OneLineParser, UserError, exit_on_user_error
 from fast_style.files import write_atomically
 from fast_style.images import find_pictures, read_picture, square
 from fast_style.loss_network import build_loss_network
@@ -287,7 +287,7 @@ It exists so that styles can be trained without any download. ImageNet's full VG
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of TFRecords, or a TFDS name")
     parser.add_argument("--data-name", help="what the model card calls the data")
     parser.add_argument("--photos", required=True, help="folder or glob of photos to calibrate on")

@@ -300,7 +300,11 @@ def _resolve_precision(config: Config) -> str:
 def _validation_batches(config: Config) -> list[np.ndarray]:
     if config.validation_images is None:
         return []
-    pictures = map(read_picture, find_pictures(locate(config.validation_images)))
+    try:
+        paths = find_pictures(locate(config.validation_images))
+    except UserError as error:
+        raise UserError(f"validation_images: {error}") from None
+    pictures = map(read_picture, paths)
     return [square(flatten_on_white(picture), config.image_size)[None] for picture in pictures]
 
 
