@@ -8,7 +8,10 @@ the same mean activation over photos, and the convolutions alone are written as 
 model card.
 
 Training is progressive: `--crops` names the side of the training crop of every epoch in turn, so
-that most updates are made on small and cheap pictures. It resumes at the epoch it had reached.
+that most updates are made on small and cheap pictures. Shrinking blurs, and a network that has seen
+nothing else fails on sharp pixels (42.7% of the pictures recognized when shrunk to 56 pixels, 21.0%
+at their own 64), so a second, shorter cycle (`--sharp-crops`) shows parts of them as they are.
+It resumes at the epoch it had reached.
 """
 
 import argparse
@@ -172,36 +175,55 @@ def resize(pictures: tf.Tensor, side: int) -> tf.Tensor:
     return (resized - PIXEL_MEAN) / PIXEL_SCALE
 
 
-def training_pictures(examples, classes: int, crop: int, batch_size: int, seed: int):
-    """Shuffled, flipped views of 48 to 64 pixels, each batch resized to crop x crop."""
+def training_pictures(examples, args: argparse.Namespace, epoch: int) -> tf.data.Dataset:
+    """Shuffled and flipped, in batches: in the first cycle views of 48 to 64 pixels that are
+    shrunk to the epoch's crop, in the second crops as they are."""
+    crop = [*args.crops, *args.sharp_crops][epoch]
 
     def decode(jpeg, label):
         picture = tf.io.decode_jpeg(jpeg, channels=3)
-        return tf.image.random_flip_left_right(picture), tf.one_hot(label, classes)
+        return tf.image.random_flip_left_right(picture), tf.one_hot(label, args.classes)
 
     def view(pictures, labels):
         side = tf.random.uniform((), NARROWEST_VIEW, PICTURE_SIDE + 1, tf.int32)
-        views = tf.image.random_crop(pictures, (batch_size, side, side, 3))
+        side = side if epoch < len(args.crops) else crop
+        views = tf.image.random_crop(pictures, (args.batch_size, side, side, 3))
         return resize(views, crop), labels
 
     return (
-        examples.shuffle(8192, seed=seed)
+        examples.shuffle(8192, seed=args.seed + epoch)
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .repeat()
-        .batch(batch_size, drop_remainder=True)
+        .batch(args.batch_size, drop_remainder=True)
         .map(view)
         .prefetch(2)
     )
 
 
-def validation_pictures(examples, classes: int, crop: int) -> tf.data.Dataset:
+def validation_pictures(examples, args: argparse.Namespace, epoch: int) -> tf.data.Dataset:
     """Whole pictures, at the size that shows objects as large as the training crops do."""
-    side = round(crop * PICTURE_SIDE * 2 / (NARROWEST_VIEW + PICTURE_SIDE))
+    side = PICTURE_SIDE
+    if epoch < len(args.crops):
+        side = round(args.crops[epoch] * PICTURE_SIDE * 2 / (NARROWEST_VIEW + PICTURE_SIDE))
 
     def decode(jpeg, label):
-        return tf.io.decode_jpeg(jpeg, channels=3), tf.one_hot(label, classes)
+        return tf.io.decode_jpeg(jpeg, channels=3), tf.one_hot(label, args.classes)
 
     return examples.map(decode).batch(200).map(lambda x, y: (resize(x, side), y)).prefetch(1)
+
+
+def begin_cycle(model: keras.Model, learning_rate: float, steps: int, warmup: int) -> None:
+    """Give the classifier a fresh optimizer whose rate falls to 0 as half a cosine in `steps`."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 10, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
+    )
+    model.compile(
+        optimizer=ConvolutionMuon(
+            schedule, weight_decay=0.1, adam_weight_decay=0.1, momentum=0.9, ns_steps=4
+        ),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        metrics=["accuracy"],
+    )
 
 
 def train_classifier(args: argparse.Namespace) -> keras.Model:
@@ -212,34 +234,21 @@ def train_classifier(args: argparse.Namespace) -> keras.Model:
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(hardware.DTYPE_POLICIES[hardware.fastest_precision()])
     steps = args.pictures // args.batch_size
-    if checkpoint.exists():
-        model = keras.saving.load_model(checkpoint)
-    else:
-        model = build_classifier(args.classes)
-        warmup = steps // 4
-        schedule = keras.optimizers.schedules.CosineDecay(
-            args.learning_rate / 10,
-            steps * len(args.crops) - warmup,
-            warmup_target=args.learning_rate,
-            warmup_steps=warmup,
-        )
-        model.compile(
-            optimizer=ConvolutionMuon(
-                schedule, weight_decay=0.1, adam_weight_decay=0.1, momentum=0.9, ns_steps=4
-            ),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
-            metrics=["accuracy"],
-        )
-    done = int(model.optimizer.iterations.numpy()) // steps
-    if done < len(args.crops):
+    crops = [*args.crops, *args.sharp_crops]
+    done = len(_epochs(history)) if checkpoint.exists() else 0
+    model = keras.saving.load_model(checkpoint) if done else build_classifier(args.classes)
+    if done < len(crops):
         train = read_examples(args.data, "train").cache()
         validation = read_examples(args.data, "validation").cache()
-    for epoch in range(done, len(args.crops)):
-        crop = args.crops[epoch]
-        print(f"epoch {epoch + 1} of {len(args.crops)}, crops of {crop} pixels", flush=True)
+    for epoch in range(done, len(crops)):
+        print(f"epoch {epoch + 1} of {len(crops)}, crops of {crops[epoch]} pixels", flush=True)
+        if epoch == 0:
+            begin_cycle(model, args.learning_rate, steps * len(args.crops), steps // 4)
+        if epoch == len(args.crops):
+            begin_cycle(model, args.sharp_learning_rate, steps * len(args.sharp_crops), steps // 20)
         model.fit(
-            training_pictures(train, args.classes, crop, args.batch_size, args.seed + epoch),
-            validation_data=validation_pictures(validation, args.classes, crop),
+            training_pictures(train, args, epoch),
+            validation_data=validation_pictures(validation, args, epoch),
             steps_per_epoch=steps,
             epochs=epoch + 1,
             initial_epoch=epoch,
@@ -250,15 +259,20 @@ def train_classifier(args: argparse.Namespace) -> keras.Model:
     return model
 
 
+def _epochs(history: Path) -> list[dict[str, str]]:
+    with open(history, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def write_card(args: argparse.Namespace, weights_file: Path) -> None:
     """The model card beside the weights: data, epochs, accuracy, hardware, date, hash."""
-    with open(args.folder / "history.csv", encoding="utf-8") as file:
-        epochs = list(csv.DictReader(file))
+    crops = [*args.crops, *args.sharp_crops]
+    epochs = _epochs(args.folder / "history.csv")
     digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
     rows = "\n".join(
         f"| {number} | {crop} | {float(epoch['accuracy']):.1%} "
         f"| {float(epoch['val_accuracy']):.1%} |"
-        for number, (crop, epoch) in enumerate(zip(args.crops, epochs, strict=True), start=1)
+        for number, (crop, epoch) in enumerate(zip(crops, epochs, strict=True), start=1)
     )
     card = f"""# {weights_file.name}: the built-in loss network
 
@@ -272,12 +286,16 @@ It exists so that styles can be trained without any download. ImageNet's full VG
 
 - Top-1 accuracy: {float(epochs[-1]["val_accuracy"]):.1%} on the validation pictures
 - Data: {args.data_name}; {args.pictures:,} pictures an epoch, {args.classes} classes
-- Optimizer: Muon on kernels, AdamW on the rest, peak rate {args.learning_rate:g}, cosine, batch
-  {args.batch_size}, weight decay 0.1, label smoothing 0.1, seed {args.seed}
+- Optimizer: Muon on kernels, AdamW on the rest, batch {args.batch_size}, weight decay 0.1, label
+  smoothing 0.1, seed {args.seed}; two cycles of half a cosine from {args.learning_rate:g} and from
+  {args.sharp_learning_rate:g} down to 0
 - Hardware: {hardware.describe()}
 - Date: {datetime.date.today().isoformat()}
 - SHA-256: `{digest}`
 - Licence: MIT, as the project
+
+Validation is on whole pictures, shrunk in the first cycle so that objects are as large as in the
+crops, and at their own 64 pixels in the second.
 
 | epoch | crop | training accuracy | validation accuracy |
 |---|---|---|---|
@@ -296,6 +314,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=80_000, help="pictures in an epoch")
     parser.add_argument("--crops", type=int, nargs="+", default=[32, 32, 32, 32, 40, 40, 48])
+    parser.add_argument("--sharp-crops", type=int, nargs="*", default=[56])
+    parser.add_argument("--sharp-learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--seed", type=int, default=0)
