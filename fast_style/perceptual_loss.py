@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights
+from fast_style.errors import UserError
 from fast_style.images import flatten_on_white, read_picture, square
 from fast_style.locations import locate
 from fast_style.loss_network import build_loss_network
@@ -97,4 +98,8 @@ def prepare_style_image(config: Config) -> np.ndarray:
     `style_image_size` asks for another size, and so for larger or smaller strokes.
     """
     side = config.style_image_size or config.image_size
-    return square(flatten_on_white(read_picture(locate(config.style_image))), side)
+    try:
+        picture = read_picture(locate(config.style_image))
+    except UserError as error:
+        raise UserError(f"style_image: {error}") from None
+    return square(flatten_on_white(picture), side)
