@@ -10,7 +10,8 @@ model card.
 Training is progressive: `--crops` names the side of the training crop of every epoch in turn, so
 that most updates are made on small and cheap pictures. Shrinking blurs, and a network that has seen
 nothing else fails on sharp pixels (42.7% of the pictures recognized when shrunk to 56 pixels, 21.0%
-at their own 64), so a second, shorter cycle (`--sharp-crops`) shows parts of them as they are.
+at their own 64), so the last epochs (`--sharp-crops`) show parts of them as they are; each is a
+learning-rate cycle of its own.
 It resumes at the epoch it had reached.
 """
 
@@ -176,8 +177,8 @@ def resize(pictures: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def training_pictures(examples, args: argparse.Namespace, epoch: int) -> tf.data.Dataset:
-    """Shuffled and flipped, in batches: in the first cycle views of 48 to 64 pixels that are
-    shrunk to the epoch's crop, in the second crops as they are."""
+    """Shuffled and flipped, in batches: at first views of 48 to 64 pixels that are
+    shrunk to the epoch's crop, in the sharp epochs crops as they are."""
     crop = [*args.crops, *args.sharp_crops][epoch]
 
     def decode(jpeg, label):
@@ -244,8 +245,8 @@ def train_classifier(args: argparse.Namespace) -> keras.Model:
         print(f"epoch {epoch + 1} of {len(crops)}, crops of {crops[epoch]} pixels", flush=True)
         if epoch == 0:
             begin_cycle(model, args.learning_rate, steps * len(args.crops), steps // 4)
-        if epoch == len(args.crops):
-            begin_cycle(model, args.sharp_learning_rate, steps * len(args.sharp_crops), steps // 20)
+        if epoch >= len(args.crops):
+            begin_cycle(model, args.sharp_learning_rate, steps, steps // 20)
         model.fit(
             training_pictures(train, args, epoch),
             validation_data=validation_pictures(validation, args, epoch),
@@ -287,15 +288,15 @@ It exists so that styles can be trained without any download. ImageNet's full VG
 - Top-1 accuracy: {float(epochs[-1]["val_accuracy"]):.1%} on the validation pictures
 - Data: {args.data_name}; {args.pictures:,} pictures an epoch, {args.classes} classes
 - Optimizer: Muon on kernels, AdamW on the rest, batch {args.batch_size}, weight decay 0.1, label
-  smoothing 0.1, seed {args.seed}; two cycles of half a cosine from {args.learning_rate:g} and from
-  {args.sharp_learning_rate:g} down to 0
+  smoothing 0.1, seed {args.seed}; half a cosine from {args.learning_rate:g} down to 0 over the
+  epochs with shrunken pictures, and from {args.sharp_learning_rate:g} in each epoch with sharp ones
 - Hardware: {hardware.describe()}
 - Date: {datetime.date.today().isoformat()}
 - SHA-256: `{digest}`
 - Licence: MIT, as the project
 
-Validation is on whole pictures, shrunk in the first cycle so that objects are as large as in the
-crops, and at their own 64 pixels in the second.
+Validation is on whole pictures, at first shrunk so that objects are as large as in the crops, in
+the last {len(args.sharp_crops)} epochs at their own 64 pixels.
 
 | epoch | crop | training accuracy | validation accuracy |
 |---|---|---|---|
@@ -314,7 +315,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=80_000, help="pictures in an epoch")
     parser.add_argument("--crops", type=int, nargs="+", default=[32, 32, 32, 32, 40, 40, 48])
-    parser.add_argument("--sharp-crops", type=int, nargs="*", default=[56])
+    parser.add_argument("--sharp-crops", type=int, nargs="*", default=[56, 56])
     parser.add_argument("--sharp-learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
