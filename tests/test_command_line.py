@@ -157,7 +157,7 @@ def test_a_style_image_that_is_a_text_is_one_line_and_status_2(
     (tmp_path / "conf.yml").write_text(yaml.safe_dump(values))
     assert here(monkeypatch, "train.py", "-c", tmp_path / "conf.yml") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'style.jpg'}: is not a JPEG")
+    assert line.startswith(f"error: style_image: {tmp_path / 'style.jpg'}: is not a JPEG")
     assert not (tmp_path / "models").exists()
 
 
