@@ -13,6 +13,11 @@ from fast_style.layers import (
 BORDER = 10
 DOWNSAMPLING = 4
 
+# Adam moves every weight as far as every other, whatever its gradient. The 2,592 weights behind
+# one output pixel move together, so that without this a first step of 1e-3 would change pixels by
+# more than the whole range and leave the tanh saturated, in blobs that come back slowly if at all.
+OUTPUT_GAIN = 1 / 16
+
 
 def build_transformer_network(output: str = "tanh") -> keras.Model:
     """The network of the paper's supplement, table 1, for pictures of every size from 1 x 1 up.
@@ -23,8 +28,9 @@ def build_transformer_network(output: str = "tanh") -> keras.Model:
     no gradient; 'linear' is unbounded. The last two are clipped where pictures are made.
 
     Deviations from the paper: instance for batch normalization (Ulyanov et al. 2017), nearest
-    resize and convolution for the fractionally strided ones (Odena et al. 2016), and reflection
-    inside for the 40 pixels of it around the picture, of which 10 remain, to be cropped again.
+    resize and convolution for the fractionally strided ones (Odena et al. 2016), reflection
+    inside for the 40 pixels of it around the picture, of which 10 remain, to be cropped again, and
+    a sixteenth of the last convolution, which has larger weights for it.
     """
     pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
     x = ReflectedBorder(name="border", dtype="float32")(pictures)
@@ -81,6 +87,7 @@ class OutputPixels(keras.layers.Layer):
         self.output_kind = output
 
     def call(self, x):
+        x = OUTPUT_GAIN * x
         if self.output_kind == "tanh":
             return 127.5 * ops.tanh(x) + 127.5
         if self.output_kind == "scaled_tanh":
