@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from fast_style.layers import (
-    convolution,
     normalized_convolution,
     residual_block,
     resize_convolution,
+    rgb_convolution,
 )
 
 BORDER = 10
@@ -42,7 +42,7 @@ def build_transformer_network(output: str = "tanh") -> keras.Model:
         x = residual_block(x, 128, name=f"residual{block}")
     x = resize_convolution(x, 64, name="upsample1")
     x = resize_convolution(x, 32, name="upsample2")
-    x = convolution(x, 3, 9, name="conv_out", bias=True)
+    x = rgb_convolution(x, 9, name="conv_out")
     x = OutputPixels(output, name="pixels", dtype="float32")(x)
     stylized = CropLike(name="crop", dtype="float32")([x, pictures])
     return keras.Model(pictures, stylized, name="transformer_network")
