@@ -9,6 +9,7 @@ from fast_style.layers import (
     InstanceNormalization,
     NearestUpsampling2D,
     ReflectionPadding2D,
+    RowwiseConv2D,
     convolution,
     default_dtype,
     residual_block,
@@ -70,6 +71,21 @@ def test_the_range_of_each_output(output: str, least: float, most: float) -> Non
     else:
         assert stylized.min() == pytest.approx(least, abs=1e-3)
         assert stylized.max() == pytest.approx(most, abs=1e-3)
+
+
+@pytest.mark.parametrize("output", ["tanh", "scaled_tanh", "linear"])
+def test_the_first_steps_of_adam_do_not_leave_the_range(output: str) -> None:
+    keras.utils.set_random_seed(3)
+    network = build_transformer_network(output)
+    optimizer = keras.optimizers.Adam(1e-3)
+    batch = pictures(1, 32, 32)
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(255.0 - network(batch))
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+    stylized = np.asarray(network(batch))
+    assert np.mean((stylized > 1) & (stylized < 254)) > 0.99
 
 
 @pytest.mark.parametrize("grey", [0.0, 255.0])
@@ -225,6 +241,16 @@ def test_a_convolution_keeps_the_size_or_halves_it_rounding_up(kernel: int, stri
     for height, width in [(8, 12), (7, 13)]:
         found = model(pictures(1, height, width)).shape
         assert found == (1, -(-height // stride), -(-width // stride), 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (12, 17)])
+def test_a_rowwise_convolution_is_a_convolution(height: int, width: int) -> None:
+    batch = np.random.default_rng(1).normal(size=(2, height, width, 5)).astype(np.float32)
+    plain, rowwise = keras.layers.Conv2D(3, 9), RowwiseConv2D(3, 9)
+    expected = plain(batch)
+    rowwise.build(batch.shape)
+    rowwise.set_weights([plain.get_weights()[0], np.float32([1, 2, 3])])
+    np.testing.assert_allclose(rowwise(batch), expected + np.float32([1, 2, 3]), atol=1e-4)
 
 
 def test_a_residual_block_whose_last_scale_is_zero_is_the_identity() -> None:
