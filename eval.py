@@ -1,23 +1,8 @@
 """Stylize pictures: python eval.py --model models/candy --image in.jpg"""
 
-import argparse
 from pathlib import Path
 
-from fast_style.errors import OneLineParser, exit_on_user_error
-
-
-def unit_interval(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def side_in_pixels(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
 
 
 def main() -> int:
@@ -28,7 +13,7 @@ def main() -> int:
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     parser.add_argument(
-        "--max-size", type=side_in_pixels, help="shrink the long side to this many pixels"
+        "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
     )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fast_style.errors import OneLineParser, exit_on_user_error
+from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.hardware import start_tensorflow
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 from absl import logging
 
-from fast_style.config import OBSERVING_KEYS, Config, config_as_yaml
+from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, config_as_yaml
 from fast_style.errors import UserError, nearest
 from fast_style.files import write_atomically
 from fast_style.locations import PROJECT
@@ -97,7 +97,8 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
     differing = [
         f"{key} ({checkpoint.config.get(key)!r} there, {value!r} now)"
         for key, value in wanted.items()
-        if key not in OBSERVING_KEYS | {"steps", "epoch"} and checkpoint.config.get(key) != value
+        if key not in OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"}
+        and checkpoint.config.get(key) != value
     ]
     if differing:
         raise UserError(

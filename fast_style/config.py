@@ -6,6 +6,7 @@ descends from, and mean what they meant there.
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One style's training, as resolved from a conf file; see conf/candy.yml for every key."""
+    """One style, as resolved from a conf file; conf/built_in.yml and conf/gatys tell every key."""
 
     style_image: str
     naming: str
@@ -48,12 +49,14 @@ class Config:
         default_factory=lambda: ["conv1_2", "conv2_2", "conv3_3", "conv4_3"]
     )
     checkpoint_exclude_scopes: str = ""
-    loss_model_file: str = "imagenet"
+    loss_model_file: str = "imagenet"  # where it is not given, that of OWN_FILES
 
     pooling: Literal["max", "avg"] = "max"
     style_statistics: Literal["gram", "mean_covariance"] = "gram"
-    content_normalization: Literal["published", "relative"] = "published"
-    style_normalization: Literal["published", "relative"] = "published"
+    content_normalization: Literal["published", "relative", "half_sum", "quarter_mean"] = (
+        "published"
+    )
+    style_normalization: Literal["published", "relative", "gatys"] = "published"
     style_image_size: int | None = _number(None, at_least=32)
     range_weight: float = _number(0.0, at_least=0)
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
@@ -78,10 +81,38 @@ class Config:
     checkpoint_every: int = _number(500, at_least=1)
     keep_checkpoints: int = _number(3, at_least=1)
 
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    iterations: int = _number(200, at_least=1)
+    pixel_learning_rate: float = _number(8.0, above=0)
+    noise_ratio: float = _number(0.0, at_least=0, at_most=1)
+    noise_amplitude: float = _number(20.0, at_least=0)
+    canvas: int | str | None = None
+    scales: list[int] = field(default_factory=list)
+
     @property
     def model_folder(self) -> Path:
         return Path(self.model_path) / self.naming
 
+
+# The weights of each loss network that are at hand without a file of one's own.
+OWN_FILES = {
+    "vgg_16": "imagenet",
+    "vgg_19": "imagenet",
+    "vgg_16_half": "pretrained/vgg_16_half.npz",
+}
+
+# Keys of the optimization of one picture's pixels, which a training does not read.
+PAINTING_KEYS = frozenset(
+    {
+        "optimizer",
+        "iterations",
+        "pixel_learning_rate",
+        "noise_ratio",
+        "noise_amplitude",
+        "canvas",
+        "scales",
+    }
+)
 
 # Keys that change what is written about a training, but not the weights it arrives at.
 OBSERVING_KEYS = frozenset(
@@ -105,14 +136,15 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """
     path = Path(path)
     values = _read_with_base(path, ())
+    above: dict[str, _Sourced] = {}
     for override in overrides or []:
         key, separator, text = override.partition("=")
         if not separator:
             raise UserError(f"--set {override}: is not of the form key=value")
         if key.strip() == "base":
             raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
-        values[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
-    return _build(values, str(path))
+        above[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
+    return _build(_laid_over(values, above), str(path))
 
 
 def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
@@ -164,9 +196,16 @@ def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
         if not isinstance(base, str):
             raise UserError(f"{path}: base: {base!r} is not the path of a conf file")
         values = _read_with_base(path.parent / base, (*seen, path.resolve()))
-    for key, value in content.items():
-        values[str(key)] = _Sourced(value, str(path))
-    return values
+    return _laid_over(
+        values, {str(key): _Sourced(value, str(path)) for key, value in content.items()}
+    )
+
+
+def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
+    # A file of weights belongs to the network that it was named with.
+    if "loss_model" in above:
+        below = {key: value for key, value in below.items() if key != "loss_model_file"}
+    return below | above
 
 
 def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
@@ -185,6 +224,7 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise UserError(f"{path}: the key {name!r} is missing")
+    values.setdefault("loss_model_file", OWN_FILES[values.get("loss_model", "vgg_16")])
     config = Config(**values)
     _check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
     return config
@@ -209,6 +249,10 @@ def _convert(value: Any, hint: Any) -> Any:
         if value not in choices:
             raise _Wrong(f"is not valid; {nearest(str(value), choices)}")
         return value
+    if origin is list and typing.get_args(hint) == (int,):
+        if not isinstance(value, list):
+            raise _Wrong("is not a list of whole numbers")
+        return [_convert(item, int) for item in value]
     if origin is list:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise _Wrong("is not a list of names")
@@ -273,6 +317,15 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
         if any(weight < 0 for weight in weights.values()):
             raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
+    try:
+        canvas_size(config.canvas, 1, 1)
+    except UserError as error:
+        raise UserError(f"{source('canvas')}: {error}") from None
+    if config.scales != sorted(set(config.scales)) or min(config.scales, default=32) < 32:
+        raise UserError(
+            f"{source('scales')}: scales: {config.scales} must rise from one to the next, from at "
+            "least 32 pixels"
+        )
     _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
     for image in config.preview_images:
         if not locate(image).is_file():
@@ -288,6 +341,25 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def canvas_size(canvas: int | str | None, height: int, width: int) -> tuple[int, int]:
+    """(height, width) that a `height` x `width` picture has on a conf's `canvas`.
+
+    None keeps the size; 400 makes the long side 400; 'x512' the height 512; '400x300' is the width
+    and the height, whatever the proportions. Raises UserError for anything else.
+    """
+    if canvas is None:
+        return height, width
+    if isinstance(canvas, int) and canvas > 0:
+        scale = canvas / max(height, width)
+    elif isinstance(canvas, str) and (sides := re.fullmatch(r"([1-9]\d*)?x([1-9]\d*)", canvas)):
+        if sides[1]:
+            return int(sides[2]), int(sides[1])
+        scale = int(sides[2]) / height
+    else:
+        raise UserError(f"canvas: {canvas!r} is not a long side (400), 'x512' or '400x300'")
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _check_excluded_scopes(config: Config, source: str) -> None:

@@ -1,10 +1,7 @@
-"""The one way in which this program tells a person what went wrong."""
+"""What went wrong, in words for the person who can put it right."""
 
-import argparse
 import difflib
-import sys
-from collections.abc import Callable, Iterable
-from typing import NoReturn
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -15,28 +12,8 @@ class UserError(Exception):
     """
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that tells a wrong flag in one line, as everything else is told."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.prog} --help lists the flags")
-
-
 def nearest(wrong: str, valid: Iterable[str]) -> str:
     """The part of a message that names the likeliest correction, or everything there is."""
     valid = list(valid)
     close = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(valid)}"
-
-
-def exit_on_user_error(main: Callable[[], int | None]) -> None:
-    """Run a program's main function; a UserError becomes one line on stderr and status 2."""
-    try:
-        sys.exit(main())
-    except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

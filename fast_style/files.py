@@ -28,17 +28,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     the place of the old file in one step. Raises UserError naming the file when the folder is
     missing, the target may not be replaced, or the disk refuses the data.
     """
-    # A link keeps pointing where it points: its target is what is replaced.
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise UserError(f"{path}: is a folder; name a file")
-    if not target.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {target.parent}")
-    if target.exists() and not target.is_file():
-        raise UserError(f"{path}: is not a regular file")
-    # A rename asks only the folder, so a file that its owner protected would be lost.
-    if target.exists() and not os.access(target, os.W_OK):
-        raise UserError(f"{path}: is read-only; choose another name")
+    target = check_target(path)
     # Not made from the target's name, which may already be as long as a name can be.
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
@@ -53,6 +43,25 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """The file that write_atomically would replace or make.
+
+    Raises UserError where the folder is missing or the file is not one that may be replaced.
+    """
+    # A link keeps pointing where it points: its target is what is replaced.
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    if not target.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path}: is not a regular file")
+    # A rename asks only the folder, so a file that its owner protected would be lost.
+    if target.exists() and not os.access(target, os.W_OK):
+        raise UserError(f"{path}: is read-only; choose another name")
+    return target
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -1,68 +1,287 @@
 """Paint one picture by minimizing the objective over its pixels (Gatys, Ecker and Bethge 2016).
 
-    python -m fast_style.gatys -c conf/candy.yml --content photo.jpg --output out.png
+    python -m fast_style.gatys -c conf/gatys/lbfgs.yml --content photo.jpg --output out.png
 
 Minutes instead of one pass: the reference that feed-forward networks are measured against, and the
-way to see what a loss network can carry before a network is trained against it.
+best quality where minutes do not matter.
 """
 
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import numpy as np
+from absl import logging
+from tqdm import tqdm
 
-from fast_style.config import Config, load_config
-from fast_style.errors import OneLineParser, exit_on_user_error
+from fast_style.checkpoints import read_arrays, write_arrays
+from fast_style.command_line import (
+    OneLineParser,
+    at_least_1,
+    exit_on_user_error,
+    unit_interval,
+)
+from fast_style.config import Config, canvas_size, config_as_yaml, load_config
+from fast_style.errors import UserError
+from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
-from fast_style.images import Picture, fit_within, read_picture, write_picture
+from fast_style.images import (
+    Picture,
+    blend,
+    check_picture_target,
+    fit_within,
+    flatten_on_white,
+    read_picture,
+    resize,
+    resized,
+    with_chroma_of,
+    write_picture,
+)
+from fast_style.locations import locate
+from fast_style.vgg_layers import PIXEL_MEAN
+
+KEEP_EVERY = 25
 
 
-def optimize_pixels(
-    content: np.ndarray, config: Config, *, steps: int, learning_rate: float = 8.0
-) -> np.ndarray:
-    """Adam over the pixels, starting from the content image and kept inside 0..255.
+@dataclass(frozen=True)
+class Progress:
+    """Where a painting stands: enough to go on with it in another process.
 
-    content: (H, W, 3) uint8; returns the same. The style image has the size that the conf says.
+    pixels and best (those with the smallest total of this size): (H, W, 3) float32, 0..255.
     """
-    import tensorflow as tf
-    from tqdm import tqdm
 
-    from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
+    scale: int
+    iteration: int
+    pixels: np.ndarray
+    best: np.ndarray
+    best_total: float
+    memory: dict[str, np.ndarray]
 
-    objective = PerceptualLoss(config, prepare_style_image(config))
-    target = tf.constant(content[None], tf.float32)
-    pixels = tf.Variable(target)
-    optimizer = tf.keras.optimizers.Adam(learning_rate)
-    optimizer.build([pixels])
 
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            terms = objective(pixels, target)
-        optimizer.apply([tape.gradient(terms["total"], pixels)], [pixels])
-        pixels.assign(tf.clip_by_value(pixels, 0.0, 255.0))
-        return terms
+Observer = Callable[[Progress, Mapping[str, float]], None]
 
-    with tqdm(total=steps, unit=" steps") as progress:
-        for _ in range(steps):
-            terms = step()
-            named = {name: float(terms[name]) for name in ("total", "content", "style", "tv")}
-            progress.set_postfix(named, refresh=False)
-            progress.update()
-    return np.rint(pixels.numpy()[0]).astype(np.uint8)
+
+def paint(
+    config: Config, content: np.ndarray, observe: Observer, progress: Progress | None = None
+) -> np.ndarray:
+    """The conf's style image painted over a content image, on the conf's canvas; uint8 RGB.
+
+    content: (H, W, 3) uint8. From the smallest of `scales` to the canvas, `iterations` on each
+    size, from `starting_pixels` and then from what the size before arrived at.
+    observe: told of the start of each size and after each iteration, with the terms there.
+    progress: of a painting with the same conf and content, to go on from.
+    Raises UserError, and whatever observe raises, which is a way to stop.
+    """
+    sizes = painting_sizes(config, *content.shape[:2])
+    for scale, (height, width) in enumerate(sizes):
+        target = resize(content, height, width)
+        if progress is None:
+            progress = beginning(0, starting_pixels(config, target))
+        elif progress.scale < scale:
+            grown = resize(_rounded(progress.best), height, width)
+            progress = beginning(scale, grown.astype(np.float32))
+        if progress.scale == scale:
+            progress = _paint_at_one_size(config, target, observe, progress)
+    assert progress is not None  # because there is at least one size
+    return _rounded(progress.best)
+
+
+def beginning(scale: int, pixels: np.ndarray) -> Progress:
+    """Before the first iteration of a size."""
+    return Progress(scale, 0, pixels, pixels, math.inf, {})
+
+
+def _paint_at_one_size(
+    config: Config, content: np.ndarray, observe: Observer, progress: Progress
+) -> Progress:
+    # After the pictures and the conf are known to be good: TensorFlow takes seconds to import.
+    from fast_style.pixel_optimizers import gradient_of, minimize_by_adam, minimize_by_lbfgs
+
+    style_image = painting_style_image(config, *content.shape[:2])
+    gradient = gradient_of(config, style_image, content)
+    best, best_total = progress.best, progress.best_total
+
+    def report(done, terms, pixels, memory):
+        nonlocal best, best_total, progress
+        if terms["total"] <= best_total:
+            best, best_total = pixels[0], terms["total"]
+        progress = Progress(progress.scale, done, pixels[0], best, best_total, memory)
+        observe(progress, terms)
+
+    start, done = progress.pixels[None], progress.iteration
+    if config.optimizer == "lbfgs":
+        minimize_by_lbfgs(gradient, start, config.iterations, report, done=done)
+    else:
+        minimize_by_adam(
+            gradient,
+            start,
+            config.iterations,
+            config.pixel_learning_rate,
+            report,
+            done=done,
+            memory=progress.memory,
+        )
+    return progress
+
+
+def painting_sizes(config: Config, height: int, width: int) -> list[tuple[int, int]]:
+    """(height, width) of every size that a content image is painted at; the last is the canvas."""
+    height, width = canvas_size(config.canvas, height, width)
+    smaller = [side for side in config.scales if side < max(height, width)]
+    return [*(canvas_size(side, height, width) for side in smaller), (height, width)]
+
+
+def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
+    """noise_ratio * noise + (1 - noise_ratio) * content, as colours around the mean; float32.
+
+    The noise is even between minus and plus noise_amplitude, of the conf's seed; the mean is that
+    of the loss network. Ratio 0 is the content image, ratio 1 with amplitude 128 is white noise.
+    """
+    amplitude = config.noise_amplitude
+    noise = np.random.default_rng(config.seed).uniform(-amplitude, amplitude, content.shape)
+    mean = np.array(PIXEL_MEAN)
+    mixed = config.noise_ratio * noise + (1 - config.noise_ratio) * (content - mean)
+    return np.clip(mean + mixed, 0, 255).astype(np.float32)
+
+
+def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
+    """The style image as the loss network sees it, (h, w, 3) uint8.
+
+    Where the conf says `style_image_size` it is the square that a training takes. Otherwise all of
+    it, with its long side that of the picture (it is not enlarged); Gatys et al. (2016) scale it
+    to exactly the picture's size, and so squeeze it.
+    """
+    if config.style_image_size:
+        from fast_style.perceptual_loss import prepare_style_image
+
+        return prepare_style_image(config)
+    try:
+        picture = read_picture(locate(config.style_image))
+    except UserError as error:
+        raise UserError(f"style_image: {error}") from None
+    return flatten_on_white(fit_within(picture, max(height, width)))
+
+
+class Sitting:
+    """What a person sees of a painting in the making, and the file from which it can go on."""
+
+    def __init__(self, config: Config, content: np.ndarray, output: Path, every: int | None):
+        """every: steps between intermediate pictures beside `output`, or None."""
+        self.config, self.content, self.output, self.every = config, content, output, every
+        self.latest: Progress | None = None
+        self.file = output.with_name(f".{output.name}.progress.npz")
+        told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
+        style = locate(config.style_image).read_bytes()
+        digest = hashlib.sha256(
+            b"".join([told, str(content.shape).encode(), content.tobytes(), style])
+        )
+        self.identity = digest.hexdigest()
+
+    def paint(self) -> np.ndarray:
+        """The painted picture; on Ctrl-C the best so far, kept to be gone on with."""
+        config = self.config
+        sizes = painting_sizes(config, *self.content.shape[:2])
+        unfinished = self._unfinished()
+        with tqdm(total=len(sizes) * config.iterations, unit=" steps") as self.bar:
+            try:
+                painted = paint(config, self.content, self._observe, unfinished)
+            except KeyboardInterrupt:
+                if self.latest is None:
+                    raise
+                self._keep(self.latest)
+                tqdm.write("stopped: this is the best so far, and the same command goes on")
+                return _rounded(self.latest.best)
+        self.file.unlink(missing_ok=True)
+        return painted
+
+    def _observe(self, progress: Progress, terms: Mapping[str, float]) -> None:
+        self.latest = progress
+        steps = progress.scale * self.config.iterations + progress.iteration
+        height, width = progress.pixels.shape[:2]
+        named = " ".join(
+            f"{name} {terms[name]:.4g}" for name in ("total", "content", "style", "tv")
+        )
+        self.bar.set_postfix_str(f"{width}x{height} {named}", refresh=False)
+        self.bar.update(steps - self.bar.n)
+        if not math.isfinite(terms["total"]):
+            raise UserError(
+                f"{self.output}: the total is not finite after {steps} steps; "
+                "try a lower pixel_learning_rate or style_weight"
+            )
+        if progress.iteration and self.every and steps % self.every == 0:
+            name = f"{self.output.stem}-{steps:05d}{self.output.suffix}"
+            write_picture(self.output.with_name(name), Picture(_rounded(progress.pixels)))
+        if progress.iteration and progress.iteration % KEEP_EVERY == 0:
+            self._keep(progress)
+
+    def _keep(self, progress: Progress) -> None:
+        header = {
+            "identity": self.identity,
+            "scale": progress.scale,
+            "iteration": progress.iteration,
+            "best_total": progress.best_total,
+        }
+        pictures = {"pixels": progress.pixels, "best": progress.best}
+        write_arrays(
+            self.file, {"header": np.array(json.dumps(header))} | pictures | dict(progress.memory)
+        )
+
+    def _unfinished(self) -> Progress | None:
+        if not self.file.exists():
+            return None
+        try:
+            memory = read_arrays(self.file)
+            header = json.loads(str(memory.pop("header")))
+            pixels, best = memory.pop("pixels"), memory.pop("best")
+        except (UserError, KeyError, ValueError) as error:
+            logging.warning("%s is damaged (%s); beginning anew", self.file, error)
+            return None
+        if header.pop("identity") != self.identity:
+            logging.warning("%s is of other pictures or another conf; beginning anew", self.file)
+            return None
+        print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
+        return Progress(pixels=pixels, best=best, memory=memory, **header)
+
+
+def _rounded(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels).astype(np.uint8)
 
 
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
+    parser.add_argument("-c", "--conf", required=True, help="such as conf/gatys/lbfgs.yml")
     parser.add_argument("--content", required=True, help="the picture to paint")
-    parser.add_argument("--output", required=True, help="where the painted picture goes")
-    parser.add_argument("--steps", type=int, default=250, help="steps of Adam")
-    parser.add_argument("--max-size", type=int, default=512, help="longest side")
+    parser.add_argument("--style", help="the style image, instead of the conf's")
+    parser.add_argument("--output", required=True, type=Path, help="where the painted picture goes")
+    parser.add_argument("--steps", type=at_least_1, help="instead of the conf's iterations")
+    parser.add_argument("--max-size", type=at_least_1, help="shrink the long side to this first")
+    parser.add_argument("--every", type=at_least_1, help="steps between intermediate pictures")
+    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
+    parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", default=[], dest="overrides")
     args = parser.parse_args()
-    config = load_config(args.conf, args.overrides)
+    overrides = list(args.overrides)
+    if args.style is not None:
+        overrides.append(f"style_image={json.dumps(args.style)}")
+    if args.steps is not None:
+        overrides.append(f"iterations={args.steps}")
+    config = load_config(args.conf, overrides)
+    content = read_picture(args.content)
+    if args.max_size is not None:
+        content = fit_within(content, args.max_size)
+    make_folder(args.output.parent)
+    check_picture_target(args.output)
     start_tensorflow()
-    content = fit_within(read_picture(args.content), args.max_size)
-    painted = optimize_pixels(content.rgb, config, steps=args.steps)
-    write_picture(args.output, Picture(painted, content.alpha, content.icc_profile))
+    painted = Sitting(config, content.rgb, args.output, args.every).paint()
+    content = resized(content, *painted.shape[:2])
+    if args.preserve_color:
+        painted = with_chroma_of(content.rgb, painted)
+    if args.strength < 1:
+        painted = blend(content.rgb, painted, args.strength)
+    write_picture(args.output, replace(content, rgb=painted))
     print(args.output)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from fast_style.errors import UserError, nearest
-from fast_style.files import read_bytes, write_atomically
+from fast_style.files import check_target, read_bytes, write_atomically
 
 MAX_PIXELS = 500_000_000
 """Larger pictures are refused before they are decoded: RGB alone would take 1.5 GB."""
@@ -50,6 +50,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# ITU-R BT.601 luma, as in JPEG's YCbCr.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +170,15 @@ def write_picture(path: str | os.PathLike[str], picture: Picture, quality: int =
     write_atomically(path, data)
 
 
+def check_picture_target(path: str | os.PathLike[str]) -> None:
+    """Raise UserError, before any work, where write_picture could not write to `path`."""
+    try:
+        _format_of(Path(path).suffix)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    check_target(path)
+
+
 def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
     """The picture files that a file name, a folder (with all below it) or a glob stands for.
 
@@ -208,21 +220,6 @@ def flatten_on_white(picture: Picture) -> np.ndarray:
     return ((picture.rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
 
 
-def resize_to_cover(rgb: np.ndarray, side: int) -> np.ndarray:
-    """Scale so that the short side is `side` and the proportions stay; (H, W, 3) uint8."""
-    height, width = rgb.shape[:2]
-    short = min(height, width)
-    scale = side / short
-    return _resize(rgb, max(side, round(height * scale)), max(side, round(width * scale)))
-
-
-def centre_crop(rgb: np.ndarray, side: int) -> np.ndarray:
-    """The middle (side, side, 3) of a picture that is at least so large; a view."""
-    height, width = rgb.shape[:2]
-    top, left = (height - side) // 2, (width - side) // 2
-    return rgb[top : top + side, left : left + side]
-
-
 def square(
     rgb: np.ndarray, side: int, *, zoom: float = 1.0, across: float = 0.5, down: float = 0.5
 ) -> np.ndarray:
@@ -236,7 +233,7 @@ def square(
     height, width = rgb.shape[:2]
     part = max(1.0, min(height, width) / zoom)
     left, top = (width - part) * across, (height - part) * down
-    return _resize(rgb, side, side, (left, top, left + part, top + part))
+    return resize(rgb, side, side, (left, top, left + part, top + part))
 
 
 def fit_within(picture: Picture, max_size: int) -> Picture:
@@ -245,21 +242,42 @@ def fit_within(picture: Picture, max_size: int) -> Picture:
     scale = max_size / max(height, width)
     if scale >= 1:
         return picture
-    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    alpha = None if picture.alpha is None else _resize(picture.alpha, new_height, new_width)
-    return replace(picture, rgb=_resize(picture.rgb, new_height, new_width), alpha=alpha)
+    return resized(picture, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def _resize(
+def resized(picture: Picture, height: int, width: int) -> Picture:
+    """The picture, alpha and all, at another size."""
+    alpha = None if picture.alpha is None else resize(picture.alpha, height, width)
+    return replace(picture, rgb=resize(picture.rgb, height, width), alpha=alpha)
+
+
+def resize(
     pixels: np.ndarray,
     height: int,
     width: int,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8 at another size; `box` is the part of it that is taken."""
     # reducing_gap: averages whole pixels down to three times the wanted size first, then Lanczos.
     image = Image.fromarray(pixels)
     resized = image.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
     return np.asarray(resized)
+
+
+def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
+    """Luminance of `stylized`, colour differences of `content`; all (H, W, 3) uint8.
+
+    Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
+    the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
+    """
+    change = (stylized.astype(np.float32) - content) @ LUMA
+    return np.clip(np.rint(content + change[..., None]), 0, 255).astype(np.uint8)
+
+
+def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
+    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
+    mixed = (1 - strength) * content + strength * stylized.astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _format_of(ending: str) -> str:

@@ -41,13 +41,19 @@ def content_loss(stylized: Tensor, content: Tensor, normalization: str = "publis
 
     'published' is its mean over N * H * W * C (Johnson et al. 2016, eq. 2). 'relative' divides
     each picture's distance by the |content|² of that picture instead, so that the weight does not
-    depend on how large a loss network's activations are.
+    depend on how large a loss network's activations are. Per picture, 'half_sum' is half the sum
+    of squares (Gatys et al. 2016, eq. 1), 'quarter_mean' their sum over 4 * H * W * C, as a course
+    on neural style transfer teaches it.
     """
     content = _float32(content)
     squares = ops.square(_float32(stylized) - content)
     if normalization == "published":
         return ops.mean(squares)
+    if normalization == "quarter_mean":
+        return ops.mean(squares) / 4
     axes = (1, 2, 3)
+    if normalization == "half_sum":
+        return ops.mean(ops.sum(squares, axes)) / 2
     return ops.mean(ops.sum(squares, axes) / ops.sum(ops.square(content), axes))
 
 
@@ -62,7 +68,9 @@ def style_loss(
     statistics: each (N, ...); targets: the style image's, each (1, ...).
     'published' divides by N * H * W * C of the layer's feature map, given as feature_shape, which
     is what the published style weights were tuned for (Johnson et al. 2016, eq. 4 leaves the
-    squared Frobenius norm undivided). 'relative' divides by N * |target|² instead.
+    squared Frobenius norm undivided). 'relative' divides by N * |target|² instead. 'gatys' divides
+    by 4 * N, which is their 1 / (4 C² (HW)²) (Gatys et al. 2016, eq. 4) for Gram matrices that are
+    not divided by H * W * C, as long as both images have the same size; they need not here.
     """
     total: Tensor = 0.0
     for statistic, target in zip(statistics, targets, strict=True):
@@ -70,6 +78,8 @@ def style_loss(
         pictures = ops.cast(ops.shape(statistic)[0], "float32")
         if normalization == "relative":
             total += distance / (pictures * ops.sum(ops.square(target)))
+        elif normalization == "gatys":
+            total += distance / (4 * pictures)
         else:
             height, width, channels = feature_shape
             total += distance / (pictures * float(height * width * channels))

@@ -16,16 +16,15 @@ from fast_style.hardware import DTYPE_POLICIES, fastest_precision, start_tensorf
 from fast_style.images import (
     PICTURE_ENDINGS,
     Picture,
+    blend,
     find_pictures,
     fit_within,
     read_picture,
+    with_chroma_of,
     write_picture,
 )
 
 Network = Callable[[np.ndarray], np.ndarray]
-
-# ITU-R BT.601 luma, as in JPEG's YCbCr.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Stylizer:
@@ -69,22 +68,6 @@ class Stylizer:
         if strength < 1:
             stylized = blend(picture.rgb, stylized, strength)
         return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
-
-
-def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """Luminance of `stylized`, colour differences of `content`; all (H, W, 3) uint8.
-
-    Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
-    the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
-    """
-    change = (stylized.astype(np.float32) - content) @ LUMA
-    return np.clip(np.rint(content + change[..., None]), 0, 255).astype(np.uint8)
-
-
-def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
-    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
-    mixed = (1 - strength) * content + strength * stylized.astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
 
 
 def stylize_files(

@@ -26,7 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.errors import OneLineParser, UserError, exit_on_user_error
+from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.errors import UserError
 from fast_style.files import write_atomically
 from fast_style.images import find_pictures, read_picture, square
 from fast_style.loss_network import build_loss_network

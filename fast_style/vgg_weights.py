@@ -20,7 +20,10 @@ from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
-FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat or a fast-style .npz"
+TORCHVISION_MEAN = (0.485, 0.456, 0.406)  # RGB of 0..1
+TORCHVISION_STD = (0.229, 0.224, 0.225)
+
+FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat, a .safetensors or a fast-style .npz"
 
 
 def read_weights(loss_model: str, weights: str) -> Weights:
@@ -28,7 +31,8 @@ def read_weights(loss_model: str, weights: str) -> Weights:
 
     `weights` is `imagenet`, which Keras downloads once, or a file: Keras's `.h5` (with or without
     the fully connected layers), TF-slim's checkpoint (a V1 file, or a V2 prefix), matconvnet's
-    `.mat`, or our own `.npz`. The path is relative to the current folder or else to the project's.
+    `.mat`, torchvision's weights as `.safetensors`, or our own `.npz`. The path is relative to the
+    current folder or else to the project's.
 
     Returns {"block1_conv1": (kernel, bias), ...}, from the first convolution to the deepest;
     float32 kernels (3, 3, in, out), float32 biases (out,). Raises UserError where the file is
@@ -138,6 +142,8 @@ def _reader_of(path: Path) -> Callable[[Path], Arrays] | None:
         tail = file.read()
     if tail == bytes.fromhex("57fb808b247547db"):
         return _read_slim
+    if head[7:8] == b"\0" and path.suffix == ".safetensors":
+        return _read_torchvision
     readers = {b"PK\3\4": _read_npz, b"\x89HDF\r\n\x1a\n": _read_keras, b"MATLAB": _read_matconvnet}
     return next((reader for magic, reader in readers.items() if head.startswith(magic)), None)
 
@@ -201,7 +207,7 @@ def _read_matconvnet(path: Path) -> Arrays:
         from scipy.io import loadmat
     except ImportError as error:
         raise UserError(
-            f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[mat]'"
+            f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[weights]'"
         ) from error
     file = loadmat(path, simplify_cells=True)
     arrays = {}
@@ -214,9 +220,45 @@ def _read_matconvnet(path: Path) -> Arrays:
     if "block1_conv1/kernel" in arrays:
         average = file.get("meta", file)["normalization"]["averageImage"]
         mean = np.reshape(average, (-1, 3)).mean(axis=0, dtype=np.float64)
-        per_colour = arrays["block1_conv1/kernel"].sum(axis=(0, 1), dtype=np.float64)
-        arrays["block1_conv1/bias"] = arrays["block1_conv1/bias"] + (PIXEL_MEAN - mean) @ per_colour
+        _move_mean(arrays, mean)
     return arrays
+
+
+def _read_torchvision(path: Path) -> Arrays:
+    """torchvision's VGGs, whose layers are numbered `features.N`, such as timm publishes them.
+
+    They take (RGB / 255 - mean) / std; the first kernel takes up the scale, and the first bias the
+    difference of the means, as for matconvnet's files.
+    """
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise UserError(
+            f"loss_model_file: reading {str(path)!r} needs safetensors: "
+            "pip install 'fast-style[weights]'"
+        ) from error
+    found = {
+        (int(name[1]), name[2]): tensor
+        for key, tensor in load_file(path).items()
+        if (name := re.fullmatch(r"features\.(\d+)\.(weight|bias)", key))
+    }
+    numbers = sorted({number for number, _ in found})
+    network = next((n for n in CONVOLUTIONS if sum(CONVOLUTIONS[n]) == len(numbers)), "vgg_16")
+    arrays = {}
+    for layer, number in zip(convolutions(network), numbers, strict=False):
+        arrays[f"{layer}/kernel"] = found[number, "weight"].transpose(2, 3, 1, 0)
+        arrays[f"{layer}/bias"] = found[number, "bias"]
+    if arrays:
+        std = 255 * np.array(TORCHVISION_STD)
+        arrays["block1_conv1/kernel"] = arrays["block1_conv1/kernel"] / std[:, None]
+        _move_mean(arrays, 255 * np.array(TORCHVISION_MEAN))
+    return arrays
+
+
+def _move_mean(arrays: Arrays, mean: np.ndarray) -> None:
+    """Make weights that take RGB minus `mean` take RGB minus PIXEL_MEAN."""
+    per_colour = arrays["block1_conv1/kernel"].sum(axis=(0, 1), dtype=np.float64)
+    arrays["block1_conv1/bias"] = arrays["block1_conv1/bias"] + (PIXEL_MEAN - mean) @ per_colour
 
 
 def _bgr_to_rgb(arrays: Arrays) -> Arrays:

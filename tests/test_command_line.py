@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.errors import UserError, exit_on_user_error, nearest
+from fast_style.command_line import exit_on_user_error
+from fast_style.errors import UserError, nearest
 from fast_style.images import Picture, read_picture, write_picture
 
 Photo = Callable[..., np.ndarray]

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import save_file
 from scipy.io import savemat
 
 from fast_style import locations
@@ -123,6 +124,23 @@ def write_matconvnet(path: Path, weights, generation: int, mean=PIXEL_MEAN) -> N
         savemat(path, {"layers": cells, "classes": classes, "normalization": normalization})
 
 
+def write_torchvision(path: Path, weights) -> None:
+    """As torchvision numbers its VGG16, for (RGB / 255 - mean) / std of the same mean colour."""
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    tensors = {"pre_logits.fc1.weight": np.zeros((4, 512, 7, 7), np.float32)}
+    std = 255 * np.array([0.229, 0.224, 0.225])
+    moved = (255 * np.array([0.485, 0.456, 0.406]) - PIXEL_MEAN) @ weights["block1_conv1"][0].sum(
+        axis=(0, 1)
+    )
+    for number, (name, (kernel, bias)) in zip(numbers, weights.items(), strict=True):
+        first = name == "block1_conv1"
+        kernel = kernel * std[:, None] if first else kernel
+        bias = bias + moved if first else bias
+        tensors[f"features.{number}.weight"] = np.float32(kernel.transpose(3, 2, 0, 1))
+        tensors[f"features.{number}.bias"] = np.float32(bias)
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+
+
 def keras_vgg16(weights) -> keras.Model:
     model = keras.applications.VGG16(weights=None, include_top=False)
     for name, (kernel, bias) in weights.items():
@@ -148,10 +166,12 @@ def files(tmp_path_factory, weights) -> dict[str, str]:
     model.save(folder / "model.h5")
     write_slim(folder / "v1.ckpt", weights, "vgg_16", saver.V1)
     write_slim(folder / "v2.ckpt", weights, "vgg_16", saver.V2)
+    write_torchvision(folder / "torchvision.safetensors", weights)
     for generation in (1, 2, 3):
         write_matconvnet(folder / f"generation{generation}.mat", weights, generation)
     names = ["ours.npz", "notop.h5", "full.h5", "model.h5", "v1.ckpt", "v2.ckpt", "v2.ckpt.index"]
     names += ["v2.ckpt.data-00000-of-00001", *(f"generation{i}.mat" for i in (1, 2, 3))]
+    names += ["torchvision.safetensors"]
     return {name: str(folder / name) for name in names}
 
 
@@ -186,6 +206,7 @@ def reference(weights):
     [
         *("ours.npz", "notop.h5", "full.h5", "model.h5", "v1.ckpt", "v2.ckpt", "v2.ckpt.index"),
         *("v2.ckpt.data-00000-of-00001", "generation1.mat", "generation2.mat", "generation3.mat"),
+        "torchvision.safetensors",
     ],
 )
 def test_every_layout_gives_the_features_of_keras_vgg16(files, layout, reference):
@@ -471,7 +492,7 @@ def test_damage_inside_an_npz_is_found(half, tmp_path):
 
 def test_mat_without_scipy(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    assert "pip install 'fast-style[mat]'" in message("vgg_16", files["generation3.mat"])
+    assert "pip install 'fast-style[weights]'" in message("vgg_16", files["generation3.mat"])
 
 
 @pytest.mark.parametrize(("loss_model", "build"), [("vgg_16", "VGG16"), ("vgg_19", "VGG19")])

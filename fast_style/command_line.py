@@ -1,0 +1,44 @@
+"""What every command of this program shares: flags, and one line for what went wrong."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from fast_style.errors import UserError
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that tells a wrong flag in one line, as everything else is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help lists the flags")
+
+
+def at_least_1(text: str) -> int:
+    """The value of a flag that counts something. Raises as argparse wants it."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def unit_interval(text: str) -> float:
+    """The value of a flag between 0 and 1. Raises as argparse wants it."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def exit_on_user_error(main: Callable[[], int | None]) -> None:
+    """Run a program's main function; a UserError becomes one line on stderr and status 2."""
+    try:
+        sys.exit(main())
+    except UserError as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,117 @@
+"""The two ways in which the objective is minimized over the pixels of one picture."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fast_style.checkpoints import assign_variables, variables_as_arrays
+from fast_style.config import Config
+from fast_style.errors import UserError
+from fast_style.perceptual_loss import PerceptualLoss
+
+Terms = Mapping[str, float]
+Arrays = dict[str, np.ndarray]
+# From (1, H, W, 3) float32 pixels to the named terms and the gradient of their total.
+Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
+# Told first of the start and then after each iteration: how many are done, the terms of the pixels
+# arrived at, those pixels as (1, H, W, 3) float32, and the memory to go on from there with.
+Report = Callable[[int, Terms, np.ndarray, Arrays], None]
+
+
+def gradient_of(config: Config, style_image: np.ndarray, content: np.ndarray) -> Gradient:
+    """The conf's objective as a function of pixels; both images (H, W, 3) uint8."""
+    objective = PerceptualLoss(config, style_image)
+    target = tf.constant(content[None], tf.float32)
+
+    @tf.function
+    def terms_and_gradient(pixels):
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            terms = objective(pixels, target)
+        return terms, tape.gradient(terms["total"], pixels)
+
+    def gradient(pixels: np.ndarray) -> tuple[Terms, np.ndarray]:
+        terms, slope = terms_and_gradient(tf.constant(pixels, tf.float32))
+        return {name: float(value) for name, value in terms.items()}, slope.numpy()
+
+    return gradient
+
+
+def minimize_by_adam(
+    gradient: Gradient,
+    start: np.ndarray,
+    iterations: int,
+    learning_rate: float,
+    report: Report,
+    *,
+    done: int = 0,
+    memory: Arrays | None = None,
+) -> None:
+    """Keras's Adam until `iterations` are done, kept inside 0..255.
+
+    start: (1, H, W, 3) float32; done and memory: as reported, to go on exactly where it stopped.
+    """
+    pixels = keras.Variable(start, name="pixels")
+    optimizer = keras.optimizers.Adam(learning_rate, name="adam")
+    optimizer.build([pixels])
+    if memory:
+        assign_variables("adam", optimizer.variables, memory, Path("the painting's progress"))
+    terms, slope = gradient(start)
+    report(done, terms, start, variables_as_arrays("adam", optimizer.variables))
+    while done < iterations:
+        optimizer.apply([slope], [pixels])
+        pixels.assign(keras.ops.clip(pixels, 0.0, 255.0))
+        done += 1
+        arrived = np.asarray(pixels)
+        terms, slope = gradient(arrived)
+        report(done, terms, arrived, variables_as_arrays("adam", optimizer.variables))
+
+
+def minimize_by_lbfgs(
+    gradient: Gradient, start: np.ndarray, iterations: int, report: Report, *, done: int = 0
+) -> None:
+    """SciPy's L-BFGS-B (Zhu et al. 1997) inside 0..255 until `iterations` are done.
+
+    start: (1, H, W, 3) float32. Its memory of the last steps cannot be read out, so going on after
+    a stop begins with an empty one. Ends early where no step makes the total smaller.
+    Raises UserError where SciPy is not installed.
+    """
+    try:
+        from scipy.optimize import Bounds, minimize
+    except ImportError as error:
+        raise UserError(
+            "optimizer: 'lbfgs' needs scipy: pip install 'fast-style[gatys]', or take adam"
+        ) from error
+    terms: Terms = {}
+
+    def total_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal terms
+        terms, slope = gradient(flat.reshape(start.shape).astype(np.float32))
+        return terms["total"], slope.ravel().astype(np.float64)
+
+    def arrived(flat: np.ndarray) -> None:
+        nonlocal done
+        done += 1
+        report(done, terms, flat.reshape(start.shape).astype(np.float32), {})
+
+    flat = start.ravel().astype(np.float64)
+    total_and_gradient(flat)
+    report(done, terms, start, {})
+    while done < iterations:
+        before = done
+        options = {"maxiter": iterations - done, "maxfun": 20 * iterations, "ftol": 0, "gtol": 0}
+        flat = minimize(
+            total_and_gradient,
+            flat,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=Bounds(0.0, 255.0),
+            callback=arrived,
+            options=options,
+        ).x
+        # A line search that found nothing in float32 may find something with an empty memory.
+        if done == before:
+            break

@@ -1,0 +1,330 @@
+"""Painting one picture by its pixels: the published recipes, the optimizers, the command."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fast_style import gatys, pixel_optimizers
+from fast_style.config import Config, config_from_mapping, load_config
+from fast_style.errors import UserError
+from fast_style.images import Picture, read_picture, write_picture
+from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.vgg_layers import PIXEL_MEAN
+
+Photo = Callable[..., np.ndarray]
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def config(conf_values: dict[str, Any]) -> Config:
+    config = config_from_mapping(conf_values, "conf")
+    return dataclasses.replace(config, iterations=6, seed=3)
+
+
+# The published recipes
+
+
+def gatys_style(f: np.ndarray, a: np.ndarray) -> float:
+    """Gatys et al. 2016, eq. 3 and 4, for one picture's (H, W, C) features."""
+    height, width, channels = f.shape
+    f, a = f.reshape(-1, channels), a.reshape(-1, channels)
+    squares = np.square(f.T @ f - a.T @ a).sum()
+    return squares / (4 * channels**2 * (height * width) ** 2)
+
+
+def half_of_squares(f: np.ndarray, p: np.ndarray) -> float:
+    return np.square(f - p).sum() / 2
+
+
+def mean_of_squares(f: np.ndarray, p: np.ndarray) -> float:
+    return np.square(f - p).mean()
+
+
+def quarter_of_mean(f: np.ndarray, p: np.ndarray) -> float:
+    return np.square(f - p).sum() / (4 * f.size)
+
+
+EVEN = (0.2, 0.2, 0.2, 0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "content_weight", "content_layer", "content_term", "style_weight", "layer_weights"),
+    [
+        ("vgg16_adam", 0.5, "relu5_3", half_of_squares, 1e4, EVEN),
+        ("vgg19_torch", 1.0, "relu4_2", mean_of_squares, 1e4, (1, 0.8, 0.5, 0.3, 0.1)),
+        ("vgg19_course", 10.0, "relu4_2", quarter_of_mean, 40.0, EVEN),
+        ("vgg19_blog", 5.0, "relu5_2", half_of_squares, 100.0, (0.5, 1, 1.5, 3, 4)),
+    ],
+)
+def test_a_recipes_loss_is_the_published_one(
+    recipe: str,
+    content_weight: float,
+    content_layer: str,
+    content_term: Callable[[np.ndarray, np.ndarray], float],
+    style_weight: float,
+    layer_weights: tuple[float, ...],
+    photo: Photo,
+) -> None:
+    config = load_config(PROJECT / f"conf/gatys/{recipe}.yml", ["loss_model=vgg_16_half"])
+    painted, content, style = (photo(48, 64, seed=seed) for seed in (1, 2, 3))
+    objective = PerceptualLoss(config, style)
+    pixels = painted[None].astype(np.float32)
+    terms = objective(pixels, content[None].astype(np.float32))
+
+    def features(picture: np.ndarray, layer: str) -> np.ndarray:
+        found = objective.network(picture[None].astype(np.float32))[layer]
+        return np.asarray(found, np.float64)[0]
+
+    expected_content = content_term(*(features(p, content_layer) for p in (painted, content)))
+    layers = [f"relu{block}_1" for block in range(1, 6)]
+    expected_style = sum(
+        weight * gatys_style(features(painted, layer), features(style, layer))
+        for layer, weight in zip(layers, layer_weights, strict=True)
+    )
+    assert float(terms["content"]) == pytest.approx(expected_content, rel=1e-4)
+    assert float(terms["style"]) == pytest.approx(expected_style, rel=1e-4)
+    assert float(terms["total"]) == pytest.approx(
+        content_weight * expected_content + style_weight * expected_style, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "optimizer", "rate", "iterations", "pooling", "size"),
+    [
+        ("vgg16_adam", "adam", 10.0, 30, "max", (512, 683)),
+        ("vgg19_torch", "adam", 0.17, 2000, "max", (300, 400)),
+        ("vgg19_course", "adam", 2.0, 200, "avg", (300, 400)),
+        ("vgg19_blog", "adam", 2.0, 3000, "avg", (600, 800)),
+        ("lbfgs", "lbfgs", 8.0, 200, "avg", (600, 800)),
+    ],
+)
+def test_a_recipes_optimization_is_the_published_one(
+    recipe: str, optimizer: str, rate: float, iterations: int, pooling: str, size: tuple[int, int]
+) -> None:
+    config = load_config(PROJECT / f"conf/gatys/{recipe}.yml")
+    assert (config.optimizer, config.iterations, config.pooling) == (optimizer, iterations, pooling)
+    assert config.pixel_learning_rate == rate
+    assert gatys.painting_sizes(config, 600, 800)[-1] == size
+
+
+# Sizes and starts
+
+
+def test_painting_goes_from_small_scales_to_the_canvas(config: Config) -> None:
+    config = dataclasses.replace(config, scales=[32, 64, 128])
+    assert gatys.painting_sizes(config, 50, 100) == [(16, 32), (32, 64), (50, 100)]
+    assert gatys.painting_sizes(config, 20, 10) == [(20, 10)]
+    wide = dataclasses.replace(config, canvas="128x96")
+    assert gatys.painting_sizes(wide, 50, 100) == [(24, 32), (48, 64), (96, 128)]
+
+
+def test_the_start_is_content_noise_or_between(config: Config, photo: Photo) -> None:
+    content = photo(40, 50)
+    np.testing.assert_array_equal(gatys.starting_pixels(config, content), content)
+    noisy = dataclasses.replace(config, noise_ratio=0.6, noise_amplitude=20.0)
+    start = gatys.starting_pixels(noisy, content)
+    np.testing.assert_array_equal(start, gatys.starting_pixels(noisy, content))
+    another_seed = dataclasses.replace(noisy, seed=4)
+    assert np.any(start != gatys.starting_pixels(another_seed, content))
+    noise = (start - np.array(PIXEL_MEAN) - 0.4 * (content - np.array(PIXEL_MEAN))) / 0.6
+    assert np.abs(noise).max() <= 20.001 and 11 < noise.std() < 12.1  # 20 / sqrt(3) is 11.5
+    white = dataclasses.replace(config, noise_ratio=1.0, noise_amplitude=128.0)
+    assert 65 < gatys.starting_pixels(white, content).std() < 78
+
+
+def test_all_of_the_style_image_at_the_size_of_the_painting_or_the_trainings_square(
+    config: Config,
+) -> None:
+    assert gatys.painting_style_image(config, 20, 24).shape == (24, 20, 3)
+    assert gatys.painting_style_image(config, 500, 500).shape == (48, 40, 3)
+    square = dataclasses.replace(config, style_image_size=32)
+    assert gatys.painting_style_image(square, 500, 500).shape == (32, 32, 3)
+
+
+# The optimizers
+
+
+def parabola(pixels: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """Smallest at 300, outside the range, in the first row, and at 50 elsewhere."""
+    wanted = np.full_like(pixels, 50)
+    wanted[:, 0] = 300
+    return {"total": float(np.square(pixels - wanted).sum())}, 2 * (pixels - wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_an_optimizer_finds_the_smallest_total_inside_the_range(optimizer: str) -> None:
+    totals: list[float] = []
+    arrived = np.zeros(0)
+
+    def report(done, terms, pixels, memory):
+        nonlocal arrived
+        assert done == len(totals) and pixels.min() >= 0 and pixels.max() <= 255
+        assert terms == parabola(pixels)[0]
+        totals.append(terms["total"])
+        arrived = pixels
+
+    start = np.full((1, 4, 5, 3), 120, np.float32)
+    if optimizer == "adam":
+        pixel_optimizers.minimize_by_adam(parabola, start, 200, 8.0, report)
+    else:
+        pixel_optimizers.minimize_by_lbfgs(parabola, start, 200, report)
+        assert totals == sorted(totals, reverse=True)
+    np.testing.assert_allclose(arrived[:, 0], 255, atol=0.5)
+    np.testing.assert_allclose(arrived[:, 1:], 50, atol=0.5)
+
+
+def test_the_gradient_is_that_of_the_total(config: Config, photo: Photo) -> None:
+    gradient = pixel_optimizers.gradient_of(config, photo(40, 40, 1), photo(32, 36, 2))
+    pixels = photo(32, 36, 3)[None].astype(np.float32)
+    _, slope = gradient(pixels)
+    uphill = slope / slope.std()
+    above, below = (gradient(pixels + step * uphill)[0]["total"] for step in (0.25, -0.25))
+    assert above - below == pytest.approx(0.5 * float((slope * uphill).sum()), rel=0.05)
+
+
+# A painting
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_painting_makes_the_total_smaller_at_every_size(
+    optimizer: str, config: Config, photo: Photo
+) -> None:
+    config = dataclasses.replace(config, optimizer=optimizer, scales=[32])
+    seen: dict[int, list[float]] = {}
+
+    def observe(progress, terms):
+        seen.setdefault(progress.scale, []).append(terms["total"])
+        assert progress.best_total == min(seen[progress.scale])
+
+    painted = gatys.paint(config, photo(36, 40), observe)
+    assert painted.shape == (36, 40, 3) and painted.dtype == np.uint8
+    assert [len(totals) for totals in seen.values()] == [7, 7]
+    assert all(min(totals) < totals[0] for totals in seen.values())
+
+
+def test_adam_goes_on_as_if_it_had_not_stopped(
+    config: Config, photo: Photo, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, optimizer="adam", scales=[32])
+    content = photo(36, 40)
+    whole = gatys.Sitting(config, content, tmp_path / "whole.png", None).paint()
+    stopped = gatys.Sitting(config, content, tmp_path / "stopped.png", None)
+    interrupt(stopped, after=10)
+    part = stopped.paint()
+    assert stopped.file.exists()
+    finished = gatys.Sitting(config, content, tmp_path / "stopped.png", None).paint()
+    assert not stopped.file.exists()
+    np.testing.assert_array_equal(finished, whole)
+    assert np.any(part != whole)
+
+
+def interrupt(sitting: gatys.Sitting, after: int) -> None:
+    observe, calls = sitting._observe, 0
+
+    def observe_and_stop(progress, terms):
+        nonlocal calls
+        calls += 1
+        observe(progress, terms)
+        if calls == after:
+            raise KeyboardInterrupt
+
+    sitting._observe = observe_and_stop  # type: ignore[method-assign]
+
+
+def test_another_conf_begins_anew(
+    config: Config, photo: Photo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sitting = gatys.Sitting(config, photo(36, 40), tmp_path / "out.png", None)
+    interrupt(sitting, after=3)
+    sitting.paint()
+    heavier = dataclasses.replace(config, style_weight=60.0)
+    assert gatys.Sitting(heavier, photo(36, 40), tmp_path / "out.png", None)._unfinished() is None
+    assert "another conf" in caplog.text
+    more = dataclasses.replace(config, iterations=9)
+    kept = gatys.Sitting(more, photo(36, 40), tmp_path / "out.png", None)._unfinished()
+    assert kept is not None and kept.iteration == 2
+
+
+# The command
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["gatys", *map(str, flags)])
+    gatys.main()
+
+
+@pytest.fixture
+def conf(conf_values: dict[str, Any], tmp_path: Path) -> Path:
+    import yaml
+
+    path = tmp_path / "conf.yml"
+    path.write_text(yaml.safe_dump(conf_values | {"iterations": 4}))
+    return path
+
+
+def test_the_command_paints_keeps_alpha_and_writes_on_the_way(
+    conf: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = photo(40, 60)[..., 0]
+    write_picture(tmp_path / "in.png", Picture(photo(40, 60), alpha))
+    write_picture(tmp_path / "other.png", Picture(photo(50, 50, seed=9)))
+    output = tmp_path / "new folder" / "out.png"
+    flags = ["-c", conf, "--content", tmp_path / "in.png", "--output", output]
+    run(monkeypatch, *flags, "--max-size", "48", "--every", "2", "--steps", "5")
+    painted = read_picture(output)
+    assert painted.rgb.shape == (32, 48, 3) and painted.alpha is not None
+    written = sorted(path.name for path in output.parent.iterdir())
+    assert written == ["out-00002.png", "out-00004.png", "out.png"]
+    run(monkeypatch, *flags, "--max-size", "48", "--style", tmp_path / "other.png")
+    assert np.any(read_picture(output).rgb != painted.rgb)
+    run(monkeypatch, *flags, "--max-size", "48", "--strength", "0")
+    content = read_picture(tmp_path / "in.png")
+    small = gatys.fit_within(content, 48)
+    np.testing.assert_array_equal(read_picture(output).rgb, small.rgb)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--style", "no.png"], "style_image: no file no.png"),
+        (["--set", "canvas=400by300"], "canvas: '400by300' is not"),
+        (["--set", "scales=[64, 32]"], "scales: [64, 32] must rise"),
+        (["--set", "noise_ratio=2"], "noise_ratio: 2 is too large"),
+        (["--output", "out.xyz"], "unknown ending '.xyz'"),
+        (["--content", "absent.jpg"], "absent.jpg: no such file"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(
+    flags: list[str],
+    message: str,
+    conf: Path,
+    photo: Photo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_picture(tmp_path / "in.png", Picture(photo()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gatys, "start_tensorflow", lambda: pytest.fail("work began"))
+    good = ["-c", conf, "--content", "in.png", "--output", "out.png"]
+    with pytest.raises(UserError) as error:
+        run(monkeypatch, *good, *flags)
+    assert message in str(error.value)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_lbfgs_without_scipy_says_what_to_install(
+    conf: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "in.png", Picture(photo(32, 32)))
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(UserError, match=r"pip install 'fast-style\[gatys\]', or take adam"):
+        run(
+            monkeypatch,
+            *("-c", conf, "--content", tmp_path / "in.png", "--output", tmp_path / "out.png"),
+        )
