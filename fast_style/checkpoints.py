@@ -21,7 +21,13 @@ import numpy as np
 import yaml
 from absl import logging
 
-from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, config_as_yaml
+from fast_style.config import (
+    OBSERVING_KEYS,
+    PAINTING_KEYS,
+    Config,
+    config_as_yaml,
+    config_from_mapping,
+)
 from fast_style.errors import UserError, nearest
 from fast_style.files import write_atomically
 from fast_style.locations import PROJECT
@@ -170,6 +176,12 @@ def load_network(folder: Path, policy: str = "float32"):
         network = build_transformer_network(conf.get("output", "tanh"))
     assign_variables("network", network.weights, arrays, source)
     return network
+
+
+def read_config(folder: Path) -> Config:
+    """The conf that a model folder was trained with. Raises UserError as load_network does."""
+    conf, _, source = _read_model(folder)
+    return config_from_mapping(conf, str(source.parent / CONF))
 
 
 def copy_model(folder: Path, target: Path) -> None:

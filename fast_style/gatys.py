@@ -98,10 +98,10 @@ def _paint_at_one_size(
     config: Config, content: np.ndarray, observe: Observer, progress: Progress
 ) -> Progress:
     # After the pictures and the conf are known to be good: TensorFlow takes seconds to import.
-    from fast_style.pixel_optimizers import gradient_of, minimize_by_adam, minimize_by_lbfgs
+    from fast_style.pixel_optimizers import gradients_of, minimize_by_adam, minimize_by_lbfgs
 
     style_image = painting_style_image(config, *content.shape[:2])
-    gradient = gradient_of(config, style_image, content)
+    gradient = gradients_of(config, style_image)(content)
     best, best_total = progress.best, progress.best_total
 
     def report(done, terms, pixels, memory):

@@ -21,23 +21,30 @@ Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
 Report = Callable[[int, Terms, np.ndarray, Arrays], None]
 
 
-def gradient_of(config: Config, style_image: np.ndarray, content: np.ndarray) -> Gradient:
-    """The conf's objective as a function of pixels; both images (H, W, 3) uint8."""
+def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarray], Gradient]:
+    """The conf's objective, from a content image to a function of pixels; images (H, W, 3) uint8.
+
+    One loss network serves all content images, and is compiled once for each size.
+    """
     objective = PerceptualLoss(config, style_image)
-    target = tf.constant(content[None], tf.float32)
 
     @tf.function
-    def terms_and_gradient(pixels):
+    def terms_and_slope(pixels, content):
         with tf.GradientTape() as tape:
             tape.watch(pixels)
-            terms = objective(pixels, target)
+            terms = objective(pixels, content)
         return terms, tape.gradient(terms["total"], pixels)
 
-    def gradient(pixels: np.ndarray) -> tuple[Terms, np.ndarray]:
-        terms, slope = terms_and_gradient(tf.constant(pixels, tf.float32))
-        return {name: float(value) for name, value in terms.items()}, slope.numpy()
+    def gradient_for(content: np.ndarray) -> Gradient:
+        target = tf.constant(content[None], tf.float32)
 
-    return gradient
+        def gradient(pixels: np.ndarray) -> tuple[Terms, np.ndarray]:
+            terms, slope = terms_and_slope(tf.constant(pixels, tf.float32), target)
+            return {name: float(value) for name, value in terms.items()}, slope.numpy()
+
+        return gradient
+
+    return gradient_for
 
 
 def minimize_by_adam(

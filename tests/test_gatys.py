@@ -180,7 +180,7 @@ def test_an_optimizer_finds_the_smallest_total_inside_the_range(optimizer: str) 
 
 
 def test_the_gradient_is_that_of_the_total(config: Config, photo: Photo) -> None:
-    gradient = pixel_optimizers.gradient_of(config, photo(40, 40, 1), photo(32, 36, 2))
+    gradient = pixel_optimizers.gradients_of(config, photo(40, 40, 1))(photo(32, 36, 2))
     pixels = photo(32, 36, 3)[None].astype(np.float32)
     _, slope = gradient(pixels)
     uphill = slope / slope.std()

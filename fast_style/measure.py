@@ -1,0 +1,260 @@
+"""How good a trained network is: its objective, counted in iterations of the slow optimization.
+
+    python -m fast_style.measure --model models/candy --images photos
+
+Johnson et al. (2016, section 4.1) find their networks as good as 50 to 100 iterations of L-BFGS
+on the same objective, from the content image on. This says it of any model folder, at several
+sizes, with the seconds that either takes and figures for what the objective does not see.
+"""
+
+import datetime
+import io
+import json
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fast_style import hardware
+from fast_style.artefacts import blotched_share, border_error, grid_energy
+from fast_style.checkpoints import find_model_folder, read_config
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.config import Config
+from fast_style.errors import UserError
+from fast_style.files import read_bytes, write_atomically
+from fast_style.images import find_pictures, flatten_on_white, read_picture, square
+from fast_style.stylize import Stylizer
+
+MEASURE = "measure.json"
+PLOT = "measure.png"
+TERMS = ("content", "style", "tv", "total")
+SMALLEST = 64
+SLOW_STEPS = 500  # what one pass is compared with (Johnson et al. 2016, table 1)
+
+
+def measure(
+    folder: Path, pictures: list[np.ndarray], sizes: list[int], optimized: int, iterations: int
+) -> dict:
+    """Everything about a model folder that is measured, ready for JSON.
+
+    pictures: (H, W, 3) uint8, of which the centre square is taken at each of `sizes`; the first
+    `optimized` of them are optimized for `iterations` of L-BFGS too.
+    """
+    config = read_config(folder)
+    stylizer = Stylizer(folder)
+    steps = len(sizes) * (len(pictures) + min(optimized, len(pictures)) * iterations)
+    with tqdm(total=steps, unit=" steps", desc=folder.name) as progress:
+        at_sizes = {
+            str(size): _at_size(config, stylizer, pictures, size, optimized, iterations, progress)
+            for size in sizes
+        }
+    return {
+        "model": folder.name,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "hardware": hardware.describe(),
+        "runtime": stylizer.runtime,
+        "pictures": len(pictures),
+        "optimized_pictures": min(optimized, len(pictures)),
+        "sizes": at_sizes,
+    }
+
+
+def _at_size(
+    config: Config,
+    stylizer: Stylizer,
+    pictures: list[np.ndarray],
+    size: int,
+    optimized: int,
+    iterations: int,
+    progress: tqdm,
+) -> dict:
+    # After the folder is known to hold a model: TensorFlow takes seconds to import.
+    from fast_style.perceptual_loss import prepare_style_image
+    from fast_style.pixel_optimizers import gradients_of, minimize_by_lbfgs
+
+    gradient_for = gradients_of(config, prepare_style_image(config))
+    contents = [square(picture, size) for picture in pictures]
+    terms: list[dict[str, float]] = []
+    curves: list[list[float]] = []
+    artefacts: list[dict[str, float]] = []
+    pass_seconds: list[float] = []
+    step_seconds: list[float] = []
+    stylizer(contents[0])  # unmeasured, because the first pass at a size may compile
+    for number, content in enumerate(contents):
+        progress.set_postfix_str(f"{size}x{size}, picture {number + 1} of {len(contents)}")
+        started = time.perf_counter()
+        stylized = stylizer(content)
+        pass_seconds.append(time.perf_counter() - started)
+        gradient = gradient_for(content)
+        reached, _ = gradient(stylized[None].astype(np.float32))
+        terms.append({name: reached[name] for name in TERMS})
+        artefacts.append(
+            {
+                "grid": grid_energy(stylized),
+                "grid_of_content": grid_energy(content),
+                "border": border_error(content, stylized),
+                "blotched": blotched_share(stylized),
+                "blotched_of_content": blotched_share(content),
+            }
+        )
+        progress.update()
+        if number < optimized:
+            curve, seconds = _lbfgs_curve(
+                gradient, minimize_by_lbfgs, content, iterations, progress
+            )
+            curves.append(curve)
+            step_seconds.append(seconds)
+    totals = np.mean(curves, axis=0)
+    ours = float(np.mean([entry["total"] for entry in terms[: len(curves)]]))
+    one_pass, one_step = float(np.median(pass_seconds)), float(np.median(step_seconds))
+    return {
+        "network": _mean_and_spread(terms),
+        "lbfgs_totals": [float(total) for total in totals],
+        "network_total_on_the_same": ours,
+        "equals_iterations": iterations_equalled(ours, totals),
+        "seconds_per_pass": one_pass,
+        "seconds_per_lbfgs_iteration": one_step,
+        "times_faster": SLOW_STEPS * one_step / one_pass,
+        "artefacts": {name: entry["mean"] for name, entry in _mean_and_spread(artefacts).items()},
+    }
+
+
+def _curve(minimize, gradient, start, iterations, progress) -> tuple[list[float], float]:
+    """The total after 0, 1, ... iterations, and the median seconds of one."""
+    totals: list[float] = []
+    times = [time.perf_counter()]
+
+    def report(done, terms, pixels, memory):
+        totals.append(terms["total"])
+        times.append(time.perf_counter())
+        progress.update(min(done, 1))
+
+    minimize(gradient, start, iterations, report)
+    progress.update(iterations + 1 - len(totals))
+    totals += [totals[-1]] * (iterations + 1 - len(totals))
+    return totals, float(np.median(np.diff(times[1:])))
+
+
+def iterations_equalled(total: float, curve: np.ndarray) -> float:
+    """The iterations after which a falling `curve` of totals comes down to `total`.
+
+    Between iterations it is a straight line; 0 where the curve begins below, and the last
+    iteration where it never comes down so far.
+    """
+    lower = np.flatnonzero(curve <= total)
+    if lower.size == 0:
+        return float(len(curve) - 1)
+    after = int(lower[0])
+    if after == 0:
+        return 0.0
+    above, below = float(curve[after - 1]), float(curve[after])
+    return after - 1 + (above - total) / (above - below)
+
+
+def _mean_and_spread(entries: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "mean": float(np.mean([entry[name] for entry in entries])),
+            "spread": float(np.std([entry[name] for entry in entries])),
+        }
+        for name in entries[0]
+    }
+
+
+def table(measured: list[dict]) -> str:
+    """The figures of one or several models as lines of text."""
+    width = max(8, *(len(one["model"]) for one in measured))
+    head = f"{'model':{width}}  size    total  content   style      tv  "
+    lines = [head + "L-BFGS its.  pass, s  times faster  grid (photo)  border  blotched"]
+    for one in measured:
+        for size, at in one["sizes"].items():
+            means = {name: at["network"][name]["mean"] for name in TERMS}
+            art = at["artefacts"]
+            last = len(at["lbfgs_totals"]) - 1
+            more = "at least " if at["equals_iterations"] >= last else ""
+            equals = f"{more}{at['equals_iterations']:.0f}"
+            lines.append(
+                f"{one['model']:{width}}  {size:>4}  {means['total']:7.4g}  {means['content']:7.4g}"
+                f"  {means['style']:6.4g}  {means['tv']:6.4g}  {equals:>11}"
+                f"  {at['seconds_per_pass']:7.3f}  {at['times_faster']:>12,.0f}"
+                f"  {art['grid']:5.2f} ({art['grid_of_content']:.2f})"
+                f"  {art['border']:6.2f}  {art['blotched']:8.2%}"
+            )
+    return "\n".join(lines)
+
+
+def plot(measured: dict, path: Path) -> None:
+    """The totals of L-BFGS against its iterations, and the network's as a line across; a PNG."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    sizes = measured["sizes"]
+    figure, all_axes = pyplot.subplots(
+        1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False, layout="constrained"
+    )
+    for axes, (size, at) in zip(all_axes[0], sizes.items(), strict=True):
+        axes.plot(at["lbfgs_totals"], label="L-BFGS on the pixels")
+        ours, equals = at["network_total_on_the_same"], at["equals_iterations"]
+        axes.axhline(ours, color="C1", label=f"one pass: {equals:.0f} iterations")
+        axes.plot([equals], [ours], "o", color="C1")
+        axes.set(title=f"{size} x {size}", xlabel="iterations", ylabel="total")
+        axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    pyplot.close(figure)
+    write_atomically(path, buffer.getvalue())
+
+
+def main() -> None:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", help="model folder, such as models/candy")
+    parser.add_argument("--images", help="photos that were not trained on: a folder or glob")
+    parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
+    parser.add_argument(
+        "--optimized",
+        type=at_least_1,
+        default=2,
+        help="how many of the photos L-BFGS is run on as well",
+    )
+    parser.add_argument("--iterations", type=at_least_1, default=200, help="of L-BFGS")
+    parser.add_argument(
+        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to show beside it"
+    )
+    args = parser.parse_args()
+    if (args.model is None) != (args.images is None):
+        raise UserError("--model and --images go together; --compare alone shows earlier figures")
+    if args.model is None and not args.compare:
+        raise UserError("--model and --images say what to measure; --compare what to show again")
+    if min(args.sizes) < SMALLEST:
+        raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
+    if args.model is not None and not (find_spec("scipy") and find_spec("matplotlib")):
+        raise UserError("measuring needs scipy and matplotlib: pip install 'fast-style[gatys]'")
+    measured = [_read_measured(find_model_folder(name)) for name in args.compare]
+    if args.model is not None:
+        folder = find_model_folder(args.model)
+        pictures = [flatten_on_white(read_picture(path)) for path in find_pictures(args.images)]
+        ours = measure(folder, pictures, args.sizes, args.optimized, args.iterations)
+        write_atomically(folder / MEASURE, json.dumps(ours, indent=2).encode())
+        plot(ours, folder / PLOT)
+        measured.insert(0, ours)
+    print(table(measured))
+
+
+def _read_measured(folder: Path) -> dict:
+    path = folder / MEASURE
+    if not path.exists():
+        raise UserError(
+            f"--compare {folder}: holds no {MEASURE}; measure it first with --model {folder}"
+        )
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged: {error}") from error
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,43 @@
+"""Figures for checkerboards, frames and blotches, on pictures that have them and that have not."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fast_style.artefacts import blotched_share, border_error, grid_energy
+
+Photo = Callable[..., np.ndarray]
+
+
+@pytest.mark.parametrize("size", [(128, 128), (131, 97), (256, 200)])
+def test_a_picture_without_a_grid_is_near_one(size: tuple[int, int], photo: Photo) -> None:
+    noise = np.random.default_rng(0).uniform(0, 255, (*size, 3))
+    assert 0.6 < grid_energy(noise) < 1.6
+    assert 0.6 < grid_energy(photo(*size)) < 1.6
+
+
+@pytest.mark.parametrize("period", [2, 4])
+def test_a_faint_checkerboard_stands_out(period: int, photo: Photo) -> None:
+    clean = photo(128, 160).astype(float)
+    down, across = np.mgrid[0:128, 0:160] // (period // 2)
+    board = np.where((down + across) % 2, 3.0, -3.0)[..., None]
+    assert grid_energy(clean + board) > 3 * grid_energy(clean)
+
+
+def test_a_frame_raises_the_border_error(photo: Photo) -> None:
+    content = photo(80, 96).astype(float)
+    stylized = content + np.random.default_rng(0).normal(0, 20, content.shape)
+    assert border_error(content, stylized) == pytest.approx(1.0, abs=0.1)
+    framed = stylized.copy()
+    framed[:8] = 0
+    assert border_error(content, framed) > 3
+    assert border_error(content, content) == 0
+
+
+def test_blotches_are_flat_blocks_at_the_ends_of_the_range(photo: Photo) -> None:
+    picture = np.clip(photo(64, 64), 20, 235)
+    assert blotched_share(picture) == 0
+    picture[:32, :32] = (255, 252, 3)
+    picture[0, 0] = 128  # one block is not flat any more
+    assert blotched_share(picture) == pytest.approx(3 / 16)
