@@ -101,9 +101,8 @@ def _at_size(
         )
         progress.update()
         if number < optimized:
-            curve, seconds = _lbfgs_curve(
-                gradient, minimize_by_lbfgs, content, iterations, progress
-            )
+            start = content[None].astype(np.float32)
+            curve, seconds = _curve(minimize_by_lbfgs, gradient, start, iterations, progress)
             curves.append(curve)
             step_seconds.append(seconds)
     totals = np.mean(curves, axis=0)
