@@ -178,6 +178,14 @@ def load_network(folder: Path, policy: str = "float32"):
     return network
 
 
+def read_network_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """A model folder's transformer network as arrays, for assign_variables.
+
+    Raises UserError as load_network does.
+    """
+    return _read_model(folder)[1]
+
+
 def read_config(folder: Path) -> Config:
     """The conf that a model folder was trained with. Raises UserError as load_network does."""
     conf, _, source = _read_model(folder)

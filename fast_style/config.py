@@ -57,6 +57,7 @@ class Config:
         "published"
     )
     style_normalization: Literal["published", "relative", "gatys"] = "published"
+    style_image_sha256: str | None = None
     style_image_size: int | None = _number(None, at_least=32)
     range_weight: float = _number(0.0, at_least=0)
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
@@ -66,6 +67,7 @@ class Config:
     crop: Literal["centre", "random"] = "centre"
     flip: bool = False
 
+    init_from: str | None = None
     steps: int | None = _number(None, at_least=1)
     learning_rate: float = _number(1e-3, above=0)
     schedule: Literal["constant", "cosine"] = "constant"
@@ -303,7 +305,13 @@ def _check_limits(value: Any, limits: Mapping[str, float]) -> None:
 def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
     if not config.naming or config.naming != Path(config.naming).name or config.naming == "..":
         raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
-    if not locate(config.style_image).is_file():
+    sha256 = config.style_image_sha256
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UserError(
+            f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 in "
+            "64 hexadecimal digits"
+        )
+    if not is_url(config.style_image) and not locate(config.style_image).is_file():
         raise UserError(f"{source('style_image')}: style_image: no file {config.style_image}")
     for key in ("content_layers", "style_layers"):
         layers = getattr(config, key)
@@ -341,6 +349,11 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def is_url(style_image: str) -> bool:
+    """Whether a conf's style image is to be fetched."""
+    return style_image.startswith(("http://", "https://"))
 
 
 def canvas_size(canvas: int | str | None, height: int, width: int) -> tuple[int, int]:

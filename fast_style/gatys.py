@@ -26,21 +26,20 @@ from fast_style.command_line import (
 )
 from fast_style.config import Config, canvas_size, config_as_yaml, load_config
 from fast_style.errors import UserError
-from fast_style.files import make_folder
+from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
 from fast_style.images import (
     Picture,
     blend,
     check_picture_target,
     fit_within,
-    flatten_on_white,
     read_picture,
     resize,
     resized,
     with_chroma_of,
     write_picture,
 )
-from fast_style.locations import locate
+from fast_style.style_image import painting_style_image, style_image_file
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
@@ -147,24 +146,6 @@ def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
     return np.clip(mean + mixed, 0, 255).astype(np.float32)
 
 
-def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
-    """The style image as the loss network sees it, (h, w, 3) uint8.
-
-    Where the conf says `style_image_size` it is the square that a training takes. Otherwise all of
-    it, with its long side that of the picture (it is not enlarged); Gatys et al. (2016) scale it
-    to exactly the picture's size, and so squeeze it.
-    """
-    if config.style_image_size:
-        from fast_style.perceptual_loss import prepare_style_image
-
-        return prepare_style_image(config)
-    try:
-        picture = read_picture(locate(config.style_image))
-    except UserError as error:
-        raise UserError(f"style_image: {error}") from None
-    return flatten_on_white(fit_within(picture, max(height, width)))
-
-
 class Sitting:
     """What a person sees of a painting in the making, and the file from which it can go on."""
 
@@ -174,7 +155,7 @@ class Sitting:
         self.latest: Progress | None = None
         self.file = output.with_name(f".{output.name}.progress.npz")
         told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
-        style = locate(config.style_image).read_bytes()
+        style = read_bytes(style_image_file(config))
         digest = hashlib.sha256(
             b"".join([told, str(content.shape).encode(), content.tobytes(), style])
         )

@@ -25,6 +25,7 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.images import find_pictures, flatten_on_white, read_picture, square
+from fast_style.style_image import prepare_style_image
 from fast_style.stylize import Stylizer
 
 MEASURE = "measure.json"
@@ -71,7 +72,6 @@ def _at_size(
     progress: tqdm,
 ) -> dict:
     # After the folder is known to hold a model: TensorFlow takes seconds to import.
-    from fast_style.perceptual_loss import prepare_style_image
     from fast_style.pixel_optimizers import gradients_of, minimize_by_lbfgs
 
     gradient_for = gradients_of(config, prepare_style_image(config))

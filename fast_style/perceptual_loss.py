@@ -7,9 +7,6 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights
-from fast_style.errors import UserError
-from fast_style.images import flatten_on_white, read_picture, square
-from fast_style.locations import locate
 from fast_style.loss_network import build_loss_network
 from fast_style.losses import (
     content_loss,
@@ -89,17 +86,3 @@ class PerceptualLoss:
             tuple(features[layer].shape[1:]),
             self.config.style_normalization,
         )
-
-
-def prepare_style_image(config: Config) -> np.ndarray:
-    """The style image as the loss network sees it: (S, S, 3) uint8 RGB.
-
-    As in the TF1 program the short side becomes `image_size` and the centre is cropped;
-    `style_image_size` asks for another size, and so for larger or smaller strokes.
-    """
-    side = config.style_image_size or config.image_size
-    try:
-        picture = read_picture(locate(config.style_image))
-    except UserError as error:
-        raise UserError(f"style_image: {error}") from None
-    return square(flatten_on_white(picture), side)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import math
 import signal
 import time
@@ -23,8 +22,10 @@ from fast_style.checkpoints import (
     assign_variables,
     begin_anew,
     check_same_training,
+    find_model_folder,
     load_network,
     newest_checkpoint,
+    read_network_arrays,
     variables_as_arrays,
     write_model,
     write_result,
@@ -38,7 +39,8 @@ from fast_style.images import find_pictures, flatten_on_white, read_picture, squ
 from fast_style.layers import default_dtype
 from fast_style.locations import locate
 from fast_style.monitor import Monitor
-from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
+from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
 from fast_style.transformer_network import build_transformer_network
 
 STYLE_RAMP_START = 0.02
@@ -78,6 +80,8 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     else:
         precision = _resolve_precision(config)
     training = Training(config, content_images, steps, precision)
+    if config.init_from is not None and not checkpoint:
+        training.begin_from(find_model_folder(config.init_from))
     if restart:
         begin_anew(folder)
     if checkpoint:
@@ -145,6 +149,10 @@ class Training:
             self.optimizer.build(self.network.trainable_variables)
         self._train_on = tf.function(self._train_on_replicas)
         self._evaluate = tf.function(self._terms)
+
+    def begin_from(self, folder: Path) -> None:
+        """Take the transformer network of another model folder, and nothing else of it."""
+        assign_variables("network", self.network.weights, read_network_arrays(folder), folder)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
@@ -275,7 +283,6 @@ class Training:
             logging.warning("  %s: %s", name, reason)
 
     def _result(self, after: dict[str, float] | None) -> dict:
-        style_bytes = locate(self.config.style_image).read_bytes()
         return {
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
@@ -285,7 +292,7 @@ class Training:
             "versions": {
                 name: metadata.version(name) for name in ("fast-style", "tensorflow", "keras")
             },
-            "style_image_sha256": hashlib.sha256(style_bytes).hexdigest(),
+            "style_image_sha256": style_image_sha256(style_image_file(self.config)),
             "broken_pictures": len(self.content_images.broken),
             "last_step": self.terms,
             "validation_before": self.before,

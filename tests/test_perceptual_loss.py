@@ -2,15 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fast_style.config import Config, config_from_mapping
-from fast_style.images import Picture, write_picture
-from fast_style.perceptual_loss import PerceptualLoss, prepare_style_image
+from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.style_image import prepare_style_image
 
 Photo = Callable[..., np.ndarray]
 
@@ -147,25 +146,3 @@ def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: 
     assert np.isfinite(gradient).all()
     picture.assign_sub(gradient / tf.reduce_max(tf.abs(gradient)))
     assert objective(picture, content)["total"] < before["total"]
-
-
-def test_style_image_size_asks_for_another_size(config: Config) -> None:
-    assert prepare_style_image(config).shape == (32, 32, 3)
-    larger = prepare_style_image(dataclasses.replace(config, style_image_size=40))
-    assert larger.shape == (40, 40, 3) and larger.dtype == np.uint8
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2000)])
-def test_a_style_image_of_an_odd_size_still_serves(
-    config: Config, tmp_path: Path, photo: Photo, height: int, width: int
-) -> None:
-    write_picture(tmp_path / "style.png", Picture(photo(height, width)))
-    config = dataclasses.replace(config, style_image=str(tmp_path / "style.png"))
-    assert prepare_style_image(config).shape == (32, 32, 3)
-
-
-def test_a_transparent_style_image_is_laid_on_white(config: Config, tmp_path: Path) -> None:
-    black = np.zeros((40, 40, 3), np.uint8)
-    write_picture(tmp_path / "style.png", Picture(black, alpha=black[..., 0]))
-    config = dataclasses.replace(config, style_image=str(tmp_path / "style.png"))
-    assert (prepare_style_image(config) == 255).all()

@@ -366,6 +366,20 @@ def test_a_style_image_that_is_none_is_named_before_anything_is_written(
     assert not config.model_folder.exists()
 
 
+def test_a_training_may_begin_from_another_styles_network(
+    conf_values: dict[str, Any], trained_model: Path, tmp_path: Path
+) -> None:
+    new = {"init_from": str(trained_model), "naming": "second", "model_path": str(tmp_path)}
+    there = config_from_mapping(conf_values | new | {"steps": 3}, "conf")
+    folder = train(there)
+    given = json.loads((trained_model / "result.json").read_text())["validation_after"]
+    taken = json.loads((folder / "result.json").read_text())["validation_before"]
+    assert taken == pytest.approx(given)
+    with pytest.raises(UserError, match="absent: no such model folder"):
+        train(dataclasses.replace(there, init_from="absent", naming="third"))
+    assert not (tmp_path / "third").exists()
+
+
 def test_a_model_folder_that_cannot_be_made_is_named(config: Config, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file")
     with pytest.raises(UserError, match=r"models/tiny: cannot be made"):
