@@ -15,14 +15,14 @@ from fast_style.errors import UserError
 from fast_style.files import write_atomically
 from fast_style.images import (
     Picture,
-    centre_crop,
     decode_picture,
     encode_picture,
     find_pictures,
     fit_within,
     flatten_on_white,
     read_picture,
-    resize_to_cover,
+    resize,
+    resized,
     square,
     write_picture,
 )
@@ -466,24 +466,13 @@ def test_finding_nothing(tmp_path: Path, name: str, why: str) -> None:
 # Sizes
 
 
-def test_resize_to_cover_keeps_proportions() -> None:
-    assert resize_to_cover(blocks(), 16).shape == (16, 24, 3)
-    assert resize_to_cover(blocks().transpose(1, 0, 2), 64).shape == (96, 64, 3)
-    assert resize_to_cover(np.zeros((1, 1, 3), np.uint8), 8).shape == (8, 8, 3)
-    np.testing.assert_array_equal(resize_to_cover(blocks(), 32), blocks())
-
-
-def test_centre_crop_takes_the_middle() -> None:
-    np.testing.assert_array_equal(centre_crop(blocks(), 16), blocks()[8:24, 16:32])
-    assert centre_crop(blocks(33, 48), 32).shape == (32, 32, 3)
-
-
 def test_square_is_resize_then_crop() -> None:
     rng = np.random.default_rng(0)
     smooth = np.asarray(
         Image.fromarray(rng.integers(0, 256, (9, 13, 3), np.uint8)).resize((260, 180), 3)
     )
-    expected = centre_crop(resize_to_cover(smooth, 64), 64).astype(int)
+    covering = resize(smooth, 64, round(64 * 260 / 180))
+    expected = covering[:, 14:78].astype(int)
     difference = abs(square(smooth, 64) - expected)
     assert difference.max() <= 12 and difference.mean() < 1.5
     left = square(smooth, 180, across=0.0)
@@ -491,6 +480,14 @@ def test_square_is_resize_then_crop() -> None:
     corner = square(smooth, 90, zoom=2.0, across=1.0, down=1.0)
     np.testing.assert_array_equal(corner, smooth[90:, 170:])
     assert square(np.zeros((3, 20000, 3), np.uint8), 64, zoom=1.25).shape == (64, 64, 3)
+
+
+def test_resized_takes_alpha_along_and_keeps_the_rest() -> None:
+    picture = Picture(blocks(), blocks()[..., 0], SRGB)
+    other = resized(picture, 20, 31)
+    assert other.rgb.shape == (20, 31, 3) and other.icc_profile == SRGB
+    assert other.alpha is not None and other.alpha.shape == (20, 31)
+    np.testing.assert_array_equal(resize(blocks(), *blocks().shape[:2]), blocks())
 
 
 def test_fit_within_only_shrinks_and_takes_alpha_along() -> None:
