@@ -5,9 +5,7 @@ descends from, and mean what they meant there.
 """
 
 import dataclasses
-import math
 import re
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ import yaml
 
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate
+from fast_style.typed_values import WrongValue, check_limits, convert
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
@@ -218,9 +217,9 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
         if key not in fields:
             raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
         try:
-            values[key] = _convert(value, hints[key])
-            _check_limits(values[key], fields[key].metadata)
-        except _Wrong as wrong:
+            values[key] = convert(value, hints[key])
+            check_limits(values[key], fields[key].metadata)
+        except WrongValue as wrong:
             raise UserError(f"{source}: {key}: {value!r} {wrong}") from None
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
@@ -230,76 +229,6 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
     config = Config(**values)
     _check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
     return config
-
-
-class _Wrong(Exception):
-    """What is wrong with a value and what would be right, to stand behind key and value."""
-
-
-def _convert(value: Any, hint: Any) -> Any:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        for option in options:
-            if (typing.get_origin(option) or option) is type(value):
-                return _convert(value, option)
-        return _convert(value, options[0])
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise _Wrong(f"is not valid; {nearest(str(value), choices)}")
-        return value
-    if origin is list and typing.get_args(hint) == (int,):
-        if not isinstance(value, list):
-            raise _Wrong("is not a list of whole numbers")
-        return [_convert(item, int) for item in value]
-    if origin is list:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise _Wrong("is not a list of names")
-        if len(set(value)) != len(value):
-            raise _Wrong("names something twice")
-        return value
-    if origin is dict:
-        try:
-            return {str(key): _convert(item, float) for key, item in value.items()}
-        except _Wrong:
-            raise _Wrong("is not a mapping of names to numbers") from None
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise _Wrong("is not true or false")
-        return value
-    if hint is str:
-        if not isinstance(value, str):
-            raise _Wrong("is not a text; quote it if it is meant as one")
-        return value
-    if isinstance(value, bool):
-        raise _Wrong("is not a number")
-    if hint is int:
-        if isinstance(value, int):
-            return value
-        raise _Wrong("is not a whole number")
-    if isinstance(value, str):
-        # YAML 1.1 reads 1e-3 as a text; it wants 1.0e-3.
-        try:
-            value = float(value)
-        except ValueError:
-            raise _Wrong("is not a number") from None
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Wrong("is not a finite number")
-    return float(value)
-
-
-def _check_limits(value: Any, limits: Mapping[str, float]) -> None:
-    if value is None:
-        return
-    if "at_least" in limits and value < limits["at_least"]:
-        raise _Wrong(f"is too small; at least {limits['at_least']}")
-    if "above" in limits and value <= limits["above"]:
-        raise _Wrong(f"is too small; above {limits['above']}")
-    if "at_most" in limits and value > limits["at_most"]:
-        raise _Wrong(f"is too large; at most {limits['at_most']}")
 
 
 def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:

@@ -78,17 +78,17 @@ def paint(
     for scale, (height, width) in enumerate(sizes):
         target = resize(content, height, width)
         if progress is None:
-            progress = beginning(0, starting_pixels(config, target))
+            progress = _beginning(0, starting_pixels(config, target))
         elif progress.scale < scale:
             grown = resize(_rounded(progress.best), height, width)
-            progress = beginning(scale, grown.astype(np.float32))
+            progress = _beginning(scale, grown.astype(np.float32))
         if progress.scale == scale:
             progress = _paint_at_one_size(config, target, observe, progress)
     assert progress is not None  # because there is at least one size
     return _rounded(progress.best)
 
 
-def beginning(scale: int, pixels: np.ndarray) -> Progress:
+def _beginning(scale: int, pixels: np.ndarray) -> Progress:
     """Before the first iteration of a size."""
     return Progress(scale, 0, pixels, pixels, math.inf, {})
 

@@ -72,7 +72,7 @@ def _at_size(
     progress: tqdm,
 ) -> dict:
     # After the folder is known to hold a model: TensorFlow takes seconds to import.
-    from fast_style.pixel_optimizers import gradients_of, minimize_by_lbfgs
+    from fast_style.pixel_optimizers import gradients_of
 
     gradient_for = gradients_of(config, prepare_style_image(config))
     contents = [square(picture, size) for picture in pictures]
@@ -102,7 +102,7 @@ def _at_size(
         progress.update()
         if number < optimized:
             start = content[None].astype(np.float32)
-            curve, seconds = _curve(minimize_by_lbfgs, gradient, start, iterations, progress)
+            curve, seconds = _curve(gradient, start, iterations, progress)
             curves.append(curve)
             step_seconds.append(seconds)
     totals = np.mean(curves, axis=0)
@@ -120,8 +120,10 @@ def _at_size(
     }
 
 
-def _curve(minimize, gradient, start, iterations, progress) -> tuple[list[float], float]:
+def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:
     """The total after 0, 1, ... iterations, and the median seconds of one."""
+    from fast_style.pixel_optimizers import minimize_by_lbfgs
+
     totals: list[float] = []
     times = [time.perf_counter()]
 
@@ -130,7 +132,7 @@ def _curve(minimize, gradient, start, iterations, progress) -> tuple[list[float]
         times.append(time.perf_counter())
         progress.update(min(done, 1))
 
-    minimize(gradient, start, iterations, report)
+    minimize_by_lbfgs(gradient, start, iterations, report)
     progress.update(iterations + 1 - len(totals))
     totals += [totals[-1]] * (iterations + 1 - len(totals))
     return totals, float(np.median(np.diff(times[1:])))

@@ -13,9 +13,9 @@ from fast_style.layers import (
 BORDER = 10
 DOWNSAMPLING = 4
 
-# Adam moves every weight as far as every other, whatever its gradient. The 2,592 weights behind
-# one output pixel move together, so that without this a first step of 1e-3 would change pixels by
-# more than the whole range and leave the tanh saturated, in blobs that come back slowly if at all.
+# Adam moves every weight as far as every other, and the 2,592 weights behind one output pixel move
+# together. Without this, three steps of 1e-3 can take nearly all pixels out of range, where tanh
+# is saturated and passes no gradient: blobs that come back slowly if at all.
 OUTPUT_GAIN = 1 / 16
 
 
