@@ -43,7 +43,11 @@ class PerceptualLoss:
             for layer in self.style_layers
         }
 
-    def __call__(self, stylized, content, style_ramp=1.0) -> Mapping[str, object]:
+    def content_targets(self, content) -> Mapping[str, object]:
+        """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
+        return self.content_network(content)
+
+    def __call__(self, stylized, content_targets, style_ramp=1.0) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
         'content', 'style' and 'tv' (and 'range' where the conf weighs it) are unweighted, as is
@@ -52,12 +56,11 @@ class PerceptualLoss:
         """
         config = self.config
         features = self.network(stylized)
-        content_features = self.content_network(content)
         terms = {
             "content": sum(
                 weight
                 * content_loss(
-                    features[layer], content_features[layer], config.content_normalization
+                    features[layer], content_targets[layer], config.content_normalization
                 )
                 for layer, weight in self.content_layers.items()
             )

@@ -29,17 +29,17 @@ def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarra
     objective = PerceptualLoss(config, style_image)
 
     @tf.function
-    def terms_and_slope(pixels, content):
+    def terms_and_slope(pixels, targets):
         with tf.GradientTape() as tape:
             tape.watch(pixels)
-            terms = objective(pixels, content)
+            terms = objective(pixels, targets)
         return terms, tape.gradient(terms["total"], pixels)
 
     def gradient_for(content: np.ndarray) -> Gradient:
-        target = tf.constant(content[None], tf.float32)
+        targets = objective.content_targets(tf.constant(content[None], tf.float32))
 
         def gradient(pixels: np.ndarray) -> tuple[Terms, np.ndarray]:
-            terms, slope = terms_and_slope(tf.constant(pixels, tf.float32), target)
+            terms, slope = terms_and_slope(tf.constant(pixels, tf.float32), targets)
             return {name: float(value) for name, value in terms.items()}, slope.numpy()
 
         return gradient
@@ -92,21 +92,23 @@ def minimize_by_lbfgs(
         raise UserError(
             "optimizer: 'lbfgs' needs scipy: pip install 'fast-style[gatys]', or take adam"
         ) from error
-    terms: Terms = {}
+    terms, slope = gradient(start)
+    # With bounds on every pixel the first step is the gradient itself, which may be too small to
+    # change a float32 total, or far too large. Scaled, it moves pixels by a grey level or so.
+    scale = float(np.sqrt(slope.size) / (np.linalg.norm(slope) or 1.0))
 
     def total_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal terms
         terms, slope = gradient(flat.reshape(start.shape).astype(np.float32))
-        return terms["total"], slope.ravel().astype(np.float64)
+        return scale * terms["total"], scale * slope.ravel().astype(np.float64)
 
     def arrived(flat: np.ndarray) -> None:
         nonlocal done
         done += 1
         report(done, terms, flat.reshape(start.shape).astype(np.float32), {})
 
-    flat = start.ravel().astype(np.float64)
-    total_and_gradient(flat)
     report(done, terms, start, {})
+    flat = start.ravel().astype(np.float64)
     while done < iterations:
         before = done
         options = {"maxiter": iterations - done, "maxfun": 20 * iterations, "ftol": 0, "gtol": 0}

@@ -248,7 +248,8 @@ class Training:
 
     def _terms(self, content, ramp):
         content = tf.cast(content, tf.float32)
-        return self.objective(self.network(content, training=True), content, ramp)
+        targets = self.objective.content_targets(content)
+        return self.objective(self.network(content, training=True), targets, ramp)
 
     def _train_on_replicas(self, content, ramp):
         def on_replica(content):

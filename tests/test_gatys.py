@@ -75,7 +75,7 @@ def test_a_recipes_loss_is_the_published_one(
     painted, content, style = (photo(48, 64, seed=seed) for seed in (1, 2, 3))
     objective = PerceptualLoss(config, style)
     pixels = painted[None].astype(np.float32)
-    terms = objective(pixels, content[None].astype(np.float32))
+    terms = objective(pixels, objective.content_targets(content[None].astype(np.float32)))
 
     def features(picture: np.ndarray, layer: str) -> np.ndarray:
         found = objective.network(picture[None].astype(np.float32))[layer]
@@ -168,6 +168,23 @@ def test_an_optimizer_finds_the_smallest_total_inside_the_range(optimizer: str) 
         assert totals == sorted(totals, reverse=True)
     np.testing.assert_allclose(arrived[:, 0], 255, atol=0.5)
     np.testing.assert_allclose(arrived[:, 1:], 50, atol=0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_lbfgs_does_not_mind_how_large_the_total_is(scale: float) -> None:
+    def scaled(pixels: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        terms, slope = parabola(pixels)
+        total = np.float32(scale * (1e5 + terms["total"]))  # as exact as a network's total is
+        return {"total": float(total)}, scale * slope
+
+    arrived = []
+    pixel_optimizers.minimize_by_lbfgs(
+        scaled,
+        np.full((1, 4, 5, 3), 120, np.float32),
+        50,
+        lambda done, terms, pixels, memory: arrived.append(pixels),
+    )
+    np.testing.assert_allclose(arrived[-1][:, 1:], 50, atol=1)
 
 
 def test_the_gradient_is_that_of_the_total(config: Config, photo: Photo) -> None:

@@ -50,16 +50,18 @@ def test_a_measured_model_says_what_it_is_worth(
         content = square(flatten_on_white(read_picture(photos / f"{number}.png")), 64)
         pixels = content[None].astype(np.float32)
         stylized = np.clip(np.rint(network(pixels)), 0, 255)
-        totals.append(float(objective(stylized, pixels)["total"]))
+        targets = objective.content_targets(pixels)
+        totals.append(float(objective(stylized, targets)["total"]))
         if number == 0:
-            start = float(objective(pixels, pixels)["total"])
+            start = float(objective(pixels, targets)["total"])
     small = measured["sizes"]["64"]
     assert small["network"]["total"]["mean"] == pytest.approx(np.mean(totals), rel=0.01)
     assert small["network"]["total"]["spread"] == pytest.approx(np.std(totals), rel=0.05)
     assert small["network_total_on_the_same"] == pytest.approx(totals[0], rel=0.01)
-    assert small["lbfgs_totals"][0] == pytest.approx(start, rel=1e-3)
-    assert small["lbfgs_totals"] == sorted(small["lbfgs_totals"], reverse=True)
-    assert len(small["lbfgs_totals"]) == 4
+    assert small["lbfgs_from"]["content"]["totals"][0] == pytest.approx(start, rel=1e-3)
+    for name in ("content", "noise"):
+        totals = small["lbfgs_from"][name]["totals"]
+        assert totals == sorted(totals, reverse=True) and len(totals) == 4
     expected = 500 * small["seconds_per_lbfgs_iteration"] / small["seconds_per_pass"]
     assert small["times_faster"] == pytest.approx(expected)
 
