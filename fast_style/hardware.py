@@ -49,10 +49,26 @@ def cpu_name() -> str:
 
 def cpu_has_amx() -> bool:
     """Whether the CPU multiplies bfloat16 matrices in hardware (Intel AMX)."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
+    return "amx_bf16" in _cpu_flags()
+
+
+def trains_on_avx2() -> bool:
+    """Whether TensorFlow computes on a CPU whose widest vectors are those of AVX2."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
         return False
+    flags = _cpu_flags()
+    return "avx2" in flags and "avx512f" not in flags
+
+
+def _cpu_flags() -> set[str]:
+    """What the first processor can do, in Linux's names; empty where nothing says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
 def describe() -> str:

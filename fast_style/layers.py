@@ -5,6 +5,8 @@ import contextlib
 import keras
 from keras import ops
 
+from fast_style import hardware
+
 
 @keras.saving.register_keras_serializable("fast_style")
 class ReflectionPadding2D(keras.layers.Layer):
@@ -77,18 +79,45 @@ class NearestUpsampling2D(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("fast_style")
-class RowwiseConv2D(keras.layers.Conv2D):
-    """An unpadded, unstrided Conv2D for few output channels: the same sum in another order.
+class ValidConv2D(keras.layers.Conv2D):
+    """An unpadded Conv2D that trains in the form that is fastest on this machine.
+
+    Elsewhere than in training it is the plain operation, which every export format knows.
+    """
+
+    def call(self, features, training=False):
+        found = self.convolve(features, self.kernel, training)
+        return found + self.bias if self.use_bias else found
+
+    def convolve(self, features, kernel, training):
+        if training and _avx2_form_pays(kernel):
+            from fast_style.avx2_convolution import convolve
+
+            return convolve(features, kernel, self.strides[0])
+        return ops.conv(features, kernel, self.strides)
+
+
+def _avx2_form_pays(kernel) -> bool:
+    return (
+        keras.backend.backend() == "tensorflow"
+        and keras.backend.standardize_dtype(kernel.dtype) == "float32"
+        and hardware.trains_on_avx2()
+    )
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class RowwiseConv2D(ValidConv2D):
+    """An unstrided convolution to few channels: the same sum in another order.
 
     CPU libraries fill vectors with output channels, so that 3 of them cost what 16 do. Here each
     row of the kernel is a set of output channels of its own (27 for a 9 x 9 kernel with 3), and
     what they find is added up over rows: a tenth of the time for the network's last convolution.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def convolve(self, features, kernel, training):
         rows, columns, channels, filters = kernel.shape
         flat = ops.reshape(ops.transpose(kernel, (1, 2, 0, 3)), (1, columns, channels, -1))
-        found = ops.conv(inputs, flat)
+        found = super().convolve(features, flat, training)
         height = ops.shape(found)[1] - rows + 1
         return sum(
             found[:, row : row + height, :, row * filters : (row + 1) * filters]
@@ -99,7 +128,7 @@ class RowwiseConv2D(keras.layers.Conv2D):
 def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
     """Reflection padding, then a convolution of H x W to ceil(H / stride) x ceil(W / stride)."""
     x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(filters, kernel, stride, use_bias=False, name=name)(x)
+    return ValidConv2D(filters, kernel, stride, use_bias=False, name=name)(x)
 
 
 def rgb_convolution(x, kernel: int, *, name: str):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from fast_style.errors import UserError, nearest
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
@@ -37,23 +38,38 @@ def build_loss_network(
     wanted = {feature_name(layer, loss_model) for layer in layers}
     parameters = read_weights(loss_model, weights)
     inputs = keras.Input((None, None, 3), dtype="float32")
-    x = keras.ops.subtract(inputs, np.array(PIXEL_MEAN, np.float32))
+    x = ops.subtract(inputs, np.array(PIXEL_MEAN, np.float32))
     features: dict[str, keras.KerasTensor] = {}
     block = "block1"
-    for name, (_, width) in convolutions(loss_model).items():
+    for name in convolutions(loss_model):
         if len(features) == len(wanted):
             break
         if not name.startswith(block):
             x = POOLINGS[pooling](2, dtype=dtype, name=f"{block}_pool")(x)
             block = name.partition("_")[0]
-        convolution = keras.layers.Conv2D(
-            width, 3, padding="same", activation="relu", dtype=dtype, name=name
-        )
-        x = convolution(x)
-        convolution.set_weights(parameters[name])
+        x = FrozenConvolution(*parameters[name], dtype=dtype, name=name)(x)
         feature = feature_name(name, loss_model)
         if feature in wanted:
             features[feature] = x
-    network = keras.Model(inputs, features, name=loss_model)
-    network.trainable = False
-    return network
+    return keras.Model(inputs, features, name=loss_model)
+
+
+class FrozenConvolution(keras.layers.Layer):
+    """A padded 3x3 convolution and its ReLU, with constants where other layers have variables.
+
+    A compiler that knows the kernel lays it out once as the hardware likes it: on a CPU with AVX2
+    the loss network's forward passes take half the time.
+    """
+
+    def __init__(self, kernel: np.ndarray, bias: np.ndarray, **kwargs):
+        """kernel: (3, 3, C, filters), bias: (filters,)."""
+        super().__init__(**kwargs)
+        self.kernel, self.bias = kernel, bias
+
+    def call(self, features):
+        kernel = ops.convert_to_tensor(self.kernel, self.compute_dtype)
+        bias = ops.convert_to_tensor(self.bias, self.compute_dtype)
+        return ops.relu(ops.conv(features, kernel, padding="same") + bias)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.bias.shape[0])
