@@ -1,0 +1,109 @@
+"""SOAP: Adam in the basis in which a kernel's gradients are nearly uncorrelated."""
+
+import keras
+from keras import ops
+
+SETTLING = 3  # first steps, after each of which the bases are computed from nothing
+
+
+class Soap(keras.optimizers.Optimizer):
+    """Adam, run in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, algorithm 3).
+
+    A (rows, columns, C, filters) kernel has three bases: of its rows * columns positions, of its
+    input and of its output channels. Scales, shifts and biases are moved by plain Adam. Steps are
+    as large as Adam's, so that a learning rate means the same, and fewer of them are needed.
+
+    Deviation from the paper: the first steps use bases too, fresh ones, instead of being left out.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta_1: float = 0.95,
+        beta_2: float = 0.95,
+        epsilon: float = 1e-8,
+        basis_every: int = 10,
+        name: str = "soap",
+    ):
+        """beta_2: memory of the squares and of the bases; basis_every: steps between new bases."""
+        super().__init__(learning_rate=learning_rate, name=name)
+        self.beta_1, self.beta_2 = beta_1, beta_2
+        self.epsilon = epsilon
+        self.basis_every = basis_every
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._mean, self._square, self._correlations, self._bases = [], [], [], []
+        for variable in variables:
+            shape = _sides(variable.shape)
+            name = variable.path.replace("/", "_")
+            self._mean.append(self.add_variable(shape, name=f"{name}_mean"))
+            self._square.append(self.add_variable(shape, name=f"{name}_square"))
+            turned = list(enumerate(shape)) if len(shape) > 1 else []
+            self._correlations.append(
+                [self.add_variable((s, s), name=f"{name}_correlation{i}") for i, s in turned]
+            )
+            self._bases.append(
+                [self.add_variable((s, s), name=f"{name}_basis{i}") for i, s in turned]
+            )
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        mean, square = self._mean[index], self._square[index]
+        gradient = ops.reshape(gradient, mean.shape)
+        bases = self._updated_bases(gradient, self._correlations[index], self._bases[index])
+        self.assign(mean, _towards(gradient, mean, self.beta_1))
+        turned = _turn(gradient, bases)
+        self.assign(square, _towards(ops.square(turned), square, self.beta_2))
+        step = ops.cast(self.iterations + 1, "float32")
+        unbiased_mean = _turn(mean / (1 - self.beta_1**step), bases)
+        unbiased_square = square / (1 - self.beta_2**step)
+        direction = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
+        back = _turn(direction, [ops.transpose(basis) for basis in bases])
+        rate = ops.cast(learning_rate, variable.dtype)
+        self.assign_sub(variable, rate * ops.reshape(back, variable.shape))
+
+    def _updated_bases(self, gradient, correlations, bases):
+        sides = range(len(gradient.shape))
+        for side, correlation in enumerate(correlations):
+            others = [other for other in sides if other != side]
+            now = ops.tensordot(gradient, gradient, axes=[others, others])
+            self.assign(correlation, _towards(now, correlation, self.beta_2))
+        if not bases:
+            return []
+        settling = self.iterations < SETTLING
+        due = ops.logical_or(settling, ops.equal(self.iterations % self.basis_every, 0))
+        fresh = ops.cond(
+            due,
+            lambda: ops.cond(
+                settling,
+                lambda: [ops.eigh(correlation)[1] for correlation in correlations],
+                # One step of the power iteration from the basis before is enough: it moves slowly.
+                lambda: [
+                    ops.qr(ops.matmul(correlation, basis))[0]
+                    for correlation, basis in zip(correlations, bases, strict=True)
+                ],
+            ),
+            lambda: [ops.convert_to_tensor(basis) for basis in bases],
+        )
+        for basis, new in zip(bases, fresh, strict=True):
+            self.assign(basis, new)
+        return fresh
+
+
+def _sides(shape) -> tuple[int, ...]:
+    """A kernel's positions, input and output channels; other variables as they are."""
+    return (shape[0] * shape[1], *shape[2:]) if len(shape) == 4 else tuple(shape)
+
+
+def _towards(new, old, memory: float):
+    return memory * old + (1 - memory) * new
+
+
+def _turn(tensor, bases):
+    """The tensor in other coordinates: each side in its basis, whose columns are the new axes."""
+    for side, basis in enumerate(bases):
+        tensor = ops.moveaxis(ops.tensordot(tensor, basis, axes=[[side], [0]]), -1, side)
+    return tensor
