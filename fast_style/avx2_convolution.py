@@ -38,18 +38,18 @@ def convolve(features, kernel, stride: int):
 
 
 def _as_a_gradient(features, kernel):
-    """The convolution as the gradient, by its input, of one with the mirrored kernel."""
+    """The convolution as the gradient, by its input, of one with the mirrored kernel.
+
+    Padded, because oneDNN has no unpadded one to offer; the borders are cut off again.
+    """
     rows, columns, _, filters = kernel.shape
     mirrored = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
     batch, height, width, _ = tf.unstack(tf.shape(features))
-    above, beside = rows - 1, columns - 1
-    return tf.nn.conv2d_transpose(
-        features,
-        mirrored,
-        (batch, height - above, width - beside, filters),
-        strides=1,
-        padding=[[0, 0], [above, above], [beside, beside], [0, 0]],
+    padded = tf.nn.conv2d_transpose(
+        features, mirrored, (batch, height, width, filters), strides=1, padding="SAME"
     )
+    top, left = rows // 2, columns // 2
+    return padded[:, top : top + height - rows + 1, left : left + width - columns + 1]
 
 
 def _by_kernel(features, slope, kernel, stride: int):

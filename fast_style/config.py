@@ -68,6 +68,7 @@ class Config:
 
     init_from: str | None = None
     steps: int | None = _number(None, at_least=1)
+    optimizer: Literal["adam", "soap"] = "adam"
     learning_rate: float = _number(1e-3, above=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = _number(0, at_least=0)
@@ -82,7 +83,7 @@ class Config:
     checkpoint_every: int = _number(500, at_least=1)
     keep_checkpoints: int = _number(3, at_least=1)
 
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    pixel_optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     iterations: int = _number(200, at_least=1)
     pixel_learning_rate: float = _number(8.0, above=0)
     noise_ratio: float = _number(0.0, at_least=0, at_most=1)
@@ -105,7 +106,7 @@ OWN_FILES = {
 # Keys of the optimization of one picture's pixels, which a training does not read.
 PAINTING_KEYS = frozenset(
     {
-        "optimizer",
+        "pixel_optimizer",
         "iterations",
         "pixel_learning_rate",
         "noise_ratio",

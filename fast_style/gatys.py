@@ -111,7 +111,7 @@ def _paint_at_one_size(
         observe(progress, terms)
 
     start, done = progress.pixels[None], progress.iteration
-    if config.optimizer == "lbfgs":
+    if config.pixel_optimizer == "lbfgs":
         minimize_by_lbfgs(gradient, start, config.iterations, report, done=done)
     else:
         minimize_by_adam(
@@ -153,6 +153,7 @@ class Sitting:
         """every: steps between intermediate pictures beside `output`, or None."""
         self.config, self.content, self.output, self.every = config, content, output, every
         self.latest: Progress | None = None
+        self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
         told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
         style = read_bytes(style_image_file(config))
@@ -172,6 +173,7 @@ class Sitting:
             except KeyboardInterrupt:
                 if self.latest is None:
                     raise
+                self.interrupted = True
                 self._keep(self.latest)
                 tqdm.write("stopped: this is the best so far, and the same command goes on")
                 return _rounded(self.latest.best)
@@ -256,7 +258,8 @@ def main() -> None:
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()
-    painted = Sitting(config, content.rgb, args.output, args.every).paint()
+    sitting = Sitting(config, content.rgb, args.output, args.every)
+    painted = sitting.paint()
     content = resized(content, *painted.shape[:2])
     if args.preserve_color:
         painted = with_chroma_of(content.rgb, painted)
@@ -264,6 +267,8 @@ def main() -> None:
         painted = blend(content.rgb, painted, args.strength)
     write_picture(args.output, replace(content, rgb=painted))
     print(args.output)
+    if sitting.interrupted:
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

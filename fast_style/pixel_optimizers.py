@@ -90,7 +90,7 @@ def minimize_by_lbfgs(
         from scipy.optimize import Bounds, minimize
     except ImportError as error:
         raise UserError(
-            "optimizer: 'lbfgs' needs scipy: pip install 'fast-style[gatys]', or take adam"
+            "pixel_optimizer: 'lbfgs' needs scipy: pip install 'fast-style[gatys]', or take adam"
         ) from error
     terms, slope = gradient(start)
     # With bounds on every pixel the first step is the gradient itself, which may be too small to

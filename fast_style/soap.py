@@ -79,7 +79,7 @@ class Soap(keras.optimizers.Optimizer):
             due,
             lambda: ops.cond(
                 settling,
-                lambda: [ops.eigh(correlation)[1] for correlation in correlations],
+                lambda: [_eigenbasis(correlation) for correlation in correlations],
                 # One step of the power iteration from the basis before is enough: it moves slowly.
                 lambda: [
                     ops.qr(ops.matmul(correlation, basis))[0]
@@ -91,6 +91,12 @@ class Soap(keras.optimizers.Optimizer):
         for basis, new in zip(bases, fresh, strict=True):
             self.assign(basis, new)
         return fresh
+
+
+def _eigenbasis(correlation):
+    # eigh raises where a gradient was not finite, which is the training loop's to tell.
+    sound = ops.all(ops.isfinite(correlation))
+    return ops.eigh(ops.where(sound, correlation, ops.eye(correlation.shape[0])))[1]
 
 
 def _sides(shape) -> tuple[int, ...]:

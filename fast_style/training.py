@@ -40,10 +40,12 @@ from fast_style.layers import default_dtype
 from fast_style.locations import locate
 from fast_style.monitor import Monitor
 from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.soap import Soap
 from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
 from fast_style.transformer_network import build_transformer_network
 
 STYLE_RAMP_START = 0.02
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
 
 def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
@@ -145,7 +147,8 @@ class Training:
                 self.network = build_transformer_network(config.output)
             # Named, because Keras would call the second one of a process adam_1, and checkpoints
             # hold the optimizer's variables by their names.
-            self.optimizer = keras.optimizers.Adam(config.learning_rate, name="adam")
+            kind = OPTIMIZERS[config.optimizer]
+            self.optimizer = kind(config.learning_rate, name=config.optimizer)
             self.optimizer.build(self.network.trainable_variables)
         self._train_on = tf.function(self._train_on_replicas)
         self._evaluate = tf.function(self._terms)
@@ -216,7 +219,7 @@ class Training:
         write_result(folder, self._result(after))
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
-        """One Adam step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.
+        """One step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.
 
         Raises UserError, without having saved anything, where the objective is not finite.
         """

@@ -108,7 +108,11 @@ def test_a_recipes_optimization_is_the_published_one(
     recipe: str, optimizer: str, rate: float, iterations: int, pooling: str, size: tuple[int, int]
 ) -> None:
     config = load_config(PROJECT / f"conf/gatys/{recipe}.yml")
-    assert (config.optimizer, config.iterations, config.pooling) == (optimizer, iterations, pooling)
+    assert (config.pixel_optimizer, config.iterations, config.pooling) == (
+        optimizer,
+        iterations,
+        pooling,
+    )
     assert config.pixel_learning_rate == rate
     assert gatys.painting_sizes(config, 600, 800)[-1] == size
 
@@ -203,7 +207,7 @@ def test_the_gradient_is_that_of_the_total(config: Config, photo: Photo) -> None
 def test_painting_makes_the_total_smaller_at_every_size(
     optimizer: str, config: Config, photo: Photo
 ) -> None:
-    config = dataclasses.replace(config, optimizer=optimizer, scales=[32])
+    config = dataclasses.replace(config, pixel_optimizer=optimizer, scales=[32])
     seen: dict[int, list[float]] = {}
 
     def observe(progress, terms):
@@ -219,7 +223,7 @@ def test_painting_makes_the_total_smaller_at_every_size(
 def test_adam_goes_on_as_if_it_had_not_stopped(
     config: Config, photo: Photo, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(config, optimizer="adam", scales=[32])
+    config = dataclasses.replace(config, pixel_optimizer="adam", scales=[32])
     content = photo(36, 40)
     whole = gatys.Sitting(config, content, tmp_path / "whole.png", None).paint()
     stopped = gatys.Sitting(config, content, tmp_path / "stopped.png", None)
@@ -295,6 +299,23 @@ def test_the_command_paints_keeps_alpha_and_writes_on_the_way(
     content = read_picture(tmp_path / "in.png")
     small = gatys.fit_within(content, 48)
     np.testing.assert_array_equal(read_picture(output).rgb, small.rgb)
+
+
+def test_ctrl_c_leaves_the_best_so_far_and_says_so_by_the_exit_status(
+    conf: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "in.png", Picture(photo(40, 60)))
+    begin = gatys.Sitting.__init__
+
+    def begin_and_be_interrupted(self, *arguments):
+        begin(self, *arguments)
+        interrupt(self, after=3)
+
+    monkeypatch.setattr(gatys.Sitting, "__init__", begin_and_be_interrupted)
+    flags = ["-c", conf, "--content", tmp_path / "in.png", "--output", tmp_path / "out.png"]
+    with pytest.raises(KeyboardInterrupt):  # which a command ends with as status 130
+        run(monkeypatch, *flags)
+    assert read_picture(tmp_path / "out.png").rgb.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize(

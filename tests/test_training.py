@@ -325,9 +325,7 @@ def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize(
-    ("style_weight", "what"), [(1e38, "the objective"), (1e32, "velocity is not finite")]
-)
+@pytest.mark.parametrize(("style_weight", "what"), [(1e38, "the objective"), (1e32, "optimizer/")])
 def test_restart_forgets_the_old_and_a_training_that_is_not_finite_saves_nothing(
     config: Config, trained_copy: Path, style_weight: float, what: str
 ) -> None:
