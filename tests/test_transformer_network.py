@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fast_style import avx2_convolution, hardware
 from fast_style.layers import (
     InstanceNormalization,
     NearestUpsampling2D,
@@ -53,6 +54,24 @@ def test_a_compiled_network_of_unknown_size_does_the_same(network: keras.Model) 
     for height, width in [(1, 1), (5, 7), (33, 18)]:
         batch = pictures(2, height, width)
         np.testing.assert_allclose(compiled(batch), network(batch), atol=0.01)
+
+
+def test_the_form_that_trains_is_the_network_that_runs(
+    network: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = pictures(2, 21, 30)
+    strides: list[int] = []
+    convolve = avx2_convolution.convolve
+
+    def noted(features, kernel, stride):
+        strides.append(stride)
+        return convolve(features, kernel, stride)
+
+    monkeypatch.setattr(hardware, "trains_on_avx2", lambda: True)
+    monkeypatch.setattr(avx2_convolution, "convolve", noted)
+    trained, run = network(batch, training=True), network(batch)
+    assert sorted(strides) == [1] * 14 + [2] * 2
+    np.testing.assert_allclose(trained, run, atol=0.01)
 
 
 @pytest.mark.parametrize(
