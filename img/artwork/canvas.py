@@ -1,0 +1,61 @@
+"""What every picture is made with: smooth noise, colours, and the file it goes to."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+Array = np.ndarray
+Colour = tuple[float, float, float]
+
+
+def noise(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    scale: float,
+    octaves: int = 1,
+    stretch: float = 1.0,
+) -> Array:
+    """Smooth noise, float32 (H, W), mean near 0 and deviation near 1.
+
+    scale is the size of a lump in pixels; stretch makes lumps that much longer in x. Each further
+    octave has half the size and half the strength.
+    """
+    height, width = shape
+    total = np.zeros(shape, np.float32)
+    for octave in range(octaves):
+        size = scale / 2**octave
+        columns, rows = width / (size * stretch), height / size
+        grid = rng.normal(size=(int(rows) + 5, int(columns) + 5)).astype(np.float32)
+        # A random offset, so that the lattices of the octaves never line up.
+        x, y = rng.uniform(1, 3, 2)
+        layer = Image.fromarray(grid).resize(
+            (width, height), Image.Resampling.BICUBIC, box=(x, y, x + columns, y + rows)
+        )
+        total += np.asarray(layer) / 2**octave
+    return (total - total.mean()) / (total.std() + 1e-6)
+
+
+def smoothstep(low: float | Array, high: float | Array, value: Array) -> Array:
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def mix(a: Array | Colour, b: Array | Colour, amount: Array | float) -> Array:
+    """Colours (..., 3), blended by amount (...)."""
+    amount = np.asarray(amount, np.float32)[..., None]
+    return np.asarray(a, np.float32) * (1 - amount) + np.asarray(b, np.float32) * amount
+
+
+def colour(code: str) -> Colour:
+    """RGB in 0..1 from six hexadecimal digits."""
+    red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
+
+
+def save(picture: Array, path: Path, quality: int) -> None:
+    """Write RGB (H, W, 3) in 0..1 as a JPEG, whole or not at all."""
+    temporary = path.with_name(path.name + ".partial")
+    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    Image.fromarray(pixels).save(temporary, "JPEG", quality=quality, optimize=True)
+    temporary.replace(path)
