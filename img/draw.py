@@ -1,7 +1,7 @@
-"""Draw the project's own pictures: `python img/draw.py [candy] [sample]` (none named: all).
+"""Draw the project's own pictures: `python img/draw.py candy mosaic` (none named: all).
 
 Everything comes from one seed, so the same versions of NumPy and Pillow draw the same pictures.
-Each picture has a module in img/artwork/.
+Each picture has a module in img/artwork/; the mosaic needs SciPy (a part of `[dev]`).
 """
 
 import argparse
@@ -11,6 +11,7 @@ import numpy as np
 from artwork.candy import draw_candy
 from artwork.canvas import save
 from artwork.landscape import draw_sample
+from artwork.mosaic import draw_mosaic
 
 SEED = 7
 FOLDER = Path(__file__).resolve().parent
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    pictures = {"candy": draw_candy, "sample": draw_sample}
+    pictures = {"candy": draw_candy, "mosaic": draw_mosaic, "sample": draw_sample}
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(pictures)}")
     names = parser.parse_args().names or list(pictures)
     for name in names:
