@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from artwork.candy import draw_candy
 from artwork.canvas import save
+from artwork.feathers import draw_feathers
 from artwork.landscape import draw_sample
 from artwork.mosaic import draw_mosaic
 
@@ -19,7 +20,12 @@ FOLDER = Path(__file__).resolve().parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    pictures = {"candy": draw_candy, "mosaic": draw_mosaic, "sample": draw_sample}
+    pictures = {
+        "candy": draw_candy,
+        "feathers": draw_feathers,
+        "mosaic": draw_mosaic,
+        "sample": draw_sample,
+    }
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(pictures)}")
     names = parser.parse_args().names or list(pictures)
     for name in names:

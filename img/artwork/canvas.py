@@ -47,6 +47,14 @@ def mix(a: Array | Colour, b: Array | Colour, amount: Array | float) -> Array:
     return np.asarray(a, np.float32) * (1 - amount) + np.asarray(b, np.float32) * amount
 
 
+def ramp(stops: list[Colour], position: Array) -> Array:
+    """Colours (..., 3) at positions 0..1 along evenly spaced stops."""
+    places = np.clip(position, 0, 1) * (len(stops) - 1)
+    low = np.minimum(places.astype(np.int32), len(stops) - 2)
+    table = np.asarray(stops, np.float32)
+    return mix(table[low], table[low + 1], places - low)
+
+
 def colour(code: str) -> Colour:
     """RGB in 0..1 from six hexadecimal digits."""
     red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))

@@ -7,7 +7,7 @@ the directions; lead runs between them, and light comes through.
 from typing import NamedTuple
 
 import numpy as np
-from artwork.canvas import Array, Colour, colour, mix, noise, smoothstep
+from artwork.canvas import Array, Colour, colour, mix, noise, ramp, smoothstep
 from PIL import Image, ImageFilter
 from scipy.spatial import cKDTree
 
@@ -57,14 +57,6 @@ class Design:
         self.size[where] = size
         self.region[where] = (self.regions_used + cells)[where]
         self.regions_used += int(cells.max()) + 1
-
-
-def ramp(stops: list[Colour], position: Array) -> Array:
-    """Colours (..., 3) at positions 0..1 along evenly spaced stops."""
-    places = np.clip(position, 0, 1) * (len(stops) - 1)
-    low = np.minimum(places.astype(np.int32), len(stops) - 2)
-    table = np.asarray(stops, np.float32)
-    return mix(table[low], table[low + 1], places - low)
 
 
 def sky(design: Design) -> None:
