@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from artwork.candy import draw_candy
 from artwork.canvas import save
+from artwork.cubist import draw_cubist
 from artwork.feathers import draw_feathers
 from artwork.landscape import draw_sample
 from artwork.mosaic import draw_mosaic
@@ -22,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     pictures = {
         "candy": draw_candy,
+        "cubist": draw_cubist,
         "feathers": draw_feathers,
         "mosaic": draw_mosaic,
         "sample": draw_sample,

@@ -36,6 +36,18 @@ def noise(
     return (total - total.mean()) / (total.std() + 1e-6)
 
 
+def sample_at(field: Array, row: Array, column: Array) -> Array:
+    """A field (H, W) at fractional places, repeated endlessly, bilinear."""
+    height, width = field.shape
+    top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
+    down, right = row - top, column - left
+    above, below = top % height, (top + 1) % height
+    before, after = left % width, (left + 1) % width
+    upper = field[above, before] * (1 - right) + field[above, after] * right
+    lower = field[below, before] * (1 - right) + field[below, after] * right
+    return (upper * (1 - down) + lower * down).astype(np.float32)
+
+
 def smoothstep(low: float | Array, high: float | Array, value: Array) -> Array:
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

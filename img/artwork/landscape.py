@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from artwork.canvas import Array, Colour, colour, mix, noise, smoothstep
+from artwork.canvas import Array, Colour, colour, mix, noise, sample_at, smoothstep
 from PIL import Image, ImageDraw, ImageFilter
 
 # Drawn at twice the size it is kept at. World lengths: x to the right, height, z away from the eye.
@@ -18,18 +18,6 @@ Point = tuple[float, float]
 def project(x: float, height: float, z: float) -> Point:
     """Where a place in the world is seen, in pixels (x, y)."""
     return VIEW[1] / 2 + FOCAL * x / z, HORIZON - FOCAL * (height - EYE) / z
-
-
-def sample_at(field: Array, row: Array, column: Array) -> Array:
-    """A field (H, W) at fractional places, repeated endlessly, bilinear."""
-    height, width = field.shape
-    top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
-    down, right = row - top, column - left
-    above, below = top % height, (top + 1) % height
-    before, after = left % width, (left + 1) % width
-    upper = field[above, before] * (1 - right) + field[above, after] * right
-    lower = field[below, before] * (1 - right) + field[below, after] * right
-    return (upper * (1 - down) + lower * down).astype(np.float32)
 
 
 class Terrain(NamedTuple):
