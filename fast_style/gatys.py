@@ -28,16 +28,13 @@ from fast_style.config import Config, canvas_size, config_as_yaml, load_config
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
-from fast_style.images import (
-    Picture,
+from fast_style.images import Picture, check_picture_target, read_picture, write_picture
+from fast_style.pixels import (
     blend,
-    check_picture_target,
     fit_within,
-    read_picture,
     resize,
     resized,
     with_chroma_of,
-    write_picture,
 )
 from fast_style.style_image import painting_style_image, style_image_file
 from fast_style.vgg_layers import PIXEL_MEAN

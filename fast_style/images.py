@@ -4,7 +4,7 @@ import glob
 import io
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +50,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-# ITU-R BT.601 luma, as in JPEG's YCbCr.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,66 +215,6 @@ def flatten_on_white(picture: Picture) -> np.ndarray:
     weight = picture.alpha[..., None].astype(np.uint16)
     # Integers to the nearest: no value reaches 2^16, and opaque pixels come out unchanged.
     return ((picture.rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
-
-
-def square(
-    rgb: np.ndarray, side: int, *, zoom: float = 1.0, across: float = 0.5, down: float = 0.5
-) -> np.ndarray:
-    """A square part of a picture, scaled to (side, side, 3) uint8.
-
-    With zoom 1 the square is as large as the short side allows, with 1.25 four fifths of that.
-    across and down (0 to 1) place it between left and right, top and bottom; 0.5 is the centre.
-    Resize-to-cover followed by a crop, without the pixels that the crop would throw away, which
-    for a picture of 20,000x3 are nearly all.
-    """
-    height, width = rgb.shape[:2]
-    part = max(1.0, min(height, width) / zoom)
-    left, top = (width - part) * across, (height - part) * down
-    return resize(rgb, side, side, (left, top, left + part, top + part))
-
-
-def fit_within(picture: Picture, max_size: int) -> Picture:
-    """The picture with its long side at most max_size pixels; a smaller one comes back as it is."""
-    height, width = picture.rgb.shape[:2]
-    scale = max_size / max(height, width)
-    if scale >= 1:
-        return picture
-    return resized(picture, max(1, round(height * scale)), max(1, round(width * scale)))
-
-
-def resized(picture: Picture, height: int, width: int) -> Picture:
-    """The picture, alpha and all, at another size."""
-    alpha = None if picture.alpha is None else resize(picture.alpha, height, width)
-    return replace(picture, rgb=resize(picture.rgb, height, width), alpha=alpha)
-
-
-def resize(
-    pixels: np.ndarray,
-    height: int,
-    width: int,
-    box: tuple[float, float, float, float] | None = None,
-) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8 at another size; `box` is the part of it that is taken."""
-    # reducing_gap: averages whole pixels down to three times the wanted size first, then Lanczos.
-    image = Image.fromarray(pixels)
-    resized = image.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
-    return np.asarray(resized)
-
-
-def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """Luminance of `stylized`, colour differences of `content`; all (H, W, 3) uint8.
-
-    Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
-    the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
-    """
-    change = (stylized.astype(np.float32) - content) @ LUMA
-    return np.clip(np.rint(content + change[..., None]), 0, 255).astype(np.uint8)
-
-
-def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
-    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
-    mixed = (1 - strength) * content + strength * stylized.astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
 
 
 def _format_of(ending: str) -> str:

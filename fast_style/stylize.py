@@ -16,13 +16,11 @@ from fast_style.hardware import DTYPE_POLICIES, fastest_precision, start_tensorf
 from fast_style.images import (
     PICTURE_ENDINGS,
     Picture,
-    blend,
     find_pictures,
-    fit_within,
     read_picture,
-    with_chroma_of,
     write_picture,
 )
+from fast_style.pixels import blend, fit_within, with_chroma_of
 
 Network = Callable[[np.ndarray], np.ndarray]
 

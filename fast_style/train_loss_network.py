@@ -29,8 +29,9 @@ from fast_style import hardware
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
-from fast_style.images import find_pictures, read_picture, square
+from fast_style.images import find_pictures, read_picture
 from fast_style.loss_network import build_loss_network
+from fast_style.pixels import square
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
 from fast_style.vgg_weights import save_weights
 

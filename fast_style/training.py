@@ -35,11 +35,12 @@ from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import write_saved_model
 from fast_style.files import make_folder
-from fast_style.images import find_pictures, flatten_on_white, read_picture, square
+from fast_style.images import find_pictures, flatten_on_white, read_picture
 from fast_style.layers import default_dtype
 from fast_style.locations import locate
 from fast_style.monitor import Monitor
 from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.pixels import square
 from fast_style.soap import Soap
 from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
 from fast_style.transformer_network import build_transformer_network

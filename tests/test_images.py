@@ -18,14 +18,11 @@ from fast_style.images import (
     decode_picture,
     encode_picture,
     find_pictures,
-    fit_within,
     flatten_on_white,
     read_picture,
-    resize,
-    resized,
-    square,
     write_picture,
 )
+from fast_style.pixels import fit_within, resize, resized, square
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -10,8 +10,9 @@ import pytest
 from fast_style import measure as yardstick
 from fast_style.checkpoints import copy_model, load_network, read_config
 from fast_style.errors import UserError
-from fast_style.images import flatten_on_white, read_picture, square
+from fast_style.images import flatten_on_white, read_picture
 from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.pixels import square
 from fast_style.style_image import prepare_style_image
 
 

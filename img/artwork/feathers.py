@@ -108,7 +108,7 @@ class Plate:
         rgb = mix(rgb, rgb * np.float32(0.42), 0.75 * bars)
         if plumage.eye:
             centre = 0.77
-            distance = np.hypot((along - centre) * 1.0, side * 1.25) / (0.95 * feather.width)
+            distance = np.hypot(along - centre, side * 1.25) / (0.95 * feather.width)
             rings = len(plumage.eye)
             place = np.clip(distance * rings / 1.02 + 0.10 * stray, 0, rings - 0.01)
             eye = np.asarray(plumage.eye, np.float32)[place.astype(np.int32)]

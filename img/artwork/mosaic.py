@@ -205,8 +205,8 @@ def draw_mosaic(rng: np.random.Generator) -> Array:
     glass = tints[pieces.number].astype(np.float32)
     # Glass is thicker here and thinner there, has streaks and bubbles, and catches light on a side.
     lean = rng.normal(0, 0.012, (count, 2))
-    dy = np.mgrid[: shape[0], : shape[1]][0] - rows[pieces.number]
-    dx = np.mgrid[: shape[0], : shape[1]][1] - columns[pieces.number]
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    dy, dx = y - rows[pieces.number], x - columns[pieces.number]
     tilt = lean[pieces.number]
     streaks = 0.09 * noise(rng, shape, 9, 3, stretch=5) + 0.05 * noise(rng, shape, 2.5)
     shine = 1 + tilt[..., 0] * dy + tilt[..., 1] * dx + streaks
