@@ -10,6 +10,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--image", required=True, nargs="+", help="pictures, folders or globs")
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
+    parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     parser.add_argument(
@@ -27,6 +28,7 @@ def main() -> int:
         args.output,
         runtime=args.runtime,
         precision=args.precision,
+        style=args.style,
         strength=args.strength,
         preserve_color=args.preserve_color,
         max_size=args.max_size,

@@ -12,6 +12,7 @@ def main() -> None:
     parser.add_argument(
         "--format", default="saved_model", choices=["saved_model"], help="what to write"
     )
+    parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
     parser.add_argument("--output", type=Path, help="where to; default: exported/NAME")
     args = parser.parse_args()
 
@@ -20,8 +21,8 @@ def main() -> None:
     from fast_style.export import export
 
     folder = find_model_folder(args.model)
-    output = args.output or Path("exported") / folder.name
-    parity = export(folder, output)
+    output = args.output or Path("exported") / "-".join(filter(None, (folder.name, args.style)))
+    parity = export(folder, output, args.style)
     print(f"{output}: SavedModel, at most {parity:.4f} grey levels off the network")
 
 

@@ -27,10 +27,12 @@ from fast_style.config import (
     Config,
     config_as_yaml,
     config_from_mapping,
+    named_images,
 )
 from fast_style.errors import UserError, nearest
 from fast_style.files import write_atomically
 from fast_style.locations import PROJECT
+from fast_style.style_mix import mixed, style_proportions
 
 CONF = "conf.yml"
 WEIGHTS = "weights.npz"
@@ -150,9 +152,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_model(folder: Path, config: Config, network) -> None:
-    """The trained network and its conf, which together make the folder a model folder."""
+    """The trained StyledNetwork and its conf, which together make the folder a model folder."""
     write_atomically(folder / CONF, config_as_yaml(config).encode())
-    write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.weights))
+    write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.variables))
 
 
 def write_result(folder: Path, result: dict) -> None:
@@ -160,55 +162,88 @@ def write_result(folder: Path, result: dict) -> None:
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
 
 
-def load_network(folder: Path, policy: str = "float32"):
+def load_network(folder: Path, policy: str = "float32", style: str | None = None):
     """The transformer network of a model folder, computing in the dtype policy `policy`.
 
+    style: of a folder with several, a name or a mix such as 'candy=0.6,wave=0.4'.
     A training that has not finished gives its newest checkpoint, and says so.
-    Raises UserError where the folder holds no model or a damaged one.
+    Raises UserError where the folder holds no model, a damaged one, or not that style.
     """
-    conf, arrays, source = _read_model(folder)
+    model = read_model(folder).in_style(style)
 
     # After the folder is known to hold a model: Keras takes seconds to import.
     from fast_style.layers import default_dtype
     from fast_style.transformer_network import build_transformer_network
 
     with default_dtype(policy):
-        network = build_transformer_network(conf.get("output", "tanh"))
-    assign_variables("network", network.weights, arrays, source)
+        network = build_transformer_network(model.conf.get("output", "tanh"))
+    assign_variables("network", network.weights, model.arrays, model.source)
     return network
 
 
-def read_network_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """A model folder's transformer network as arrays, for assign_variables.
+@dataclass(frozen=True)
+class Model:
+    """A model folder's conf and its transformer network's arrays, read from the file `source`.
 
-    Raises UserError as load_network does.
+    The conf is as it was written; its style image and photos may be gone since.
     """
-    return _read_model(folder)[1]
+
+    conf: dict
+    arrays: dict[str, np.ndarray]
+    source: Path
+
+    @property
+    def styles(self) -> list[str]:
+        images = self.conf.get("style_images")
+        return [self.conf["naming"]] if images is None else list(named_images(images))
+
+    def in_style(self, style: str | None) -> "Model":
+        """The model of one style alone: of `style`, a name or a mix; None: the only one there is.
+
+        Raises UserError where there is no such style, or none is named and there are several.
+        """
+        if len(self.styles) == 1:
+            style_proportions(style or self.styles[0], self.styles)
+            return self
+        if style is None:
+            raise UserError(
+                f"{self.source.parent}: has several styles; --style takes one of "
+                f"{', '.join(self.styles)}, or a mix: {self.styles[0]}=0.6,{self.styles[1]}=0.4"
+            )
+        arrays = mixed(self.arrays, style_proportions(style, self.styles))
+        conf = self.conf | {"naming": f"{self.conf['naming']}-{style}", "style_images": None}
+        if style in self.styles:  # a mix has no style image
+            conf["style_image"] = named_images(self.conf["style_images"])[style]
+            conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)
+        return Model(conf, arrays, self.source)
+
+    def in_style_like(self, name: str) -> "Model":
+        """The model to begin a style of that name from: its own, or else all of them mixed."""
+        return self.in_style(name if name in self.styles else ",".join(self.styles))
 
 
-def read_config(folder: Path) -> Config:
-    """The conf that a model folder was trained with. Raises UserError as load_network does."""
-    conf, _, source = _read_model(folder)
-    return config_from_mapping(conf, str(source.parent / CONF))
+def copy_model(folder: Path, target: Path, style: str | None = None) -> None:
+    """Make `target`, a folder, a model folder with the network, conf and result of `folder`.
 
-
-def copy_model(folder: Path, target: Path) -> None:
-    """Make `target`, a folder, a model folder with the network, conf and result of `folder`."""
-    conf, arrays, _ = _read_model(folder)
-    network = {name: array for name, array in arrays.items() if name.startswith("network/")}
-    conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
+    style: of a folder with several, the name or mix that the copy is to be of.
+    """
+    model = read_model(folder).in_style(style)
+    conf_text = yaml.safe_dump(model.conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
-    write_arrays(target / WEIGHTS, network)
+    write_arrays(target / WEIGHTS, model.arrays)
     if (folder / RESULT).exists():
         shutil.copy(folder / RESULT, target / RESULT)
 
 
-def _read_model(folder: Path) -> tuple[dict, dict[str, np.ndarray], Path]:
-    """Conf values, network arrays, and the file they came from."""
+def read_model(folder: Path) -> Model:
+    """What a model folder holds, of an unfinished training its newest checkpoint, which it says.
+
+    Raises UserError where the folder holds no model or a damaged one.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such model folder; {_models_there_are(folder)}")
     if (folder / WEIGHTS).exists() and (folder / CONF).exists():
-        return _read_conf(folder / CONF), read_arrays(folder / WEIGHTS), folder / WEIGHTS
+        return Model(_read_conf(folder / CONF), read_arrays(folder / WEIGHTS), folder / WEIGHTS)
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise UserError(
@@ -216,7 +251,17 @@ def _read_model(folder: Path) -> tuple[dict, dict[str, np.ndarray], Path]:
             f"{_models_there_are(folder)}"
         )
     logging.warning("%s: not finished; taking its checkpoint of step %d", folder, checkpoint.step)
-    return checkpoint.config, checkpoint.arrays, folder / CHECKPOINTS
+    network = {n: a for n, a in checkpoint.arrays.items() if n.startswith("network/")}
+    return Model(checkpoint.config, network, folder / CHECKPOINTS)
+
+
+def read_config(folder: Path, style: str | None = None) -> Config:
+    """The conf that a model folder was trained with, that of `style` where it has several.
+
+    Raises UserError as read_model does.
+    """
+    model = read_model(folder).in_style(style)
+    return config_from_mapping(model.conf, str(model.source.parent / CONF))
 
 
 def _read_conf(path: Path) -> dict:

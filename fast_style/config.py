@@ -9,8 +9,9 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -20,6 +21,7 @@ from fast_style.typed_values import WrongValue, check_limits, convert
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
+StyleImages = list[str] | dict[str, str]
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
@@ -30,7 +32,8 @@ def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any
 class Config:
     """One style, as resolved from a conf file; conf/built_in.yml and conf/gatys tell every key."""
 
-    style_image: str
+    style_image: str | None = None
+    style_images: StyleImages | None = None
     naming: str
     model_path: str = "models"
 
@@ -56,7 +59,7 @@ class Config:
         "published"
     )
     style_normalization: Literal["published", "relative", "gatys"] = "published"
-    style_image_sha256: str | None = None
+    style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
     range_weight: float = _number(0.0, at_least=0)
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
@@ -94,6 +97,23 @@ class Config:
     @property
     def model_folder(self) -> Path:
         return Path(self.model_path) / self.naming
+
+    @property
+    def named_style_images(self) -> dict[str, str]:
+        """Name to file or URL, in the order of the network's styles; a single one's is `naming`."""
+        if self.style_images is None:
+            return {self.naming: self.style_image or ""}
+        return named_images(self.style_images)
+
+    def of_style(self, name: str) -> "Config":
+        """This conf with one of its styles alone."""
+        hashes = self.style_image_sha256
+        return dataclasses.replace(
+            self,
+            style_image=self.named_style_images[name],
+            style_images=None,
+            style_image_sha256=hashes.get(name) if isinstance(hashes, dict) else hashes,
+        )
 
 
 # The weights of each loss network that are at hand without a file of one's own.
@@ -204,10 +224,13 @@ def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
 
 
 def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
-    # A file of weights belongs to the network that it was named with.
+    # A file of weights belongs to the network that it was named with, a hash to its image.
+    superseded = set()
     if "loss_model" in above:
-        below = {key: value for key, value in below.items() if key != "loss_model_file"}
-    return below | above
+        superseded = {"loss_model_file"}
+    if "style_image" in above or "style_images" in above:
+        superseded |= {"style_image", "style_images", "style_image_sha256"}
+    return {key: value for key, value in below.items() if key not in superseded} | above
 
 
 def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
@@ -235,14 +258,7 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
 def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
     if not config.naming or config.naming != Path(config.naming).name or config.naming == "..":
         raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
-    sha256 = config.style_image_sha256
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UserError(
-            f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 in "
-            "64 hexadecimal digits"
-        )
-    if not is_url(config.style_image) and not locate(config.style_image).is_file():
-        raise UserError(f"{source('style_image')}: style_image: no file {config.style_image}")
+    _check_style_images(config, source)
     for key in ("content_layers", "style_layers"):
         layers = getattr(config, key)
         if not layers:
@@ -279,6 +295,56 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def _check_style_images(config: Config, source: typing.Callable[[str], str]) -> None:
+    several = config.style_images
+    if config.style_image is None and several is None:
+        raise UserError(f"{source('style_image')}: the key 'style_image' is missing")
+    if config.style_image is not None and several is not None:
+        raise UserError(
+            f"{source('style_images')}: style_images: stands beside style_image; one is wanted"
+        )
+    key = "style_image" if several is None else "style_images"
+    images = config.named_style_images
+    if not images or (several is not None and len(images) < len(several)):
+        raise UserError(
+            f"{source(key)}: {key}: {several} needs a name for each; a list takes the files' names"
+        )
+    for name in images if several is not None else ():
+        if not re.fullmatch(r"[\w .-]+", name):
+            raise UserError(
+                f"{source(key)}: {key}: {name!r} is not a style's name in letters, digits, - and _"
+            )
+    for image in images.values():
+        if not is_url(image) and not locate(image).is_file():
+            raise UserError(f"{source(key)}: {key}: no file {image}")
+    hashes = config.style_image_sha256
+    if isinstance(hashes, dict) != (several is not None) and hashes is not None:
+        raise UserError(
+            f"{source('style_image_sha256')}: style_image_sha256: is one hash with style_image, "
+            "and a mapping of names to hashes with style_images"
+        )
+    by_name = {config.naming: hashes} if isinstance(hashes, str) else hashes or {}
+    for name, sha256 in by_name.items():
+        if name not in images:
+            raise UserError(
+                f"{source('style_image_sha256')}: style_image_sha256: {name!r} is none of the "
+                f"style_images; {nearest(name, list(images))}"
+            )
+        if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            raise UserError(
+                f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 "
+                "in 64 hexadecimal digits"
+            )
+
+
+def named_images(style_images: StyleImages) -> dict[str, str]:
+    """Name to file or URL; a list takes the files' names without their endings."""
+    if isinstance(style_images, dict):
+        return style_images
+    paths = (unquote(urlsplit(i).path) if is_url(i) else i for i in style_images)
+    return {PurePosixPath(p).stem: i for p, i in zip(paths, style_images, strict=True)}
 
 
 def is_url(style_image: str) -> bool:

@@ -14,21 +14,22 @@ MOST_GREY_LEVELS_OFF = 1
 JPEG_QUALITY = 95
 
 
-def export(model_folder: Path, output: Path) -> float:
+def export(model_folder: Path, output: Path, style: str | None = None) -> float:
     """Write the model as a SavedModel folder, checked against the network; returns the parity.
 
+    style: of a model of several, a name or a mix such as 'candy=0.6,wave=0.4'.
     conf, weights and result come along, so that the exported folder is a model folder too.
     """
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"--output {output}: is there already; name a new or an empty folder")
-    network = load_network(model_folder)
+    network = load_network(model_folder, style=style)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
             unfinished = Path(temporary) / "model"
             unfinished.mkdir()
             parity = write_saved_model(network, unfinished)
-            copy_model(model_folder, unfinished)
+            copy_model(model_folder, unfinished, style)
             unfinished.replace(output)
     except OSError as error:
         raise UserError(f"--output {output}: cannot be written: {error.strerror}") from error

@@ -32,8 +32,7 @@ from fast_style.pixels import square
 from fast_style.style_image import prepare_style_image
 from fast_style.stylize import Stylizer
 
-MEASURE = "measure.json"
-PLOT = "measure.png"
+MEASURE = "measure"  # .json and .png; measure-STYLE of a folder with several
 TERMS = ("content", "style", "tv", "total")
 SMALLEST = 64
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
@@ -43,15 +42,22 @@ SLOW_STEPS = 500  # what one pass is compared with (Johnson et al. 2016, table 1
 
 
 def measure(
-    folder: Path, pictures: list[np.ndarray], sizes: list[int], optimized: int, iterations: int
+    folder: Path,
+    pictures: list[np.ndarray],
+    sizes: list[int],
+    optimized: int,
+    iterations: int,
+    style: str | None = None,
 ) -> dict:
     """Everything about a model folder that is measured, ready for JSON.
+
+    style: the one that is measured, where the folder has several.
 
     pictures: (H, W, 3) uint8, of which the centre square is taken at each of `sizes`; the first
     `optimized` of them are optimized for `iterations` of L-BFGS too.
     """
-    config = read_config(folder)
-    stylizer = Stylizer(folder)
+    config = read_config(folder, style)
+    stylizer = Stylizer(folder, style=style)
     steps = len(sizes) * (len(pictures) + len(STARTS) * min(optimized, len(pictures)) * iterations)
     with tqdm(total=steps, unit=" steps", desc=folder.name) as progress:
         at_sizes = {
@@ -59,7 +65,7 @@ def measure(
             for size in sizes
         }
     return {
-        "model": folder.name,
+        "model": _joined(folder.name, style),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware.describe(),
         "runtime": stylizer.runtime,
@@ -231,6 +237,7 @@ def plot(measured: dict, path: Path) -> None:
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", help="model folder, such as models/candy")
+    parser.add_argument("--style", help="of a model of several: the one to measure")
     parser.add_argument("--images", help="photos that were not trained on: a folder or glob")
     parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
     parser.add_argument(
@@ -252,27 +259,35 @@ def main() -> None:
         raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
     if args.model is not None and not (find_spec("scipy") and find_spec("matplotlib")):
         raise UserError("measuring needs scipy and matplotlib: pip install 'fast-style[gatys]'")
-    measured = [_read_measured(find_model_folder(name)) for name in args.compare]
+    measured = [one for name in args.compare for one in _read_measured(find_model_folder(name))]
     if args.model is not None:
         folder = find_model_folder(args.model)
         pictures = [flatten_on_white(read_picture(path)) for path in find_pictures(args.images)]
-        ours = measure(folder, pictures, args.sizes, args.optimized, args.iterations)
-        write_atomically(folder / MEASURE, json.dumps(ours, indent=2).encode())
-        plot(ours, folder / PLOT)
+        ours = measure(folder, pictures, args.sizes, args.optimized, args.iterations, args.style)
+        name = _joined(MEASURE, args.style)
+        write_atomically(folder / f"{name}.json", json.dumps(ours, indent=2).encode())
+        plot(ours, folder / f"{name}.png")
         measured.insert(0, ours)
     print(table(measured))
 
 
-def _read_measured(folder: Path) -> dict:
-    path = folder / MEASURE
-    if not path.exists():
+def _joined(name: str, style: str | None) -> str:
+    return name if style is None else f"{name}-{style}"
+
+
+def _read_measured(folder: Path) -> list[dict]:
+    paths = sorted(folder.glob(f"{MEASURE}*.json"))
+    if not paths:
         raise UserError(
-            f"--compare {folder}: holds no {MEASURE}; measure it first with --model {folder}"
+            f"--compare {folder}: holds no {MEASURE}.json; measure it first with --model {folder}"
         )
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path}: is damaged: {error}") from error
+    measured = []
+    for path in paths:
+        try:
+            measured.append(json.loads(read_bytes(path)))
+        except ValueError as error:
+            raise UserError(f"{path}: is damaged: {error}") from error
+    return measured
 
 
 if __name__ == "__main__":

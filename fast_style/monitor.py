@@ -18,9 +18,10 @@ PREVIEW_SIZES = (256, 512)
 class Monitor:
     """Writes scalars and pictures of a training into its model folder."""
 
-    def __init__(self, config: Config, network, folder: Path, style_image: np.ndarray):
-        """style_image: the prepared one, (S, S, 3) uint8."""
+    def __init__(self, config: Config, network, folder: Path, style_images: dict[str, np.ndarray]):
+        """network: a StyledNetwork; style_images: name to the prepared one, (S, S, 3) uint8."""
         self.network = network
+        self.styles = list(style_images)
         self.batch_size = config.batch_size
         self.previews_folder = folder / PREVIEWS
         self.previews_folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,8 @@ class Monitor:
         self.writer = tf.summary.create_file_writer(str(folder / LOGS))
         self.last: tuple[int, float] | None = None
         with self.writer.as_default(step=0):
-            tf.summary.image("style image", style_image[None])
+            for name, style_image in style_images.items():
+                tf.summary.image(f"style image/{name}", style_image[None])
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
@@ -47,15 +49,19 @@ class Monitor:
 
     def pictures(self, step: int, content: np.ndarray) -> None:
         """The step's content images beside what they become, and the fixed previews."""
-        stylized = self._stylize(content)
-        with self.writer.as_default(step=step):
-            tf.summary.image("content and stylized", np.concatenate([content, stylized], axis=2))
-            for name, rgb in self.previews.items():
-                preview = self._stylize(rgb[None])
-                tf.summary.image(f"preview/{name}", preview)
-                path = self.previews_folder / f"{name}-step-{step:06d}.jpg"
-                write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
+        for number, style in enumerate(self.styles):
+            with self.writer.as_default(step=step):
+                self._pictures(step, content, number, f"-{style}" if len(self.styles) > 1 else "")
         self.writer.flush()
+
+    def _pictures(self, step: int, content: np.ndarray, style: int, suffix: str) -> None:
+        pairs = np.concatenate([content, self._stylize(content, style)], axis=2)
+        tf.summary.image(f"content and stylized{suffix}", pairs)
+        for name, rgb in self.previews.items():
+            preview = self._stylize(rgb[None], style)
+            tf.summary.image(f"preview/{name}{suffix}", preview)
+            path = self.previews_folder / f"{name}{suffix}-step-{step:06d}.jpg"
+            write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
 
     def validation(self, step: int, terms: dict[str, float] | None) -> None:
         with self.writer.as_default(step=step):
@@ -65,8 +71,8 @@ class Monitor:
     def close(self) -> None:
         self.writer.close()
 
-    def _stylize(self, rgb: np.ndarray) -> np.ndarray:
-        stylized = np.asarray(self.network(rgb.astype(np.float32)))
+    def _stylize(self, rgb: np.ndarray, style: int) -> np.ndarray:
+        stylized = np.asarray(self.network(rgb.astype(np.float32), style))
         return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
 
 

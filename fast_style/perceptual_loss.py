@@ -1,6 +1,6 @@
 """The objective: how far a stylized picture is from its content image and from the style image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -20,12 +20,12 @@ from fast_style.losses import (
 class PerceptualLoss:
     """content, style and total variation of stylized pictures, weighted as a conf says.
 
-    The style image's statistics are computed once, here; the content image passes the loss network
+    The style images' statistics are computed once, here; the content image passes the loss network
     only as deep as the content layers need.
     """
 
-    def __init__(self, config: Config, style_image: np.ndarray, dtype: str = "float32"):
-        """style_image: (H, W, 3) RGB 0..255; dtype: policy that the loss network computes in."""
+    def __init__(self, config: Config, style_images: Sequence[np.ndarray], dtype: str = "float32"):
+        """style_images: each (H, W, 3) RGB 0..255; dtype: policy of the loss network."""
         self.config = config
         self.content_layers = layer_weights(config.content_layers, config.loss_model)
         self.style_layers = layer_weights(config.style_layers, config.loss_model)
@@ -37,9 +37,9 @@ class PerceptualLoss:
             self.network.input,
             {layer: self.network.output[layer] for layer in self.content_layers},
         )
-        features = self.network(ops.convert_to_tensor(style_image[None], "float32"))
+        of_each = [self._style_targets(style_image) for style_image in style_images]
         self.style_targets = {
-            layer: style_statistics(features[layer], config.style_statistics)
+            layer: tuple(map(ops.concatenate, zip(*(one[layer] for one in of_each), strict=True)))
             for layer in self.style_layers
         }
 
@@ -47,12 +47,13 @@ class PerceptualLoss:
         """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
         return self.content_network(content)
 
-    def __call__(self, stylized, content_targets, style_ramp=1.0) -> Mapping[str, object]:
+    def __call__(self, stylized, content_targets, style_ramp=1.0, style=0) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
         'content', 'style' and 'tv' (and 'range' where the conf weighs it) are unweighted, as is
         'style/LAYER' for each style layer; 'weighted/...' are what 'total' adds up.
         style_ramp: a factor on the style weight, for the first steps of a training.
+        style: which of the style images, counted from 0.
         """
         config = self.config
         features = self.network(stylized)
@@ -65,7 +66,7 @@ class PerceptualLoss:
                 for layer, weight in self.content_layers.items()
             )
         }
-        by_layer = {layer: self._layer_style(features, layer) for layer in self.style_layers}
+        by_layer = {layer: self._layer_style(features, layer, style) for layer in self.style_layers}
         terms["style"] = sum(self.style_layers[layer] * term for layer, term in by_layer.items())
         terms["tv"] = total_variation_loss(stylized)
         weights = {
@@ -82,10 +83,17 @@ class PerceptualLoss:
         terms["total"] = sum(weighted.values())
         return terms
 
-    def _layer_style(self, features, layer: str):
+    def _style_targets(self, style_image: np.ndarray) -> dict:
+        features = self.network(ops.convert_to_tensor(style_image[None], "float32"))
+        return {
+            layer: style_statistics(features[layer], self.config.style_statistics)
+            for layer in self.style_layers
+        }
+
+    def _layer_style(self, features, layer: str, style):
         return style_loss(
             style_statistics(features[layer], self.config.style_statistics),
-            self.style_targets[layer],
+            tuple(ops.take(each, [style], axis=0) for each in self.style_targets[layer]),
             tuple(features[layer].shape[1:]),
             self.config.style_normalization,
         )

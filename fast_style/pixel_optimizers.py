@@ -26,7 +26,7 @@ def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarra
 
     One loss network serves all content images, and is compiled once for each size.
     """
-    objective = PerceptualLoss(config, style_image)
+    objective = PerceptualLoss(config, [style_image])
 
     @tf.function
     def terms_and_slope(pixels, targets):

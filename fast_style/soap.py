@@ -13,21 +13,21 @@ class Soap(keras.optimizers.Optimizer):
     input and of its output channels. Scales, shifts and biases are moved by plain Adam. Steps are
     as large as Adam's, so that a learning rate means the same, and fewer of them are needed.
 
-    Deviation from the paper: the first steps use bases too, fresh ones, instead of being left out.
+    Deviations from the paper: the first steps use bases too, fresh ones, instead of being left
+    out, and no element moves by more than the learning rate in its basis.
     """
 
     def __init__(
         self,
         learning_rate: float = 1e-3,
-        beta_1: float = 0.95,
-        beta_2: float = 0.95,
+        memory: float = 0.95,
         epsilon: float = 1e-8,
         basis_every: int = 10,
         name: str = "soap",
     ):
-        """beta_2: memory of the squares and of the bases; basis_every: steps between new bases."""
+        """memory: of the means, the squares and the bases; basis_every: steps between new bases."""
         super().__init__(learning_rate=learning_rate, name=name)
-        self.beta_1, self.beta_2 = beta_1, beta_2
+        self.memory = memory
         self.epsilon = epsilon
         self.basis_every = basis_every
 
@@ -41,7 +41,7 @@ class Soap(keras.optimizers.Optimizer):
             name = variable.path.replace("/", "_")
             self._mean.append(self.add_variable(shape, name=f"{name}_mean"))
             self._square.append(self.add_variable(shape, name=f"{name}_square"))
-            turned = list(enumerate(shape)) if len(shape) > 1 else []
+            turned = list(enumerate(shape)) if len(variable.shape) == 4 else []
             self._correlations.append(
                 [self.add_variable((s, s), name=f"{name}_correlation{i}") for i, s in turned]
             )
@@ -54,13 +54,16 @@ class Soap(keras.optimizers.Optimizer):
         mean, square = self._mean[index], self._square[index]
         gradient = ops.reshape(gradient, mean.shape)
         bases = self._updated_bases(gradient, self._correlations[index], self._bases[index])
-        self.assign(mean, _towards(gradient, mean, self.beta_1))
+        self.assign(mean, _towards(gradient, mean, self.memory))
         turned = _turn(gradient, bases)
-        self.assign(square, _towards(ops.square(turned), square, self.beta_2))
+        self.assign(square, _towards(ops.square(turned), square, self.memory))
         step = ops.cast(self.iterations + 1, "float32")
-        unbiased_mean = _turn(mean / (1 - self.beta_1**step), bases)
-        unbiased_square = square / (1 - self.beta_2**step)
+        unbiased_mean = _turn(mean / (1 - self.memory**step), bases)
+        unbiased_square = square / (1 - self.memory**step)
         direction = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
+        # With equal memories no element of Adam's direction exceeds 1 (Jensen) as long as the basis
+        # stays. Where it turned, a square may still be near 0 that the mean has left behind.
+        direction = ops.clip(direction, -1.0, 1.0)
         back = _turn(direction, [ops.transpose(basis) for basis in bases])
         rate = ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, rate * ops.reshape(back, variable.shape))
@@ -70,7 +73,7 @@ class Soap(keras.optimizers.Optimizer):
         for side, correlation in enumerate(correlations):
             others = [other for other in sides if other != side]
             now = ops.tensordot(gradient, gradient, axes=[others, others])
-            self.assign(correlation, _towards(now, correlation, self.beta_2))
+            self.assign(correlation, _towards(now, correlation, self.memory))
         if not bases:
             return []
         settling = self.iterations < SETTLING

@@ -20,18 +20,20 @@ CACHE = "fast_style"
 
 
 def style_image_file(config: Config) -> Path:
-    """The conf's style image on this disk; a URL is fetched once and kept by Keras.
+    """The style image on this disk of a conf of one style; a URL is fetched once, kept by Keras.
 
-    Raises UserError where it cannot be fetched or is not the file that `style_image_sha256` says.
+    Raises UserError where it cannot be fetched or is not the file that `style_image_sha256` says,
+    and where the conf has several.
     """
-    if is_url(config.style_image):
-        path = _fetched(config.style_image)
-    else:
-        path = locate(config.style_image)
-    wanted = config.style_image_sha256
+    image, wanted = config.style_image, config.style_image_sha256
+    if image is None or isinstance(wanted, dict):
+        raise UserError(
+            f"style_images: one is wanted here, of {', '.join(config.named_style_images)}"
+        )
+    path = _fetched(image) if is_url(image) else locate(image)
     if wanted is not None and style_image_sha256(path) != wanted.lower():
         raise UserError(
-            f"style_image: {config.style_image} ({path}) has the SHA-256 "
+            f"style_image: {image} ({path}) has the SHA-256 "
             f"{style_image_sha256(path)}, and style_image_sha256 is {wanted}; it is another file"
         )
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.checkpoints import find_model_folder, load_network
+from fast_style.checkpoints import find_model_folder, load_network, read_model
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import DTYPE_POLICIES, fastest_precision, start_tensorflow
@@ -28,8 +28,16 @@ Network = Callable[[np.ndarray], np.ndarray]
 class Stylizer:
     """The transformer network of a model folder, on the fastest runtime that is installed."""
 
-    def __init__(self, folder: Path, runtime: str = "auto", precision: str = "auto"):
+    def __init__(
+        self,
+        folder: Path,
+        runtime: str = "auto",
+        precision: str = "auto",
+        style: str | None = None,
+    ):
         """runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
+
+        style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
 
         'auto' takes OpenVINO where it is installed and TensorFlow has no GPU to offer, and
         bfloat16 where the hardware multiplies it.
@@ -37,7 +45,7 @@ class Stylizer:
         """
         self.runtime = _choose_runtime(runtime, folder)
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
-        self._run = load(folder, precision)
+        self._run = load(folder, precision, style)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype."""
@@ -75,17 +83,19 @@ def stylize_files(
     *,
     runtime: str = "auto",
     precision: str = "auto",
+    style: str | None = None,
     **how,
 ) -> int:
     """Stylize files, folders and globs with one loaded model; returns the exit status.
 
     output: a file for one picture, else a folder that mirrors the folders of the input; by default
-    stylized/NAME-MODEL.ENDING. how: as in Stylizer.stylize. A bad picture among several does not
-    stop the others; it is named at the end and makes the status 1. Raises UserError for all else.
+    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. how: as in
+    Stylizer.stylize. A bad picture among several does not stop the others; it is named at the end
+    and makes the status 1. Raises UserError for all else.
     """
     folder = find_model_folder(model)
-    targets = _targets(inputs, output, folder.name)
-    stylizer = Stylizer(folder, runtime, precision)
+    targets = _targets(inputs, output, "-".join(filter(None, (folder.name, style))))
+    stylizer = Stylizer(folder, runtime, precision, style)
     bad: list[str] = []
     for source, target in tqdm(targets.items(), unit=" pictures", disable=len(targets) == 1):
         started = time.perf_counter()
@@ -157,8 +167,10 @@ def _choose_runtime(runtime: str, folder: Path) -> str:
     return runtime
 
 
-def _load_in_openvino(folder: Path, precision: str) -> Network:
+def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
     import openvino
+
+    read_model(folder).in_style(style)  # A SavedModel is of one style; this refuses another's name.
 
     hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
     core = openvino.Core()
@@ -171,11 +183,11 @@ def _load_in_openvino(folder: Path, precision: str) -> Network:
     return lambda pictures: compiled([pictures])[0]
 
 
-def _load_in_tensorflow(folder: Path, precision: str) -> Network:
+def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Network:
     start_tensorflow()
     import tensorflow as tf
 
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
-    network = load_network(folder, policy)
+    network = load_network(folder, policy, style)
     run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
     return lambda pictures: run(tf.constant(pictures)).numpy()

@@ -25,7 +25,7 @@ from fast_style.checkpoints import (
     find_model_folder,
     load_network,
     newest_checkpoint,
-    read_network_arrays,
+    read_model,
     variables_as_arrays,
     write_model,
     write_result,
@@ -43,9 +43,12 @@ from fast_style.perceptual_loss import PerceptualLoss
 from fast_style.pixels import square
 from fast_style.soap import Soap
 from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
+from fast_style.style_mix import stacked
+from fast_style.styled_network import StyledNetwork
 from fast_style.transformer_network import build_transformer_network
 
 STYLE_RAMP_START = 0.02
+NAMED_TERMS = ("total", "content", "style", "tv")
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
 
@@ -139,36 +142,46 @@ class Training:
         self.before: dict[str, float] | None = None
         self.validation = _validation_batches(config)
         self.strategy = tf.distribute.get_strategy()
+        self.style_images = {
+            name: prepare_style_image(config.of_style(name)) for name in config.named_style_images
+        }
         keras.utils.set_random_seed(config.seed)
         policy = hardware.DTYPE_POLICIES[precision]
         with self.strategy.scope():
-            self.style_image = prepare_style_image(config)
-            self.objective = PerceptualLoss(config, self.style_image, policy)
+            self.objective = PerceptualLoss(config, list(self.style_images.values()), policy)
             with default_dtype(policy):
-                self.network = build_transformer_network(config.output)
+                network = build_transformer_network(config.output)
+            self.network = StyledNetwork(network, len(self.style_images))
             # Named, because Keras would call the second one of a process adam_1, and checkpoints
             # hold the optimizer's variables by their names.
             kind = OPTIMIZERS[config.optimizer]
             self.optimizer = kind(config.learning_rate, name=config.optimizer)
-            self.optimizer.build(self.network.trainable_variables)
+            self.optimizer.build(self.network.variables)
         self._train_on = tf.function(self._train_on_replicas)
         self._evaluate = tf.function(self._terms)
 
     def begin_from(self, folder: Path) -> None:
-        """Take the transformer network of another model folder, and nothing else of it."""
-        assign_variables("network", self.network.weights, read_network_arrays(folder), folder)
+        """Take the transformer network of another model folder, and nothing else of it.
+
+        Of several styles there, those are taken that have the names of ours; a name that is not
+        there begins from the mean of them all.
+        """
+        model = read_model(folder)
+        plain = [model.in_style_like(name).arrays for name in self.style_images]
+        arrays = stacked(plain) if len(plain) > 1 else plain[0]
+        assign_variables("network", self.network.variables, arrays, folder)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.terms = checkpoint.notes["last_step"]
         self.before = checkpoint.notes["validation_before"]
         source = self.config.model_folder
-        assign_variables("network", self.network.weights, checkpoint.arrays, source)
+        assign_variables("network", self.network.variables, checkpoint.arrays, source)
         assign_variables("optimizer", self.optimizer.variables, checkpoint.arrays, source)
 
     def save(self) -> None:
         """Write a checkpoint. Raises UserError where a step left weights that are not finite."""
-        arrays = variables_as_arrays("network", self.network.weights)
+        arrays = variables_as_arrays("network", self.network.variables)
         arrays |= variables_as_arrays("optimizer", self.optimizer.variables)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -186,7 +199,7 @@ class Training:
         config, folder = self.config, self.config.model_folder
         make_folder(folder)
         (folder / RESULT).unlink(missing_ok=True)  # of fewer steps; it would mark these as done
-        monitor = Monitor(config, self.network, folder, self.style_image)
+        monitor = Monitor(config, self.network, folder, self.style_images)
         if self.step == 0:
             self.before = self.validate()
             monitor.validation(self.step, self.before)
@@ -216,7 +229,8 @@ class Training:
         monitor.validation(self.step, after)
         monitor.close()
         write_model(folder, config, self.network)
-        write_saved_model(load_network(folder), folder)
+        if len(self.style_images) == 1:
+            write_saved_model(load_network(folder), folder)
         write_result(folder, self._result(after))
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
@@ -227,7 +241,8 @@ class Training:
         rate = learning_rate(self.config, self.step, self.steps)
         ramp = style_ramp(self.config, self.step, self.steps)
         self.optimizer.learning_rate.assign(rate)
-        terms = self._train_on(tf.constant(content), tf.constant(ramp, tf.float32))
+        style = tf.constant(self.step % len(self.style_images))
+        terms = self._train_on(tf.constant(content), tf.constant(ramp, tf.float32), style)
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
@@ -244,23 +259,39 @@ class Training:
         )
 
     def validate(self) -> dict[str, float] | None:
-        """Mean terms over the conf's validation_images, or None where it names none."""
+        """Mean terms over the conf's validation_images, or None where it names none.
+
+        Of several styles, 'STYLE/TERM' is that of each one, and 'TERM' the mean over them.
+        """
         if not self.validation:
             return None
-        results = [self._evaluate(tf.constant(picture), 1.0) for picture in self.validation]
+        by_style = {
+            name: self._validate_style(number) for number, name in enumerate(self.style_images)
+        }
+        styles = list(by_style.values())
+        means = {term: float(np.mean([s[term] for s in styles])) for term in styles[0]}
+        if len(styles) == 1:
+            return means
+        each = {f"{name}/{t}": by_style[name][t] for name in by_style for t in NAMED_TERMS}
+        return means | each
+
+    def _validate_style(self, style: int) -> dict[str, float]:
+        ramp, number = tf.constant(1.0), tf.constant(style)
+        results = [self._evaluate(tf.constant(p), ramp, number) for p in self.validation]
         return {name: float(np.mean([r[name] for r in results])) for name in results[0]}
 
-    def _terms(self, content, ramp):
+    def _terms(self, content, ramp, style):
         content = tf.cast(content, tf.float32)
         targets = self.objective.content_targets(content)
-        return self.objective(self.network(content, training=True), targets, ramp)
+        stylized = self.network(content, style, training=True)
+        return self.objective(stylized, targets, ramp, style)
 
-    def _train_on_replicas(self, content, ramp):
+    def _train_on_replicas(self, content, ramp, style):
         def on_replica(content):
             with tf.GradientTape() as tape:
-                terms = self._terms(content, ramp)
+                terms = self._terms(content, ramp, style)
                 loss = terms["total"] / self.strategy.num_replicas_in_sync
-            variables = self.network.trainable_variables
+            variables = self.network.variables
             self.optimizer.apply(tape.gradient(loss, variables), variables)
             return terms
 
@@ -297,7 +328,10 @@ class Training:
             "versions": {
                 name: metadata.version(name) for name in ("fast-style", "tensorflow", "keras")
             },
-            "style_image_sha256": style_image_sha256(style_image_file(self.config)),
+            "style_image_sha256": {
+                name: style_image_sha256(style_image_file(self.config.of_style(name)))
+                for name in self.style_images
+            },
             "broken_pictures": len(self.content_images.broken),
             "last_step": self.terms,
             "validation_before": self.before,
@@ -321,7 +355,7 @@ def _validation_batches(config: Config) -> list[np.ndarray]:
 
 
 def _named(terms: dict[str, float]) -> str:
-    return " ".join(f"{name} {terms[name]:.4g}" for name in ("total", "content", "style", "tv"))
+    return " ".join(f"{name} {terms[name]:.4g}" for name in NAMED_TERMS)
 
 
 @contextlib.contextmanager

@@ -40,10 +40,12 @@ def convert(value: Any, hint: Any) -> Any:
             raise WrongValue("names something twice")
         return value
     if origin is dict:
+        _, items = typing.get_args(hint)
         try:
-            return {str(key): convert(item, float) for key, item in value.items()}
+            return {str(key): convert(item, items) for key, item in value.items()}
         except WrongValue:
-            raise WrongValue("is not a mapping of names to numbers") from None
+            kind = "numbers" if items is float else "texts"
+            raise WrongValue(f"is not a mapping of names to {kind}") from None
     if hint is bool:
         if not isinstance(value, bool):
             raise WrongValue("is not true or false")

@@ -49,7 +49,7 @@ def test_every_term_is_numpys_on_the_features(
         range_weight=0.125,
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, style_image)
+    objective = PerceptualLoss(config, [style_image])
     found = terms_of(objective, stylized * 1.5 - 60, content)
 
     def features(pictures: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,7 +96,7 @@ def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(
         content_normalization=normalization,
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, style_image)
+    objective = PerceptualLoss(config, [style_image])
     itself = style_image[None].astype(np.float32)
     other = terms_of(objective, stylized[:1], itself)
     same = terms_of(objective, itself, itself)
@@ -108,7 +108,7 @@ def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(
 def test_the_ramp_is_a_factor_on_the_style_weight_alone(
     config: Config, stylized: np.ndarray, content: np.ndarray
 ) -> None:
-    objective = PerceptualLoss(config, prepare_style_image(config))
+    objective = PerceptualLoss(config, [prepare_style_image(config)])
     full, tenth = (
         terms_of(objective, stylized, content),
         terms_of(objective, stylized, content, 0.1),
@@ -124,7 +124,7 @@ def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Con
     config = dataclasses.replace(
         config, content_layers=["conv2_1"], style_layers=["conv1_2", "conv4_1"]
     )
-    objective = PerceptualLoss(config, prepare_style_image(config))
+    objective = PerceptualLoss(config, [prepare_style_image(config)])
 
     def convolutions(network) -> list[str]:
         return [layer.name for layer in network.layers if "conv" in layer.name]
@@ -140,7 +140,7 @@ def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Con
 def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: Photo) -> None:
     import tensorflow as tf
 
-    objective = PerceptualLoss(config, prepare_style_image(config))
+    objective = PerceptualLoss(config, [prepare_style_image(config)])
     content = tf.constant(photo(32, 32, seed=5)[None], tf.float32)
     targets = objective.content_targets(content)
     picture = tf.Variable(content)

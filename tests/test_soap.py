@@ -30,6 +30,7 @@ def by_hand(start: np.ndarray, gradients: list[np.ndarray], rate: float, every: 
         square = 0.95 * square + 0.05 * turned**2
         turned_mean = np.einsum("abc,ax,by,cz->xyz", mean / (1 - 0.95 ** (step + 1)), *bases)
         direction = turned_mean / (np.sqrt(square / (1 - 0.95 ** (step + 1))) + 1e-8)
+        direction = np.clip(direction, -1, 1)
         weights -= rate * np.einsum("xyz,ax,by,cz->abc", direction, *bases)
     return weights.reshape(start.shape)
 

@@ -1,0 +1,54 @@
+"""The arrays of a network of several styles, and those of any mix of them; NumPy alone.
+
+In such a network's arrays every scale and shift of an instance normalization is (styles, C), and
+all else is shared. A mix of styles is the same mix of their rows (Dumoulin et al. 2017, section
+3.4), and with it the network is one of a single style, which every runtime and format knows.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fast_style.errors import UserError, nearest
+
+NORM_VARIABLES = ("scale", "shift")
+
+
+def style_proportions(text: str, names: Sequence[str]) -> np.ndarray:
+    """(len(names),) float32 that adds up to 1, from 'candy', or 'candy=0.6,wave=0.4'.
+
+    Raises UserError for a name that there is not, and for shares that are none.
+    """
+    shares = np.zeros(len(names), np.float32)
+    for part in text.split(","):
+        name, _, share = (piece.strip() for piece in part.partition("="))
+        if name not in names:
+            raise UserError(f"--style {text}: there is no {name!r}; {nearest(name, list(names))}")
+        try:
+            shares[list(names).index(name)] += float(share or 1)
+        except ValueError:
+            raise UserError(f"--style {text}: {share!r} is not a number, such as 0.6") from None
+    if not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+        raise UserError(f"--style {text}: shares are numbers from 0 up, and not all 0")
+    return shares / shares.sum()
+
+
+def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str, np.ndarray]:
+    """A network of several styles as that of one, a mix of them."""
+    return {
+        name: np.tensordot(proportions, array, axes=1) if is_norm(name) else array
+        for name, array in arrays.items()
+    }
+
+
+def stacked(networks: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Networks of one style each as one of them all; what is shared comes from the first."""
+    return {
+        name: np.stack([network[name] for network in networks]) if is_norm(name) else array
+        for name, array in networks[0].items()
+    }
+
+
+def is_norm(path: str) -> bool:
+    """Whether a variable's path is that of an instance normalization's scale or shift."""
+    return path.rpartition("/")[2] in NORM_VARIABLES

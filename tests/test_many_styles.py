@@ -1,0 +1,213 @@
+"""One network of several styles: trained, mixed, exported, and begun from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fast_style.checkpoints import load_network, read_arrays, read_config, read_model, write_arrays
+from fast_style.config import config_from_mapping
+from fast_style.errors import UserError
+from fast_style.export import export
+from fast_style.images import Picture, read_picture, write_picture
+from fast_style.locations import PROJECT
+from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
+from fast_style.styled_network import StyledNetwork
+from fast_style.stylize import Stylizer
+from fast_style.training import train
+from fast_style.transformer_network import build_transformer_network
+from tests.conftest import Photo
+
+NAMES = ["candy", "wave", "scream"]
+
+
+@pytest.fixture(scope="module")
+def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
+    """A model folder trained for six steps on three styles."""
+    folder = tmp_path_factory.mktemp("several")
+    for seed, name in enumerate(NAMES):
+        write_picture(folder / f"{name}.png", Picture(photo(48, 40, seed=200 + seed)))
+    values = {key: value for key, value in conf_values.items() if key != "style_image"}
+    images = [str(folder / f"{name}.png") for name in NAMES]
+    values |= {"style_images": images, "naming": "several", "model_path": str(folder)}
+    return train(config_from_mapping(values, "conf"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("wave", [0, 1, 0]),
+        ("candy=0.6,wave=0.4", [0.6, 0.4, 0]),
+        ("candy, scream", [0.5, 0, 0.5]),
+        ("candy=3,wave=1", [0.75, 0.25, 0]),
+    ],
+)
+def test_shares_add_up_to_one(text: str, expected: list[float]) -> None:
+    np.testing.assert_allclose(style_proportions(text, NAMES), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("waves", "--style waves: there is no 'waves'; "),
+        ("candy=much", "--style candy=much: 'much' is not a number, such as 0.6"),
+        ("candy=-1", "--style candy=-1: shares are numbers from 0 up, and not all 0"),
+        ("candy=nan", "--style candy=nan: shares are numbers from 0 up, and not all 0"),
+        ("candy=0", "--style candy=0: shares are numbers from 0 up, and not all 0"),
+    ],
+)
+def test_wrong_shares_are_told(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=r"^--style") as told:
+        style_proportions(text, NAMES)
+    assert str(told.value).startswith(said)
+
+
+def test_a_style_of_several_is_the_network_with_its_norms(photo: Photo) -> None:
+    rng = np.random.default_rng(0)
+    network = build_transformer_network("tanh")
+    styled = StyledNetwork(network, 2)
+    for variable in styled.variables:
+        if is_norm(variable.path):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    picture = photo(33, 46)[None].astype(np.float32)
+    ours = [np.asarray(styled(picture, style)) for style in (0, 1)]
+    for style in (0, 1):
+        for own, variable in zip(network.weights, styled.variables, strict=True):
+            own.assign(variable[style] if is_norm(own.path) else variable)
+        np.testing.assert_allclose(ours[style], np.asarray(network(picture)), atol=1e-3)
+    assert np.abs(ours[0] - ours[1]).mean() > 1
+
+
+def test_stacking_and_picking_lead_back(several: Path) -> None:
+    model = read_model(several)
+    alone = [model.in_style(name).arrays for name in NAMES]
+    again = stacked(alone)
+    assert again.keys() == model.arrays.keys()
+    assert all((again[name] == array).all() for name, array in model.arrays.items())
+    half = mixed(model.arrays, np.array([0.5, 0.5, 0], np.float32))
+    norm = next(name for name in half if is_norm(name))
+    np.testing.assert_allclose(half[norm], (alone[0][norm] + alone[1][norm]) / 2, rtol=1e-6)
+
+
+def test_every_style_learned_norms_of_its_own(several: Path) -> None:
+    arrays = read_model(several).arrays
+    shifts = [array for name, array in arrays.items() if name.endswith("/shift")]
+    assert all(array.shape[0] == 3 for array in shifts)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert all((array[first] != array[second]).any() for array in shifts)
+
+
+def test_held_out_terms_are_kept_of_each_style(several: Path) -> None:
+    result = json.loads((several / "result.json").read_text())
+    after = result["validation_after"]
+    means = np.mean([after[f"{name}/total"] for name in NAMES])
+    assert after["total"] == pytest.approx(means)
+    assert len({after[f"{name}/style"] for name in NAMES}) == 3
+    assert sorted(result["style_image_sha256"]) == sorted(NAMES)
+
+
+def test_previews_are_of_every_style(several: Path) -> None:
+    names = {path.name for path in (several / "previews").iterdir()}
+    assert {f"preview-256-{name}-step-000006.jpg" for name in NAMES} <= names
+
+
+def test_an_interrupted_training_of_several_arrives_at_the_same(
+    several: Path, tmp_path: Path
+) -> None:
+    values = read_model(several).conf | {"model_path": str(tmp_path)}
+    values |= {"schedule": "constant", "style_ramp": 0.0}
+    train(config_from_mapping(values | {"steps": 4}, "conf"))
+    resumed = train(config_from_mapping(values | {"steps": 6}, "conf"))
+    whole = config_from_mapping(values | {"naming": "whole"}, "conf")
+    for name, array in read_model(train(whole)).arrays.items():
+        assert (array == read_model(resumed).arrays[name]).all(), name
+
+
+def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
+    picture = photo(30, 41)
+    mix = Stylizer(several, style="candy=0.5,wave=0.5")(picture)
+    network = load_network(several, style="candy,wave")
+    expected = np.clip(np.asarray(network(picture[None].astype(np.float32)))[0], 0, 255)
+    assert np.abs(mix - expected).max() <= 1
+    assert (Stylizer(several, style="candy")(picture) != mix).any()
+
+
+def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, photo) -> None:
+    export(several, tmp_path / "wave", "wave")
+    config = read_config(tmp_path / "wave")
+    assert config.style_image is not None and config.style_image.endswith("wave.png")
+    picture = photo(31, 44)
+    theirs = Stylizer(several, "tensorflow", "float32", style="wave")(picture)
+    ours = Stylizer(tmp_path / "wave", precision="float32")(picture)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_one_style_begins_from_its_own_of_several(
+    several: Path, conf_values: dict[str, Any], tmp_path: Path
+) -> None:
+    values = conf_values | {"init_from": str(several), "model_path": str(tmp_path)}
+    values |= {"steps": 1, "warmup_steps": 0, "learning_rate": 1e-12}
+    for naming, style in (("wave", "wave"), ("unknown", "candy,wave,scream")):
+        folder = train(config_from_mapping(values | {"naming": naming}, "conf"))
+        expected = read_model(several).in_style(style).arrays
+        for name, array in read_model(folder).arrays.items():
+            np.testing.assert_allclose(array, expected[name], atol=1e-6)
+
+
+def test_several_styles_begin_from_one(several: Path, trained_model: Path, tmp_path: Path) -> None:
+    values = read_model(several).conf | {"init_from": str(trained_model), "steps": 1}
+    values |= {"model_path": str(tmp_path), "warmup_steps": 0, "learning_rate": 1e-12}
+    folder = train(config_from_mapping(values, "conf"))
+    begun = read_model(trained_model).arrays
+    for name, array in read_model(folder).in_style("scream").arrays.items():
+        np.testing.assert_allclose(array, begun[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "has several styles; --style takes one of candy, wave, scream, or a mix: "),
+        (["--style", "candi"], "--style candi: there is no 'candi'; "),
+    ],
+)
+def test_the_styles_there_are_are_told(
+    several: Path, photos: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(several), "--image"]
+    command += [str(photos / "0.png"), "--output", str(tmp_path / "out.png"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_eval_names_the_style_in_the_file(several: Path, photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(several), "--image"]
+    command += [str(photos / "0.png"), "--style", "candy=0.6,wave=0.4"]
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    [written] = (tmp_path / "stylized").iterdir()
+    assert written.name == "0-several-candy=0.6,wave=0.4.png"
+    assert read_picture(written).rgb.shape == read_picture(photos / "0.png").rgb.shape
+
+
+def test_a_model_of_one_style_knows_no_other(trained_model: Path) -> None:
+    with pytest.raises(UserError, match="--style wave: there is no 'wave'"):
+        Stylizer(trained_model, style="wave")
+    Stylizer(trained_model, style="tiny")
+
+
+def test_weights_may_be_kept_in_half_precision(several: Path, tmp_path: Path, photo) -> None:
+    copy = tmp_path / "half"
+    copy.mkdir()
+    (copy / "conf.yml").write_bytes((several / "conf.yml").read_bytes())
+    arrays = read_arrays(several / "weights.npz")
+    write_arrays(copy / "weights.npz", {n: a.astype(np.float16) for n, a in arrays.items()})
+    picture = photo(30, 41)
+    whole = Stylizer(several, "tensorflow", style="wave")(picture).astype(int)
+    assert np.abs(Stylizer(copy, "tensorflow", style="wave")(picture) - whole).max() <= 2
+    assert keras.config.floatx() == "float32"
