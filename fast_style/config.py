@@ -34,6 +34,7 @@ class Config:
 
     style_image: str | None = None
     style_images: StyleImages | None = None
+    artwork: str = ""
     naming: str
     model_path: str = "models"
 
@@ -147,6 +148,7 @@ OBSERVING_KEYS = frozenset(
         "checkpoint_every",
         "keep_checkpoints",
         "data_dir",
+        "artwork",
     }
 )
 

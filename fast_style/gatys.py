@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--style", help="the style image, instead of the conf's")
     parser.add_argument("--output", required=True, type=Path, help="where the painted picture goes")
     parser.add_argument("--steps", type=at_least_1, help="instead of the conf's iterations")
-    parser.add_argument("--max-size", type=at_least_1, help="shrink the long side to this first")
+    parser.add_argument("--max-size", type=at_least_1, help="shrink the long side to this")
     parser.add_argument("--every", type=at_least_1, help="steps between intermediate pictures")
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
@@ -250,14 +250,15 @@ def main() -> None:
         overrides.append(f"iterations={args.steps}")
     config = load_config(args.conf, overrides)
     content = read_picture(args.content)
+    content = resized(content, *canvas_size(config.canvas, *content.rgb.shape[:2]))
     if args.max_size is not None:
         content = fit_within(content, args.max_size)
+    config = replace(config, canvas=None)  # the content image is on it now
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()
     sitting = Sitting(config, content.rgb, args.output, args.every)
     painted = sitting.paint()
-    content = resized(content, *painted.shape[:2])
     if args.preserve_color:
         painted = with_chroma_of(content.rgb, painted)
     if args.strength < 1:

@@ -73,7 +73,7 @@ def test_a_recipes_loss_is_the_published_one(
 ) -> None:
     config = load_config(PROJECT / f"conf/gatys/{recipe}.yml", ["loss_model=vgg_16_half"])
     painted, content, style = (photo(48, 64, seed=seed) for seed in (1, 2, 3))
-    objective = PerceptualLoss(config, style)
+    objective = PerceptualLoss(config, [style])
     pixels = painted[None].astype(np.float32)
     terms = objective(pixels, objective.content_targets(content[None].astype(np.float32)))
 
@@ -295,6 +295,8 @@ def test_the_command_paints_keeps_alpha_and_writes_on_the_way(
     assert written == ["out-00002.png", "out-00004.png", "out.png"]
     run(monkeypatch, *flags, "--max-size", "48", "--style", tmp_path / "other.png")
     assert np.any(read_picture(output).rgb != painted.rgb)
+    run(monkeypatch, *flags, "--max-size", "24", "--set", "canvas=60x60")
+    assert read_picture(output).rgb.shape == (24, 24, 3)
     run(monkeypatch, *flags, "--max-size", "48", "--strength", "0")
     content = read_picture(tmp_path / "in.png")
     small = gatys.fit_within(content, 48)

@@ -1,0 +1,118 @@
+"""Styles beside each other: those there are, and those that a conf could become.
+
+python -m fast_style.gallery                                 # pretrained styles by photos
+python -m fast_style.gallery --sweep style_weight=0.5,1,2 -c conf/candy.yml
+python -m fast_style.gallery --check                         # are the shipped models whole?
+python -m fast_style.gallery --ship models/candy --data "903 photos"
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fast_style.checkpoints import find_model_folder, read_model
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.config import Config, load_config
+from fast_style.contact_sheet import contact_sheet
+from fast_style.errors import UserError
+from fast_style.hardware import start_tensorflow
+from fast_style.images import Picture, find_pictures, flatten_on_white, read_picture, write_picture
+from fast_style.locations import PROJECT
+from fast_style.pixels import fit_within
+from fast_style.shipped import SHIPPED, check, ship, shipped_models
+from fast_style.stylize import Stylizer
+
+SWEEP_STEPS = 250
+
+
+def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray:
+    """The contact sheet of every style of `models`, over (H, W, 3) uint8 photos."""
+    columns = {"": photos}
+    styles = [(folder, style) for folder in models for style in read_model(folder).styles]
+    for folder, style in tqdm(styles, unit=" styles"):
+        stylizer = Stylizer(folder, style=style)
+        columns[style] = [stylizer(photo) for photo in photos]
+    return contact_sheet(list(zip(*columns.values(), strict=True)), list(columns))
+
+
+def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
+    """The contact sheet of several trainings, by their headings.
+
+    Each trains into a model folder of its own and is taken as it is where it has finished before.
+    """
+    # After the flags are known to be good: TensorFlow takes seconds to import.
+    start_tensorflow()
+    from fast_style.training import train
+
+    columns = {"": photos}
+    for heading, config in confs.items():
+        stylizer = Stylizer(train(config))
+        columns[heading] = [stylizer(photo) for photo in photos]
+    return contact_sheet(list(zip(*columns.values(), strict=True)), list(columns))
+
+
+def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict[str, Config]:
+    """'key=value' to the conf with that value; `swept` is such as 'seed=1,2,3'."""
+    key, separator, values = swept.partition("=")
+    if not separator or not values:
+        raise UserError(f"--sweep {swept}: is not of the form key=value,value")
+    confs = {}
+    for value in values.split(","):
+        config = load_config(conf, [f"steps={steps}", *overrides, f"{key}={value}"])
+        naming = f"{config.naming}-{key}-{value}"
+        confs[f"{key}={value}"] = dataclasses.replace(config, naming=naming)
+    return confs
+
+
+def main() -> int:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
+    parser.add_argument("--images", default=str(PROJECT / "img" / "sample.jpg"), help="photos")
+    parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
+    parser.add_argument("--output", type=Path, default=Path("gallery.jpg"), help="contact sheet")
+    parser.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
+    parser.add_argument("-c", "--conf", help="with --sweep: the conf to vary")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--steps", type=at_least_1, default=SWEEP_STEPS, help="of each in --sweep")
+    parser.add_argument("--check", action="store_true", help="verify the models in pretrained/")
+    parser.add_argument("--ship", metavar="DIR", help="put a trained model into pretrained/")
+    parser.add_argument("--data", help="with --ship: words for what it was trained on")
+    args = parser.parse_args()
+    if args.check:
+        return _check_all()
+    if (args.ship is None) != (args.data is None):
+        raise UserError("--ship and --data go together")
+    if args.ship is not None:
+        target = SHIPPED / Path(args.ship).name
+        ship(Path(args.ship), args.data, target)
+        print(target)
+        return 0
+    if (args.sweep is None) != (args.conf is None):
+        raise UserError("--sweep and --conf go together")
+    pictures = (read_picture(path) for path in find_pictures(args.images))
+    photos = [flatten_on_white(fit_within(picture, args.size)) for picture in pictures]
+    if args.sweep is not None:
+        sheet = sweep(swept_confs(args.conf, args.overrides, args.sweep, args.steps), photos)
+    else:
+        models = [find_model_folder(name) for name in args.models or []] or shipped_models()
+        if not models:
+            raise UserError(f"{SHIPPED}: holds no models; name some with --models")
+        sheet = styles_by_photos(models, photos)
+    write_picture(args.output, Picture(rgb=sheet, alpha=None, icc_profile=None))
+    print(args.output)
+    return 0
+
+
+def _check_all() -> int:
+    wrong = []
+    for folder in tqdm(shipped_models(), unit=" models"):
+        found = check(folder)
+        tqdm.write(f"{folder}: {'; '.join(found) or 'as recorded'}")
+        wrong += found
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,131 @@
+"""Contact sheets, and what is put into pretrained/ and checked there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from fast_style.checkpoints import read_arrays, write_arrays
+from fast_style.contact_sheet import GAP, HEADING, contact_sheet
+from fast_style.errors import UserError
+from fast_style.gallery import styles_by_photos, sweep, swept_confs
+from fast_style.locations import PROJECT
+from fast_style.shipped import check, ship
+from fast_style.stylize import Stylizer
+from tests.conftest import Photo
+
+
+@pytest.fixture
+def shipped(trained_model: Path, tmp_path: Path) -> Path:
+    target = tmp_path / "pretrained" / "tiny"
+    ship(trained_model, "five waves", target)
+    return target
+
+
+def test_every_picture_stands_in_its_row_and_column(photo: Photo) -> None:
+    rows = [[photo(20, 30, seed=s), photo(20, 10, seed=s + 1)] for s in (0, 2)]
+    sheet = contact_sheet(rows, ["one", "two"])
+    assert sheet.shape == (HEADING + 2 * (20 + GAP), 30 + 10 + 3 * GAP, 3)
+    for row, top in enumerate((HEADING, HEADING + 20 + GAP)):
+        for column, (left, width) in enumerate(((GAP, 30), (30 + 2 * GAP, 10))):
+            assert (sheet[top : top + 20, left : left + width] == rows[row][column]).all()
+    assert (sheet[:HEADING] < 128).any()
+
+
+def test_pictures_of_a_row_take_the_height_of_its_first(photo: Photo) -> None:
+    sheet = contact_sheet([[photo(20, 20), photo(40, 80, seed=1)]], ["", ""])
+    assert sheet.shape[:2] == (HEADING + 20 + GAP, 20 + 40 + 3 * GAP)
+
+
+def test_a_sheet_shows_what_the_models_make(trained_model: Path, photo: Photo) -> None:
+    picture = photo(33, 47)
+    sheet = styles_by_photos([trained_model], [picture])
+    left = 2 * GAP + 47
+    expected = Stylizer(trained_model)(picture)
+    assert (sheet[HEADING : HEADING + 33, left : left + 47] == expected).all()
+
+
+def test_a_shipped_model_is_as_recorded(shipped: Path) -> None:
+    assert check(shipped) == []
+    arrays = read_arrays(shipped / "weights.npz")
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+
+
+def test_a_shipped_model_tells_how_it_was_made(
+    shipped: Path, trained_model: Path, conf_values: dict[str, Any]
+) -> None:
+    card = (shipped / "card.md").read_text()
+    result = json.loads((shipped / "result.json").read_text())
+    assert "five waves" in card and result["weights_sha256"] in card
+    assert result["style_image_sha256"]["tiny"] in card
+    after = json.loads((trained_model / "result.json").read_text())["validation_after"]
+    assert f"→ {after['total']:.3f} |" in card
+
+
+def test_nothing_shipped_names_a_place_on_this_machine(
+    shipped: Path, conf_values: dict[str, Any]
+) -> None:
+    texts = [path.read_text() for path in shipped.iterdir() if path.suffix in (".md", ".json")]
+    conf = yaml.safe_load((shipped / "conf.yml").read_text())
+    # The style image and the loss network are the conf's own, and in the project for real ones.
+    texts += [str(v) for k, v in conf.items() if k not in ("style_image", "loss_model_file")]
+    for key in ("dataset", "validation_images", "model_path"):
+        assert not any(conf_values[key] in text for text in texts)
+
+
+def test_a_changed_model_is_found(shipped: Path) -> None:
+    arrays = read_arrays(shipped / "weights.npz")
+    arrays["network/conv_out/bias"] = arrays["network/conv_out/bias"] + np.float16(8)
+    write_arrays(shipped / "weights.npz", arrays)
+    [of_hash, of_picture] = check(shipped)
+    assert "weights.npz: SHA-256" in of_hash
+    assert "grey levels off the recorded picture" in of_picture
+
+
+def test_an_unfinished_training_is_not_shipped(trained_model: Path, tmp_path: Path) -> None:
+    for name in ("conf.yml", "weights.npz"):
+        (tmp_path / name).write_bytes((trained_model / name).read_bytes())
+    with pytest.raises(UserError, match=r"has no result\.json; its training is not finished"):
+        ship(tmp_path, "waves", tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_a_sweep_trains_once_for_each_value(
+    conf_values: dict[str, Any], tmp_path: Path, photo: Photo
+) -> None:
+    conf = tmp_path / "conf.yml"
+    values = {key: value for key, value in conf_values.items() if key != "validation_images"}
+    conf.write_text(yaml.safe_dump(values | {"model_path": str(tmp_path)}))
+    picture = photo(32, 32)
+    confs = swept_confs(str(conf), ["seed=3"], "style_weight=1,500", 3)
+    first = sweep(confs, [picture])
+    assert first.shape[1] == 3 * 32 + 4 * GAP
+    folders = [tmp_path / f"tiny-style_weight-{value}" for value in (1, 500)]
+    kept = [yaml.safe_load((folder / "conf.yml").read_text()) for folder in folders]
+    assert [(c["style_weight"], c["steps"], c["seed"]) for c in kept] == [(1, 3, 3), (500, 3, 3)]
+    written = [(folder / "result.json").stat().st_mtime_ns for folder in folders]
+    assert (sweep(confs, [picture]) == first).all()
+    assert written == [(folder / "result.json").stat().st_mtime_ns for folder in folders]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sweep", "seed=1,2"], "--sweep and --conf go together"),
+        (["--sweep", "seed", "-c", "conf/candy.yml"], "--sweep seed: is not of the form key="),
+        (["--sweep", "sed=1", "-c", "conf/candy.yml"], "unknown key 'sed'; did you mean 'seed'?"),
+        (["--ship", "models/candy"], "--ship and --data go together"),
+        (["--images", "nowhere.jpg"], "nowhere.jpg: no such"),
+        (["--models", "nowhere"], "nowhere: no such model folder"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(arguments: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "fast_style.gallery", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert said in done.stderr
