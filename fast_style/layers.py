@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from fast_style import hardware
@@ -62,23 +63,6 @@ class InstanceNormalization(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("fast_style")
-class NearestUpsampling2D(keras.layers.Layer):
-    """Double height and width of (N, H, W, C) features by repetition.
-
-    Keras's UpSampling2D becomes an operation that LiteRT cannot run at dynamic sizes; repetition
-    runs in every export format.
-    """
-
-    def call(self, features):
-        return ops.repeat(ops.repeat(features, 2, axis=1), 2, axis=2)
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        grown = [None if side is None else 2 * side for side in (height, width)]
-        return (batch, *grown, channels)
-
-
-@keras.saving.register_keras_serializable("fast_style")
 class ValidConv2D(keras.layers.Conv2D):
     """An unpadded Conv2D that trains in the form that is fastest on this machine.
 
@@ -125,6 +109,47 @@ class RowwiseConv2D(ValidConv2D):
         )
 
 
+# For an even and an odd output pixel: on which of the 2 input pixels it sees each of 3 taps falls.
+RESIZED_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class ResizeConv2D(ValidConv2D):
+    """Nearest-neighbour doubling, reflection padding and a 3x3 convolution in one.
+
+    Odena et al. (2016): no checkerboard. The 9 taps fall on only 4 different input pixels, which 4
+    they are depending on whether row and column are even. So the same sum is a 2x2 convolution of
+    the small features with four sets of summed kernels, whose outputs interleave: less than half
+    of the arithmetic, and no doubled input in memory.
+    """
+
+    def call(self, features, training=False):
+        _, height, width, channels = ops.shape(features)
+        filters = self.filters
+        kernel = ops.einsum("atu,bsv,uvio->tsiabo", RESIZED_TAPS, RESIZED_TAPS, self.kernel)
+        kernel = ops.cast(ops.reshape(kernel, (2, 2, channels, 4 * filters)), features.dtype)
+        # Reflection of the doubled picture repeats the small one's last pixel.
+        padded = ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+        found = self.convolve(padded, kernel, training)
+        of_four = ops.split(found, 4, axis=-1)
+        rows = [
+            ops.stack(
+                [
+                    of_four[2 * down + across][:, down : down + height, across : across + width]
+                    for across in (0, 1)
+                ],
+                axis=3,
+            )
+            for down in (0, 1)
+        ]
+        return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, filters))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        grown = [None if side is None else 2 * side for side in (height, width)]
+        return (batch, *grown, self.filters)
+
+
 def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
     """Reflection padding, then a convolution of H x W to ceil(H / stride) x ceil(W / stride)."""
     x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
@@ -157,9 +182,10 @@ def residual_block(x, filters: int, *, name: str):
 
 
 def resize_convolution(x, filters: int, *, name: str):
-    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
-    x = NearestUpsampling2D(name=f"{name}_resize")(x)
-    return normalized_convolution(x, filters, 3, name=name)
+    """Doubling and a 3x3 convolution, instance normalization, ReLU."""
+    x = ResizeConv2D(filters, 3, use_bias=False, name=name)(x)
+    x = InstanceNormalization(name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ import tensorflow as tf
 from fast_style import avx2_convolution, hardware
 from fast_style.layers import (
     InstanceNormalization,
-    NearestUpsampling2D,
     ReflectionPadding2D,
+    ResizeConv2D,
     RowwiseConv2D,
     convolution,
     default_dtype,
@@ -244,12 +244,19 @@ def test_instance_normalization_statistics_survive_bfloat16() -> None:
     assert normal.std() == pytest.approx(1, abs=0.01)
 
 
-def test_nearest_upsampling_repeats_every_pixel() -> None:
-    features = pictures(2, 3, 5)
-    layer = NearestUpsampling2D()
-    expected = features.repeat(2, axis=1).repeat(2, axis=2)
-    np.testing.assert_array_equal(layer(features), expected)
-    assert layer.compute_output_shape((2, 3, None, 3)) == (2, 6, None, 3)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_resize_convolution_is_one_of_the_repeated_picture(training: bool) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
+    layer = ResizeConv2D(6, 3, use_bias=False)
+    doubled = np.pad(
+        features.repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"
+    )
+    found = np.asarray(layer(features, training=training))
+    windows = np.lib.stride_tricks.sliding_window_view(doubled, (3, 3), axis=(1, 2))
+    expected = np.einsum("nhwcuv,uvcf->nhwf", windows, np.asarray(layer.kernel))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert layer.compute_output_shape(features.shape) == found.shape
 
 
 @pytest.mark.parametrize("kernel", [3, 9])
