@@ -1,6 +1,6 @@
 """Several pictures on one page, in rows and columns with a word at each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,12 +12,25 @@ HEADING = 30
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], headings: Sequence[str]) -> np.ndarray:
-    """(H, W, 3) uint8: rows of pictures under the headings of their columns.
+def contact_sheet(columns: Mapping[str, Sequence[np.ndarray]], across: int = 6) -> np.ndarray:
+    """(H, W, 3) uint8: columns of pictures under their headings, `across` of them and more below.
 
-    rows: each as long as headings, of (h, w, 3) uint8 pictures; every picture of a row takes the
-    height of the row's first, and every picture of a column fits the width of the widest.
+    columns: heading to as many (h, w, 3) uint8 pictures as every other has; all of a row take the
+    height of its first, and a column is as wide as the widest in it.
     """
+    headings = list(columns)
+    blocks = [
+        _block({heading: columns[heading] for heading in headings[start : start + across]})
+        for start in range(0, len(headings), across)
+    ]
+    width = max(block.shape[1] for block in blocks)
+    margins = [((0, 0), (0, width - block.shape[1]), (0, 0)) for block in blocks]
+    padded = [np.pad(b, m, constant_values=255) for b, m in zip(blocks, margins, strict=True)]
+    return np.concatenate(padded)
+
+
+def _block(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    headings, rows = list(columns), list(zip(*columns.values(), strict=True))
     tiles = [[_with_height(picture, row[0].shape[0]) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in tiles) for column in range(len(headings))]
     heights = [row[0].shape[0] for row in tiles]

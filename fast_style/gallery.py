@@ -29,12 +29,12 @@ SWEEP_STEPS = 250
 
 def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray:
     """The contact sheet of every style of `models`, over (H, W, 3) uint8 photos."""
-    columns = {"": photos}
+    columns = {"content image": photos}
     styles = [(folder, style) for folder in models for style in read_model(folder).styles]
     for folder, style in tqdm(styles, unit=" styles"):
         stylizer = Stylizer(folder, style=style)
         columns[style] = [stylizer(photo) for photo in photos]
-    return contact_sheet(list(zip(*columns.values(), strict=True)), list(columns))
+    return contact_sheet(columns)
 
 
 def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
@@ -46,11 +46,11 @@ def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
     start_tensorflow()
     from fast_style.training import train
 
-    columns = {"": photos}
+    columns = {"content image": photos}
     for heading, config in confs.items():
         stylizer = Stylizer(train(config))
         columns[heading] = [stylizer(photo) for photo in photos]
-    return contact_sheet(list(zip(*columns.values(), strict=True)), list(columns))
+    return contact_sheet(columns)
 
 
 def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict[str, Config]:

@@ -26,7 +26,7 @@ from fast_style.stylize import Stylizer
 SHIPPED = PROJECT / "pretrained"
 CARD = "card.md"
 REFERENCE = PROJECT / "img" / "sample.jpg"
-REFERENCE_SIZE = 256
+REFERENCE_SIZE = 160
 RECORDED = "sample{}.png"
 MOST_BYTES = 4_000_000
 # Keys that name places on the machine that trained; the card has words for them.
@@ -58,11 +58,12 @@ def ship(folder: Path, data: str, target: Path) -> None:
     write_arrays(target / WEIGHTS, arrays)
     if (target / WEIGHTS).stat().st_size > MOST_BYTES:
         raise UserError(f"{target / WEIGHTS}: is larger than {MOST_BYTES} bytes")
+    begun_from = Path(model.conf.get("init_from") or "").name
     conf = {key: value for key, value in model.conf.items() if key not in PLACES}
     conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
     result = json.loads(read_bytes(folder / RESULT))
-    result |= {"data": data, "weights_sha256": _sha256(target / WEIGHTS)}
+    result |= {"data": data, "weights_sha256": _sha256(target / WEIGHTS), "begun_from": begun_from}
     write_result(target, result)
     for measured in folder.glob("measure*.json"):
         write_atomically(target / measured.name, measured.read_bytes())
@@ -108,6 +109,7 @@ def card(folder: Path) -> str:
         f"- Data: {result['data']}",
         f"- Steps: {result['steps']} at {conf['image_size']} pixels, batch {conf['batch_size']}, "
         f"{conf['optimizer']}, seed {conf['seed']}, {result['precision']}",
+        f"- Begun from: {result['begun_from'] or 'random weights'}",
         f"- Minutes: {result['seconds'] / 60:.0f}",
         f"- Hardware: {result['hardware']}",
         f"- Date: {result['date']}",
@@ -128,13 +130,14 @@ def _losses(model: Model, result: dict) -> list[str]:
     after, before = result["validation_after"], result["validation_before"]
     if not after:
         return []
-    lines = ["Held-out photos, before and after the training:", ""]
+    lines = ["Held-out photos, before the training where that was measured, and after it:", ""]
     lines += ["| style | content | style | total |", "|---|---|---|---|"]
     for style in model.styles:
         prefix = f"{style}/" if len(model.styles) > 1 else ""
-        terms = (f"{prefix}{term}" for term in ("content", "style", "total"))
-        pairs = [f"{before[term]:.3f} → {after[term]:.3f}" for term in terms]
-        lines.append(f"| {style} | {' | '.join(pairs)} |")
+        terms = [f"{prefix}{term}" for term in ("content", "style", "total")]
+        begun = [f"{before[term]:.3f} → " if before else "" for term in terms]
+        cells = [b + f"{after[term]:.3f}" for b, term in zip(begun, terms, strict=True)]
+        lines.append(f"| {style} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 

@@ -28,18 +28,27 @@ def shipped(trained_model: Path, tmp_path: Path) -> Path:
 
 
 def test_every_picture_stands_in_its_row_and_column(photo: Photo) -> None:
-    rows = [[photo(20, 30, seed=s), photo(20, 10, seed=s + 1)] for s in (0, 2)]
-    sheet = contact_sheet(rows, ["one", "two"])
+    columns = {"one": [photo(20, 30), photo(20, 30, seed=1)]}
+    columns["two"] = [photo(20, 10, seed=2), photo(20, 10, seed=3)]
+    sheet = contact_sheet(columns)
     assert sheet.shape == (HEADING + 2 * (20 + GAP), 30 + 10 + 3 * GAP, 3)
     for row, top in enumerate((HEADING, HEADING + 20 + GAP)):
-        for column, (left, width) in enumerate(((GAP, 30), (30 + 2 * GAP, 10))):
-            assert (sheet[top : top + 20, left : left + width] == rows[row][column]).all()
+        for name, left, width in (("one", GAP, 30), ("two", 30 + 2 * GAP, 10)):
+            assert (sheet[top : top + 20, left : left + width] == columns[name][row]).all()
     assert (sheet[:HEADING] < 128).any()
 
 
 def test_pictures_of_a_row_take_the_height_of_its_first(photo: Photo) -> None:
-    sheet = contact_sheet([[photo(20, 20), photo(40, 80, seed=1)]], ["", ""])
+    sheet = contact_sheet({"a": [photo(20, 20)], "b": [photo(40, 80, seed=1)]})
     assert sheet.shape[:2] == (HEADING + 20 + GAP, 20 + 40 + 3 * GAP)
+
+
+def test_many_columns_go_on_below(photo: Photo) -> None:
+    columns = {str(number): [photo(20, 30, seed=number)] for number in range(5)}
+    sheet = contact_sheet(columns, across=2)
+    assert sheet.shape[:2] == (3 * (HEADING + 20 + GAP), 2 * 30 + 3 * GAP)
+    last = sheet[-20 - GAP : -GAP]
+    assert (last[:, GAP : GAP + 30] == columns["4"][0]).all() and (last[:, GAP + 30 :] == 255).all()
 
 
 def test_a_sheet_shows_what_the_models_make(trained_model: Path, photo: Photo) -> None:
