@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style import gallery
 from fast_style.checkpoints import read_arrays, write_arrays
 from fast_style.contact_sheet import GAP, HEADING, contact_sheet
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
 from fast_style.locations import PROJECT
-from fast_style.shipped import check, ship
+from fast_style.shipped import check, ship, shipped_models
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
@@ -138,3 +139,9 @@ def test_what_is_wrong_is_told_in_a_line(arguments: list[str], said: str) -> Non
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert said in done.stderr
+
+
+def test_the_models_in_the_box_are_as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shipped_models()
+    monkeypatch.setattr(sys, "argv", ["gallery", "--check"])
+    assert gallery.main() == 0
