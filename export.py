@@ -19,9 +19,10 @@ def main() -> None:
     start_tensorflow()
     from fast_style.checkpoints import find_model_folder
     from fast_style.export import export
+    from fast_style.style_mix import name_in_style
 
     folder = find_model_folder(args.model)
-    output = args.output or Path("exported") / "-".join(filter(None, (folder.name, args.style)))
+    output = args.output or Path("exported") / name_in_style(folder.name, args.style)
     parity = export(folder, output, args.style)
     print(f"{output}: SavedModel, at most {parity:.4f} grey levels off the network")
 

@@ -21,18 +21,12 @@ import numpy as np
 import yaml
 from absl import logging
 
-from fast_style.config import (
-    OBSERVING_KEYS,
-    PAINTING_KEYS,
-    Config,
-    config_as_yaml,
-    config_from_mapping,
-    named_images,
-)
+from fast_style.conf_file import config_as_yaml, config_from_mapping
+from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
 from fast_style.files import write_atomically
 from fast_style.locations import PROJECT
-from fast_style.style_mix import mixed, style_proportions
+from fast_style.style_mix import mixed, name_in_style, style_proportions
 
 CONF = "conf.yml"
 WEIGHTS = "weights.npz"
@@ -195,7 +189,12 @@ class Model:
     @property
     def styles(self) -> list[str]:
         images = self.conf.get("style_images")
-        return [self.conf["naming"]] if images is None else list(named_images(images))
+        return [self.name] if images is None else list(named_images(images))
+
+    @property
+    def name(self) -> str:
+        """The conf's naming; another program's conf may have none, and then the folder's name."""
+        return self.conf.get("naming") or self.source.parent.name
 
     def in_style(self, style: str | None) -> "Model":
         """The model of one style alone: of `style`, a name or a mix; None: the only one there is.
@@ -211,7 +210,7 @@ class Model:
                 f"{', '.join(self.styles)}, or a mix: {self.styles[0]}=0.6,{self.styles[1]}=0.4"
             )
         arrays = mixed(self.arrays, style_proportions(style, self.styles))
-        conf = self.conf | {"naming": f"{self.conf['naming']}-{style}", "style_images": None}
+        conf = self.conf | {"naming": name_in_style(self.name, style), "style_images": None}
         if style in self.styles:  # a mix has no style image
             conf["style_image"] = named_images(self.conf["style_images"])[style]
             conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)

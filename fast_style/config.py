@@ -6,18 +6,14 @@ descends from, and mean what they meant there.
 
 import dataclasses
 import re
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import yaml
-
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate
-from fast_style.typed_values import WrongValue, check_limits, convert
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
@@ -153,111 +149,13 @@ OBSERVING_KEYS = frozenset(
 )
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
-
-    Raises UserError naming the file, the key, the value and the nearest valid choice.
-    """
-    path = Path(path)
-    values = _read_with_base(path, ())
-    above: dict[str, _Sourced] = {}
-    for override in overrides or []:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise UserError(f"--set {override}: is not of the form key=value")
-        if key.strip() == "base":
-            raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
-        above[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
-    return _build(_laid_over(values, above), str(path))
-
-
-def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
-    """A Config from plain values, such as a model folder's conf.yml; `source` is for messages."""
-    return _build({key: _Sourced(value, source) for key, value in values.items()}, source)
-
-
-def config_as_yaml(config: Config) -> str:
-    """Every key with its resolved value, as load_config reads it back."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
-
-
 def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
     pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
     return {feature_name(name, loss_model): float(weight) for name, weight in pairs}
 
 
-@dataclass(frozen=True)
-class _Sourced:
-    value: Any
-    source: str
-
-
-def _parse_yaml(text: str, source: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: is not valid YAML: {error}") from error
-
-
-def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: base: leads back to the same file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        siblings = sorted(str(p) for p in path.parent.glob("*.yml")) or ["a .yml file"]
-        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
-    content = _parse_yaml(text, str(path))
-    if not isinstance(content, dict):
-        kind = "empty" if content is None else f"a {type(content).__name__}"
-        raise UserError(f"{path}: is {kind}; a conf file is a mapping of keys to values")
-    base = content.pop("base", None)
-    values: dict[str, _Sourced] = {}
-    if base is not None:
-        if not isinstance(base, str):
-            raise UserError(f"{path}: base: {base!r} is not the path of a conf file")
-        values = _read_with_base(path.parent / base, (*seen, path.resolve()))
-    return _laid_over(
-        values, {str(key): _Sourced(value, str(path)) for key, value in content.items()}
-    )
-
-
-def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
-    # A file of weights belongs to the network that it was named with, a hash to its image.
-    superseded = set()
-    if "loss_model" in above:
-        superseded = {"loss_model_file"}
-    if "style_image" in above or "style_images" in above:
-        superseded |= {"style_image", "style_images", "style_image_sha256"}
-    return {key: value for key, value in below.items() if key not in superseded} | above
-
-
-def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
-    fields = {f.name: f for f in dataclasses.fields(Config)}
-    hints = typing.get_type_hints(Config)
-    values = {}
-    for key, (value, source) in ((k, (s.value, s.source)) for k, s in sourced.items()):
-        if key not in fields:
-            raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
-        try:
-            values[key] = convert(value, hints[key])
-            check_limits(values[key], fields[key].metadata)
-        except WrongValue as wrong:
-            raise UserError(f"{source}: {key}: {value!r} {wrong}") from None
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise UserError(f"{path}: the key {name!r} is missing")
-    values.setdefault("loss_model_file", OWN_FILES[values.get("loss_model", "vgg_16")])
-    config = Config(**values)
-    _check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
-    return config
-
-
-def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
+def check_meaning(config: Config, source: Callable[[str], str]) -> None:
     if not config.naming or config.naming != Path(config.naming).name or config.naming == "..":
         raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
     _check_style_images(config, source)
@@ -299,7 +197,7 @@ def _check_meaning(config: Config, source: typing.Callable[[str], str]) -> None:
         )
 
 
-def _check_style_images(config: Config, source: typing.Callable[[str], str]) -> None:
+def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
     several = config.style_images
     if config.style_image is None and several is None:
         raise UserError(f"{source('style_image')}: the key 'style_image' is missing")

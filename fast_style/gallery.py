@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
-from fast_style.config import Config, load_config
+from fast_style.conf_file import load_config
+from fast_style.config import Config
 from fast_style.contact_sheet import contact_sheet
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
@@ -68,16 +69,17 @@ def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict
 
 def main() -> int:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
+    task.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
+    task.add_argument("--check", action="store_true", help="verify the models in pretrained/")
+    task.add_argument("--ship", metavar="DIR", help="put a trained model into pretrained/")
     parser.add_argument("--images", default=str(PROJECT / "img" / "sample.jpg"), help="photos")
     parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
     parser.add_argument("--output", type=Path, default=Path("gallery.jpg"), help="contact sheet")
-    parser.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
     parser.add_argument("-c", "--conf", help="with --sweep: the conf to vary")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--steps", type=at_least_1, default=SWEEP_STEPS, help="of each in --sweep")
-    parser.add_argument("--check", action="store_true", help="verify the models in pretrained/")
-    parser.add_argument("--ship", metavar="DIR", help="put a trained model into pretrained/")
     parser.add_argument("--data", help="with --ship: words for what it was trained on")
     args = parser.parse_args()
     if args.check:

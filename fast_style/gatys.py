@@ -24,11 +24,13 @@ from fast_style.command_line import (
     exit_on_user_error,
     unit_interval,
 )
-from fast_style.config import Config, canvas_size, config_as_yaml, load_config
+from fast_style.conf_file import config_as_yaml, load_config
+from fast_style.config import Config, canvas_size
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
 from fast_style.images import Picture, check_picture_target, read_picture, write_picture
+from fast_style.named_terms import in_one_line
 from fast_style.pixels import (
     blend,
     fit_within,
@@ -181,10 +183,7 @@ class Sitting:
         self.latest = progress
         steps = progress.scale * self.config.iterations + progress.iteration
         height, width = progress.pixels.shape[:2]
-        named = " ".join(
-            f"{name} {terms[name]:.4g}" for name in ("total", "content", "style", "tv")
-        )
-        self.bar.set_postfix_str(f"{width}x{height} {named}", refresh=False)
+        self.bar.set_postfix_str(f"{width}x{height} {in_one_line(terms)}", refresh=False)
         self.bar.update(steps - self.bar.n)
         if not math.isfinite(terms["total"]):
             raise UserError(

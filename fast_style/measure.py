@@ -30,6 +30,7 @@ from fast_style.gatys import starting_pixels
 from fast_style.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pixels import square
 from fast_style.style_image import prepare_style_image
+from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 
 MEASURE = "measure"  # .json and .png; measure-STYLE of a folder with several
@@ -65,7 +66,7 @@ def measure(
             for size in sizes
         }
     return {
-        "model": _joined(folder.name, style),
+        "model": name_in_style(folder.name, style),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware.describe(),
         "runtime": stylizer.runtime,
@@ -264,15 +265,11 @@ def main() -> None:
         folder = find_model_folder(args.model)
         pictures = [flatten_on_white(read_picture(path)) for path in find_pictures(args.images)]
         ours = measure(folder, pictures, args.sizes, args.optimized, args.iterations, args.style)
-        name = _joined(MEASURE, args.style)
+        name = name_in_style(MEASURE, args.style)
         write_atomically(folder / f"{name}.json", json.dumps(ours, indent=2).encode())
         plot(ours, folder / f"{name}.png")
         measured.insert(0, ours)
     print(table(measured))
-
-
-def _joined(name: str, style: str | None) -> str:
-    return name if style is None else f"{name}-{style}"
 
 
 def _read_measured(folder: Path) -> list[dict]:

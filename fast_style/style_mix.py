@@ -33,6 +33,11 @@ def style_proportions(text: str, names: Sequence[str]) -> np.ndarray:
     return shares / shares.sum()
 
 
+def name_in_style(name: str, style: str | None) -> str:
+    """The name of what was made by a model folder `name` in `style`, None for its only one."""
+    return name if style is None else f"{name}-{style}"
+
+
 def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str, np.ndarray]:
     """A network of several styles as that of one, a mix of them."""
     return {

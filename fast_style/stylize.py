@@ -21,6 +21,7 @@ from fast_style.images import (
     write_picture,
 )
 from fast_style.pixels import blend, fit_within, with_chroma_of
+from fast_style.style_mix import name_in_style
 
 Network = Callable[[np.ndarray], np.ndarray]
 
@@ -94,7 +95,7 @@ def stylize_files(
     and makes the status 1. Raises UserError for all else.
     """
     folder = find_model_folder(model)
-    targets = _targets(inputs, output, "-".join(filter(None, (folder.name, style))))
+    targets = _targets(inputs, output, name_in_style(folder.name, style))
     stylizer = Stylizer(folder, runtime, precision, style)
     bad: list[str] = []
     for source, target in tqdm(targets.items(), unit=" pictures", disable=len(targets) == 1):

@@ -39,16 +39,16 @@ from fast_style.images import find_pictures, flatten_on_white, read_picture
 from fast_style.layers import default_dtype
 from fast_style.locations import locate
 from fast_style.monitor import Monitor
+from fast_style.named_terms import NAMED_TERMS, in_one_line
 from fast_style.perceptual_loss import PerceptualLoss
 from fast_style.pixels import square
+from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
 from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
 from fast_style.style_mix import stacked
 from fast_style.styled_network import StyledNetwork
 from fast_style.transformer_network import build_transformer_network
 
-STYLE_RAMP_START = 0.02
-NAMED_TERMS = ("total", "content", "style", "tv")
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
 
@@ -104,28 +104,6 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
     if content_images.pictures_per_epoch is None:
         raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
     return config.epoch * max(content_images.pictures_per_epoch // config.batch_size, 1)
-
-
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """The rate for 0-based `step`: a linear warm-up, then constant or half a cosine down to 0."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.learning_rate
-    progress = (step - config.warmup_steps) / (steps - config.warmup_steps)
-    return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-
-
-def style_ramp(config: Config, step: int, steps: int) -> float:
-    """The factor on the style weight: from 2% to 1 over the first `style_ramp` of the steps.
-
-    With the full weight from the start a short training falls into saturated colours, and the
-    content it lost there comes back slowly.
-    """
-    ramp_steps = config.style_ramp * steps
-    if step >= ramp_steps:
-        return 1.0
-    return STYLE_RAMP_START + (1 - STYLE_RAMP_START) * step / ramp_steps
 
 
 class Training:
@@ -213,7 +191,7 @@ class Training:
                 self.seconds, started = self.seconds + now - started, now
                 progress.update(config.batch_size)
                 if self.step % config.log_every == 0 or self.step == self.steps:
-                    progress.set_postfix_str(_named(terms))
+                    progress.set_postfix_str(in_one_line(terms))
                     monitor.scalars(self.step, terms)
                 if self.step % config.preview_every == 0 or self.step == self.steps:
                     monitor.pictures(self.step, content)
@@ -246,7 +224,7 @@ class Training:
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
-            raise self._not_finite(f"the objective ({_named(terms)})")
+            raise self._not_finite(f"the objective ({in_one_line(terms)})")
         return terms | {"learning_rate": rate, "style_ramp": ramp}
 
     def _not_finite(self, what: str) -> UserError:
@@ -352,10 +330,6 @@ def _validation_batches(config: Config) -> list[np.ndarray]:
         raise UserError(f"validation_images: {error}") from None
     pictures = map(read_picture, paths)
     return [square(flatten_on_white(picture), config.image_size)[None] for picture in pictures]
-
-
-def _named(terms: dict[str, float]) -> str:
-    return " ".join(f"{name} {terms[name]:.4g}" for name in NAMED_TERMS)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.config import config_from_mapping
+from fast_style.conf_file import config_from_mapping
 from fast_style.images import Picture, write_picture
 from fast_style.vgg_layers import convolutions
 from fast_style.vgg_weights import save_weights

@@ -9,13 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fast_style.config import (
-    Config,
-    config_as_yaml,
-    config_from_mapping,
-    layer_weights,
-    load_config,
-)
+from fast_style.conf_file import config_as_yaml, config_from_mapping, load_config
+from fast_style.config import Config, layer_weights
 from fast_style.errors import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -185,6 +180,43 @@ def test_a_wrong_value_is_told_with_file_key_and_what_is_right(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"style_image": PICTURE}, "style_images: stands beside style_image; one is wanted"),
+        (
+            {"style_images": ["a/sample.jpg", PICTURE]},
+            "needs a name for each; a list takes the files'",
+        ),
+        ({"style_images": []}, "style_images: [] needs a name for each"),
+        ({"style_images": {"a/b": PICTURE}}, "'a/b' is not a style's name"),
+        ({"style_images": ["no.jpg"]}, "style_images: no file no.jpg"),
+        ({"style_image_sha256": "0" * 64}, "and a mapping of names to hashes with style_images"),
+        ({"style_image_sha256": {"twp": "0" * 64}}, "'twp' is none of the style_images; did you"),
+        ({"style_image_sha256": {"two": "abc"}}, "'abc' is not a SHA-256"),
+    ],
+)
+def test_wrong_style_images_are_told(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    several = {"naming": "several", "style_images": {"one": PICTURE, "two": PICTURE}} | values
+    path = tmp_path / "several.yml"
+    path.write_text(yaml.safe_dump(several))
+    message = complaint(path)
+    assert message.startswith(f"{path}: ") and said in message
+
+
+def test_one_of_several_styles_is_a_conf_of_its_own(tmp_path: Path) -> None:
+    other = tmp_path / "other.jpg"
+    other.write_bytes(Path(PICTURE).read_bytes())
+    digests = {"other": "0" * 64}
+    values = {"naming": "several", "style_images": [PICTURE, str(other)]}
+    config = config_from_mapping(values | {"style_image_sha256": digests}, "conf")
+    assert config.named_style_images == {"sample": PICTURE, "other": str(other)}
+    one = config.of_style("other")
+    assert (one.style_image, one.style_images) == (str(other), None)
+    assert one.style_image_sha256 == "0" * 64
+    assert config.of_style("sample").style_image_sha256 is None
+
+
 def test_a_layer_that_only_vgg_19_has_is_accepted_there(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, loss_model="vgg_19", style_layers=["conv3_4"]))
     assert layer_weights(config.style_layers, config.loss_model) == {"relu3_4": 1.0}
@@ -262,7 +294,7 @@ def test_every_key_stands_in_a_shipped_conf() -> None:
 
 def test_reading_a_conf_imports_neither_tensorflow_nor_keras() -> None:
     program = (
-        "import sys, fast_style.config as c; c.load_config('conf/quickstart.yml');"
+        "import sys, fast_style.conf_file as c; c.load_config('conf/quickstart.yml');"
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT).returncode == 0

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from fast_style.checkpoints import load_network, read_arrays, read_config, read_model, write_arrays
-from fast_style.config import config_from_mapping
+from fast_style.conf_file import config_from_mapping
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.images import Picture, read_picture, write_picture
@@ -210,4 +209,3 @@ def test_weights_may_be_kept_in_half_precision(several: Path, tmp_path: Path, ph
     picture = photo(30, 41)
     whole = Stylizer(several, "tensorflow", style="wave")(picture).astype(int)
     assert np.abs(Stylizer(copy, "tensorflow", style="wave")(picture) - whole).max() <= 2
-    assert keras.config.floatx() == "float32"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.config import Config, config_from_mapping
+from fast_style.conf_file import config_from_mapping
+from fast_style.config import Config
 from fast_style.perceptual_loss import PerceptualLoss
 from fast_style.style_image import prepare_style_image
 

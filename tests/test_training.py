@@ -24,10 +24,12 @@ from fast_style.checkpoints import (
     newest_checkpoint,
     read_arrays,
 )
-from fast_style.config import Config, config_from_mapping, load_config
+from fast_style.conf_file import config_from_mapping, load_config
+from fast_style.config import Config
 from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
-from fast_style.training import learning_rate, number_of_steps, style_ramp, train
+from fast_style.schedule import learning_rate, style_ramp
+from fast_style.training import number_of_steps, train
 
 
 @pytest.fixture
