@@ -1,5 +1,6 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -168,13 +169,20 @@ def _choose_runtime(runtime: str, folder: Path) -> str:
     return runtime
 
 
-def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
+@functools.cache
+def _openvino_core():
+    # One for the process: destroyed in another thread than it was made in, OpenVINO's CPU plugin
+    # leaves this one's signals on a stack that is gone, and Ctrl-C becomes a segmentation fault.
     import openvino
 
+    return openvino.Core()
+
+
+def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
     read_model(folder).in_style(style)  # A SavedModel is of one style; this refuses another's name.
 
     hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
-    core = openvino.Core()
+    core = _openvino_core()
     try:
         model = core.read_model(folder)
     except RuntimeError as error:

@@ -1,6 +1,8 @@
 """Pictures and files through a trained model."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,25 @@ def test_openvino_gives_what_tensorflow_gives(
         rgb = photo(height, width)
         difference = stylizer(rgb).astype(int) - other(rgb)
         assert np.abs(difference).max() <= 1
+
+
+def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
+    program = f"""
+import signal, threading
+from pathlib import Path
+from fast_style.stylize import Stylizer
+held = [Stylizer(Path({str(trained_model)!r}), "openvino")]
+dropping = threading.Thread(target=held.clear)
+dropping.start()
+dropping.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
 
 
 def test_alpha_and_icc_profile_come_through_and_the_input_stays(
