@@ -50,6 +50,9 @@ def write_saved_model(network, folder: Path) -> float:
     import keras
     import tensorflow as tf
 
+    shape = (None, None, None, 3)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # traced once for all three
     def stylize(pictures):
         return tf.clip_by_value(network(pictures), 0.0, 255.0)
 
@@ -70,7 +73,6 @@ def write_saved_model(network, folder: Path) -> float:
         stylized = tf.map_fn(one, image_bytes, fn_output_signature=tf.string)
         return {"stylized_bytes": stylized}
 
-    shape = (None, None, None, 3)
     archive = keras.export.ExportArchive()
     archive.track(network)
     archive.add_endpoint(

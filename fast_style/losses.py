@@ -8,7 +8,11 @@ from typing import Any, TypeAlias
 
 from keras import ops
 
+from fast_style.artefacts import UPSAMPLING
+
 Tensor: TypeAlias = Any  # of whichever backend Keras runs on
+
+GRID_BLOCK = 64
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -105,6 +109,23 @@ def out_of_range_loss(images: Tensor) -> Tensor:
     """
     images = _float32(images)
     return ops.mean(ops.square(images - ops.clip(images, 0.0, 255.0)))
+
+
+def grid_loss(images: Tensor) -> Tensor:
+    """How much (N, H, W, C) images, 4 pixels a side or more, repeat with the upsampling grid.
+
+    In blocks of up to 64 x 64: the mean over each of the 4 x 4 phases of the grid, minus the mean
+    of them all, squared; in squared grey levels. Not in the paper. A transformer network learns
+    to draw texture from the edges that nearest upsampling leaves, which the loss network takes for
+    the style's; the means of a picture without such a pattern are alike, whatever is in it.
+    """
+    height, width, channels = ops.shape(images)[1:]
+    block = min(GRID_BLOCK, height - height % UPSAMPLING, width - width % UPSAMPLING)
+    down, across, cells = height // block, width // block, block // UPSAMPLING
+    whole_blocks = _float32(images)[:, : down * block, : across * block]
+    by_phase = (-1, down, cells, UPSAMPLING, across, cells, UPSAMPLING, channels)
+    phases = ops.mean(ops.reshape(whole_blocks, by_phase), axis=(2, 5))
+    return ops.mean(ops.square(phases - ops.mean(phases, axis=(2, 4), keepdims=True)))
 
 
 def _float32(features: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from fast_style.config import Config, layer_weights
 from fast_style.loss_network import build_loss_network
 from fast_style.losses import (
     content_loss,
+    grid_loss,
     out_of_range_loss,
     style_loss,
     style_statistics,
@@ -50,8 +51,8 @@ class PerceptualLoss:
     def __call__(self, stylized, content_targets, style_ramp=1.0, style=0) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
-        'content', 'style' and 'tv' (and 'range' where the conf weighs it) are unweighted, as is
-        'style/LAYER' for each style layer; 'weighted/...' are what 'total' adds up.
+        'content', 'style' and 'tv' (and 'range' and 'grid' where the conf weighs them) are
+        unweighted, as is 'style/LAYER' for each style layer; 'total' adds up 'weighted/...'.
         style_ramp: a factor on the style weight, for the first steps of a training.
         style: which of the style images, counted from 0.
         """
@@ -77,6 +78,9 @@ class PerceptualLoss:
         if config.range_weight:
             terms["range"] = out_of_range_loss(stylized)
             weights["range"] = config.range_weight
+        if config.grid_weight:
+            terms["grid"] = grid_loss(stylized)
+            weights["grid"] = config.grid_weight
         weighted = {name: weights[name] * term for name, term in terms.items()}
         terms.update({f"weighted/{name}": term for name, term in weighted.items()})
         terms.update({f"style/{layer}": term for layer, term in by_layer.items()})

@@ -65,7 +65,7 @@ def conf_values(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[
         "tv_weight": 0.01,
         "image_size": 32,
         "batch_size": 2,
-        "optimizer": "soap",
+        "optimizer": "adam",
         "loss_model": "vgg_16_half",
         "loss_model_file": str(folder / "vgg_16_half.npz"),
         "content_layers": ["conv2_2"],

@@ -6,6 +6,7 @@ import pytest
 from fast_style.losses import (
     content_loss,
     gram_matrix,
+    grid_loss,
     mean_and_covariance,
     out_of_range_loss,
     style_loss,
@@ -230,3 +231,25 @@ def test_half_precision_features_are_summed_in_float32(dtype: str) -> None:
     for loss, value in zip(losses, expected, strict=True):
         assert np.asarray(loss).dtype == np.float32
         assert float(loss) == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "block"), [(130, 70, 64), (30, 41, 28), (4, 9, 4)])
+def test_the_grid_loss_is_that_of_the_loops(height: int, width: int, block: int) -> None:
+    images = np.random.default_rng(9).uniform(0, 255, (2, height, width, 3)).astype(np.float32)
+    squares = []
+    for y in range(0, height - block + 1, block):
+        for x in range(0, width - block + 1, block):
+            part = images[:, y : y + block, x : x + block].astype(np.float64)
+            means = np.array(
+                [part[:, i::4, j::4].mean(axis=(1, 2)) for i in range(4) for j in range(4)]
+            )
+            squares.append((means - means.mean(axis=0)) ** 2)
+    assert float(grid_loss(images)) == pytest.approx(np.mean(squares), rel=1e-3)
+
+
+@pytest.mark.parametrize(("period", "expected"), [(2, 25.0), (4, 25.0), (3, 0.0), (8, 0.0)])
+def test_the_grid_loss_sees_what_repeats_every_4_pixels(period: int, expected: float) -> None:
+    wave = np.where(np.arange(48) % period < period / 2, 5.0, -5.0)
+    wave -= wave.mean()
+    images = 100.0 + np.tile(wave[None, None, :, None], (1, 48, 1, 3)).astype(np.float32)
+    assert float(grid_loss(images)) == pytest.approx(expected, abs=1e-3)

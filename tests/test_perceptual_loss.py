@@ -48,6 +48,7 @@ def test_every_term_is_numpys_on_the_features(
         content_layers={"conv2_2": 0.5, "conv1_1": 2.0},
         style_layers={"conv1_2": 0.25, "conv3_1": 4.0},
         range_weight=0.125,
+        grid_weight=0.5,
     )
     style_image = prepare_style_image(config)
     objective = PerceptualLoss(config, [style_image])
@@ -72,7 +73,7 @@ def test_every_term_is_numpys_on_the_features(
     expected["style"] = 0.25 * expected["style/relu1_2"] + 4.0 * expected["style/relu3_1"]
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-3), name
-    weights = {"content": 3.0, "style": 50.0, "tv": 0.01, "range": 0.125}
+    weights = {"content": 3.0, "style": 50.0, "tv": 0.01, "range": 0.125, "grid": 0.5}
     for name, weight in weights.items():
         assert found[name] > 0
         assert found[f"weighted/{name}"] == pytest.approx(weight * found[name], rel=1e-5)
@@ -80,7 +81,7 @@ def test_every_term_is_numpys_on_the_features(
         sum(weight * found[name] for name, weight in weights.items()), rel=1e-5
     )
     assert set(found) == {
-        *("content", "style", "tv", "range", "total", "style/relu1_2", "style/relu3_1"),
+        *("content", "style", "tv", "range", "grid", "total", "style/relu1_2", "style/relu3_1"),
         *(f"weighted/{name}" for name in weights),
     }
 

@@ -84,6 +84,7 @@ def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Pat
 import signal, threading
 from pathlib import Path
 from fast_style.stylize import Stylizer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
 held = [Stylizer(Path({str(trained_model)!r}), "openvino")]
 dropping = threading.Thread(target=held.clear)
 dropping.start()
