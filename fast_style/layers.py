@@ -3,10 +3,10 @@
 import contextlib
 
 import keras
-import numpy as np
 from keras import ops
 
 from fast_style import hardware
+from fast_style.architecture import EPSILON, RESIZED_KERNELS, RESIZED_TAPS
 
 
 @keras.saving.register_keras_serializable("fast_style")
@@ -38,7 +38,7 @@ class InstanceNormalization(keras.layers.Layer):
     every dtype policy. With epsilon inside the root, a constant channel becomes `shift`, not NaN.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
+    def __init__(self, epsilon: float = EPSILON, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
@@ -109,10 +109,6 @@ class RowwiseConv2D(ValidConv2D):
         )
 
 
-# For an even and an odd output pixel: on which of the 2 input pixels it sees each of 3 taps falls.
-RESIZED_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
-
-
 @keras.saving.register_keras_serializable("fast_style")
 class ResizeConv2D(ValidConv2D):
     """Nearest-neighbour doubling, reflection padding and a 3x3 convolution in one.
@@ -126,7 +122,7 @@ class ResizeConv2D(ValidConv2D):
     def call(self, features, training=False):
         _, height, width, channels = ops.shape(features)
         filters = self.filters
-        kernel = ops.einsum("atu,bsv,uvio->tsiabo", RESIZED_TAPS, RESIZED_TAPS, self.kernel)
+        kernel = ops.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, self.kernel)
         kernel = ops.cast(ops.reshape(kernel, (2, 2, channels, 4 * filters)), features.dtype)
         # Reflection of the doubled picture repeats the small one's last pixel.
         padded = ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")

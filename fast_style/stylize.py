@@ -1,6 +1,5 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from fast_style.images import (
 from fast_style.pixels import blend, fit_within, with_chroma_of
 from fast_style.style_mix import name_in_style
 
-Network = Callable[[np.ndarray], np.ndarray]
+Network = Callable[[np.ndarray], np.ndarray]  # of a uint8 picture to the stylized one
 
 
 class Stylizer:
@@ -45,14 +44,13 @@ class Stylizer:
         bfloat16 where the hardware multiplies it.
         Raises UserError where the folder holds no model or the runtime is not installed.
         """
-        self.runtime = _choose_runtime(runtime, folder)
+        self.runtime = _choose_runtime(runtime)
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
         self._run = load(folder, precision, style)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype."""
-        stylized = self._run(rgb[None].astype(np.float32))[0]
-        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+        return self._run(rgb)
 
     def stylize(
         self,
@@ -151,45 +149,27 @@ def _ending(path: Path) -> str:
     return ".png" if path.suffix.lower() == ".gif" else path.suffix
 
 
-def _choose_runtime(runtime: str, folder: Path) -> str:
+def _choose_runtime(runtime: str) -> str:
     if runtime == "tensorflow":
         return runtime
     installed = find_spec("openvino") is not None
-    exported = (folder / "saved_model.pb").exists()
     if runtime == "openvino" and not installed:
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
-    if runtime == "openvino" and not exported:
-        raise UserError(
-            f"--runtime openvino: {folder} holds no saved_model.pb; python export.py makes one"
-        )
     if runtime == "auto":
         # Asked of the driver, because asking TensorFlow costs the seconds that OpenVINO saves.
         gpu = Path("/proc/driver/nvidia/version").exists()
-        return "openvino" if installed and exported and not gpu else "tensorflow"
+        return "openvino" if installed and not gpu else "tensorflow"
     return runtime
 
 
-@functools.cache
-def _openvino_core():
-    # One for the process: destroyed in another thread than it was made in, OpenVINO's CPU plugin
-    # leaves this one's signals on a stack that is gone, and Ctrl-C becomes a segmentation fault.
-    import openvino
-
-    return openvino.Core()
-
-
 def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
-    read_model(folder).in_style(style)  # A SavedModel is of one style; this refuses another's name.
+    from fast_style.openvino_network import compile_network
 
-    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
-    core = _openvino_core()
+    model = read_model(folder).in_style(style)
     try:
-        model = core.read_model(folder)
-    except RuntimeError as error:
-        raise UserError(f"{folder}: its SavedModel cannot be read: {error}") from None
-    # Without a hint OpenVINO takes bfloat16 where the CPU multiplies it, and float32 elsewhere.
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {})
-    return lambda pictures: compiled([pictures])[0]
+        return compile_network(model.arrays, model.conf.get("output", "tanh"), precision)
+    except UserError as error:
+        raise UserError(f"{model.source}: {error}") from None
 
 
 def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Network:
@@ -199,4 +179,9 @@ def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Netw
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
     network = load_network(folder, policy, style)
     run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
-    return lambda pictures: run(tf.constant(pictures)).numpy()
+
+    def stylize(rgb: np.ndarray) -> np.ndarray:
+        stylized = run(tf.constant(rgb[None], tf.float32)).numpy()[0]
+        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+
+    return stylize

@@ -3,20 +3,8 @@
 import keras
 from keras import ops
 
-from fast_style.layers import (
-    normalized_convolution,
-    residual_block,
-    resize_convolution,
-    rgb_convolution,
-)
-
-BORDER = 10
-DOWNSAMPLING = 4
-
-# Adam moves every weight as far as every other, and the 2,592 weights behind one output pixel move
-# together. Without this, three steps of 1e-3 can take nearly all pixels out of range, where tanh
-# is saturated and passes no gradient: blobs that come back slowly if at all.
-OUTPUT_GAIN = 1 / 16
+from fast_style import layers
+from fast_style.architecture import BORDER, DOWNSAMPLING, OUTPUT_GAIN, OUTPUT_REACH, transformed
 
 
 def build_transformer_network(output: str = "tanh") -> keras.Model:
@@ -35,14 +23,7 @@ def build_transformer_network(output: str = "tanh") -> keras.Model:
     pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
     x = ReflectedBorder(name="border", dtype="float32")(pictures)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale", dtype="float32")(x)
-    x = normalized_convolution(x, 32, 9, name="conv1")
-    x = normalized_convolution(x, 64, 3, 2, name="conv2")
-    x = normalized_convolution(x, 128, 3, 2, name="conv3")
-    for block in range(1, 6):
-        x = residual_block(x, 128, name=f"residual{block}")
-    x = resize_convolution(x, 64, name="upsample1")
-    x = resize_convolution(x, 32, name="upsample2")
-    x = rgb_convolution(x, 9, name="conv_out")
+    x = transformed(x, layers)
     x = OutputPixels(output, name="pixels", dtype="float32")(x)
     stylized = CropLike(name="crop", dtype="float32")([x, pictures])
     return keras.Model(pictures, stylized, name="transformer_network")
@@ -88,11 +69,9 @@ class OutputPixels(keras.layers.Layer):
 
     def call(self, x):
         x = OUTPUT_GAIN * x
-        if self.output_kind == "tanh":
-            return 127.5 * ops.tanh(x) + 127.5
-        if self.output_kind == "scaled_tanh":
-            return 150.0 * ops.tanh(x) + 127.5
-        return 127.5 * x + 127.5
+        if self.output_kind != "linear":
+            x = ops.tanh(x)
+        return OUTPUT_REACH[self.output_kind] * x + 127.5
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -1,0 +1,160 @@
+"""The transformer network in OpenVINO, made from a model's arrays: neither Keras nor TensorFlow."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+
+from fast_style.architecture import (
+    BORDER,
+    DOWNSAMPLING,
+    EPSILON,
+    OUTPUT_GAIN,
+    OUTPUT_REACH,
+    RESIZED_KERNELS,
+    RESIZED_TAPS,
+    transformed,
+)
+from fast_style.errors import UserError
+
+CHANNELS, DOWN, ACROSS = 1, 2, 3  # axes of (N, C, H, W), which is how OpenVINO has features
+TO_THE_END = np.iinfo(np.int64).max
+
+
+def compile_network(
+    arrays: Mapping[str, np.ndarray], output: str, precision: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of (H, W, 3) uint8 RGB pictures to the same, stylized, on the CPU.
+
+    arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
+    precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
+    Raises UserError where the arrays are those of another network.
+    """
+    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
+    compiled = _core().compile_model(
+        _network(arrays, output), "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {}
+    )
+
+    def stylize(rgb: np.ndarray) -> np.ndarray:
+        height, width = rgb.shape[:2]
+        borders = [(BORDER, BORDER + -side % DOWNSAMPLING) for side in (height, width)]
+        with_border = np.pad(rgb, (*borders, (0, 0)), mode="reflect")
+        stylized = compiled([with_border[None]])[0][0]
+        return stylized[BORDER : BORDER + height, BORDER : BORDER + width]
+
+    return stylize
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    # One for the process: destroyed in another thread than it was made in, OpenVINO's CPU plugin
+    # leaves this one's signals on a stack that is gone, and Ctrl-C becomes a segmentation fault.
+    return openvino.Core()
+
+
+def _network(arrays: Mapping[str, np.ndarray], output: str) -> openvino.Model:
+    pictures = ops.parameter([-1, -1, -1, 3], np.uint8, name="pictures")
+    x = ops.transpose(ops.convert(pictures, "f32"), [0, 3, 1, 2])
+    x = transformed(x * _constant(1 / 127.5) - _constant(1), Layers(arrays))
+    x = x * _constant(OUTPUT_GAIN)
+    x = (x if output == "linear" else ops.tanh(x)) * _constant(OUTPUT_REACH[output])
+    x = ops.round(ops.clamp(x + _constant(127.5), 0.0, 255.0), "half_to_even")
+    stylized = ops.convert(ops.transpose(x, [0, 2, 3, 1]), "u8")
+    return openvino.Model([ops.result(stylized)], [pictures], "transformer_network")
+
+
+class Layers:
+    """What architecture.transformed asks for; fast_style.layers has it for Keras and explains it.
+
+    The numbers of filters and the sizes of kernels only say which shapes the arrays must have.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]):
+        self.arrays = arrays
+
+    def normalized_convolution(
+        self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
+    ) -> Any:
+        found = self._padded_convolution(x, filters, kernel, stride, name=name)
+        return ops.relu(self._normalized(found, filters, name))
+
+    def residual_block(self, x: Any, filters: int, *, name: str) -> Any:
+        y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
+        y = self._padded_convolution(y, filters, 3, name=f"{name}_conv2")
+        return x + self._normalized(y, filters, f"{name}_conv2")
+
+    def resize_convolution(self, x: Any, filters: int, *, name: str) -> Any:
+        channels = _channels(x)
+        kernel = self._array(f"{name}/kernel", (3, 3, channels, filters))
+        four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel)
+        padded = _padded(x, 1, "symmetric")
+        found = ops.split(_convolution(padded, four.reshape(2, 2, channels, -1)), CHANNELS, 4)
+        moved = [
+            _cut(found.output(2 * down + across), [down, across], [1 - down, 1 - across])
+            for down in (0, 1)
+            for across in (0, 1)
+        ]
+        doubled = ops.depth_to_space(ops.concat(moved, CHANNELS), "blocks_first", 2)
+        return ops.relu(self._normalized(doubled, filters, name))
+
+    def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
+        taps = self._array(f"{name}/kernel", (kernel, kernel, _channels(x), 3))
+        flat = taps.transpose(1, 2, 0, 3).reshape(1, kernel, _channels(x), -1)
+        found = ops.split(_convolution(_padded(x, kernel // 2), flat), CHANNELS, kernel)
+        x = _constant(self._array(f"{name}/bias", (3,))[None, :, None, None])
+        for row in range(kernel):
+            x = x + _cut(found.output(row), [row, 0], [kernel - 1 - row, 0])
+        return x
+
+    def _padded_convolution(
+        self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
+    ) -> Any:
+        taps = self._array(f"{name}/kernel", (kernel, kernel, _channels(x), filters))
+        return _convolution(_padded(x, kernel // 2), taps, stride)
+
+    def _normalized(self, x: Any, filters: int, name: str) -> Any:
+        scale, shift = (
+            _constant(self._array(f"{name}_norm/{variable}", (filters,))[None, :, None, None])
+            for variable in ("scale", "shift")
+        )
+        return ops.mvn(x, [DOWN, ACROSS], True, EPSILON, "inside_sqrt") * scale + shift
+
+    def _array(self, path: str, shape: tuple[int, ...]) -> np.ndarray:
+        array = self.arrays.get(f"network/{path}")
+        if array is None or array.shape != shape:
+            found = "is missing" if array is None else f"has shape {array.shape}"
+            raise UserError(
+                f"{path} of shape {shape} is wanted, and {found}; the file is another network's"
+            )
+        return array
+
+
+def _convolution(x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
+    filters = _constant(kernel.transpose(3, 2, 0, 1))
+    return ops.convolution(x, filters, [stride, stride], [0, 0], [0, 0], [1, 1])
+
+
+def _padded(x: Any, pixels: int, mode: str = "reflect") -> Any:
+    border = [0, 0, pixels, pixels]
+    return ops.pad(x, border, border, mode)
+
+
+def _cut(x: Any, before: list[int], after: list[int]) -> Any:
+    """Without that many rows and columns."""
+    ends = [-end if end else TO_THE_END for end in after]
+    return ops.slice(*(x, *map(_integers, (before, ends, [1, 1], [DOWN, ACROSS]))))
+
+
+def _channels(x: Any) -> int:
+    return x.get_output_partial_shape(0)[CHANNELS].get_length()
+
+
+def _constant(values: Any) -> Any:
+    return ops.constant(np.ascontiguousarray(values, np.float32))
+
+
+def _integers(values: list[int]) -> Any:
+    return ops.constant(np.array(values, np.int64))
