@@ -28,6 +28,10 @@ def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarra
     """
     objective = PerceptualLoss(config, [style_image])
 
+    # As a graph too: for single operations oneDNN may fall back to its slowest convolution, with
+    # which a full VGG16 needs ten minutes at 1024 x 1024.
+    content_targets = tf.function(objective.content_targets)
+
     @tf.function
     def terms_and_slope(pixels, targets):
         with tf.GradientTape() as tape:
@@ -36,7 +40,7 @@ def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarra
         return terms, tape.gradient(terms["total"], pixels)
 
     def gradient_for(content: np.ndarray) -> Gradient:
-        targets = objective.content_targets(tf.constant(content[None], tf.float32))
+        targets = content_targets(tf.constant(content[None], tf.float32))
 
         def gradient(pixels: np.ndarray) -> tuple[Terms, np.ndarray]:
             terms, slope = terms_and_slope(tf.constant(pixels, tf.float32), targets)
