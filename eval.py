@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
+from fast_style.command_line import (
+    OneLineParser,
+    at_least_1,
+    exit_on_user_error,
+    number_of_bytes,
+    unit_interval,
+)
 
 
 def main() -> int:
@@ -15,6 +21,9 @@ def main() -> int:
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     parser.add_argument(
         "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
+    )
+    parser.add_argument(
+        "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
     )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
@@ -29,6 +38,7 @@ def main() -> int:
         runtime=args.runtime,
         precision=args.precision,
         style=args.style,
+        max_memory=args.max_memory,
         strength=args.strength,
         preserve_color=args.preserve_color,
         max_size=args.max_size,

@@ -23,6 +23,19 @@ def at_least_1(text: str) -> int:
     return value
 
 
+def number_of_bytes(text: str) -> int:
+    """The value of a flag such as 4GB, 500MB or 1e9. Raises as argparse wants it."""
+    for ending, factor in {"GB": 1e9, "MB": 1e6, "": 1.0}.items():
+        if text.upper().endswith(ending):
+            try:
+                value = float(text[: len(text) - len(ending)]) * factor
+            except ValueError:
+                break
+            if value >= 1:
+                return int(value)
+    raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory, such as 4GB")
+
+
 def unit_interval(text: str) -> float:
     """The value of a flag between 0 and 1. Raises as argparse wants it."""
     value = float(text)

@@ -33,35 +33,39 @@ def compile_network(
     precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
     Raises UserError where the arrays are those of another network.
     """
-    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
-    compiled = _core().compile_model(
-        _network(arrays, output), "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {}
-    )
+    run = compiled(_network(arrays, output), precision)
 
     def stylize(rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         borders = [(BORDER, BORDER + -side % DOWNSAMPLING) for side in (height, width)]
         with_border = np.pad(rgb, (*borders, (0, 0)), mode="reflect")
-        stylized = compiled([with_border[None]])[0][0]
+        stylized = run([with_border[None]])[0][0]
         return stylized[BORDER : BORDER + height, BORDER : BORDER + width]
 
     return stylize
 
 
 @functools.cache
-def _core() -> openvino.Core:
+def core() -> openvino.Core:
+    """OpenVINO itself."""
     # One for the process: destroyed in another thread than it was made in, OpenVINO's CPU plugin
     # leaves this one's signals on a stack that is gone, and Ctrl-C becomes a segmentation fault.
     return openvino.Core()
 
 
+def compiled(model: openvino.Model, precision: str) -> openvino.CompiledModel:
+    """The model for the CPU; precision: as compile_network's."""
+    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
+    return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {})
+
+
 def _network(arrays: Mapping[str, np.ndarray], output: str) -> openvino.Model:
     pictures = ops.parameter([-1, -1, -1, 3], np.uint8, name="pictures")
     x = ops.transpose(ops.convert(pictures, "f32"), [0, 3, 1, 2])
-    x = transformed(x * _constant(1 / 127.5) - _constant(1), Layers(arrays))
-    x = x * _constant(OUTPUT_GAIN)
-    x = (x if output == "linear" else ops.tanh(x)) * _constant(OUTPUT_REACH[output])
-    x = ops.round(ops.clamp(x + _constant(127.5), 0.0, 255.0), "half_to_even")
+    x = transformed(x * constant(1 / 127.5) - constant(1), Layers(arrays))
+    x = x * constant(OUTPUT_GAIN)
+    x = (x if output == "linear" else ops.tanh(x)) * constant(OUTPUT_REACH[output])
+    x = ops.round(ops.clamp(x + constant(127.5), 0.0, 255.0), "half_to_even")
     stylized = ops.convert(ops.transpose(x, [0, 2, 3, 1]), "u8")
     return openvino.Model([ops.result(stylized)], [pictures], "transformer_network")
 
@@ -87,37 +91,24 @@ class Layers:
         return x + self._normalized(y, filters, f"{name}_conv2")
 
     def resize_convolution(self, x: Any, filters: int, *, name: str) -> Any:
-        channels = _channels(x)
-        kernel = self._array(f"{name}/kernel", (3, 3, channels, filters))
-        four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel)
-        padded = _padded(x, 1, "symmetric")
-        found = ops.split(_convolution(padded, four.reshape(2, 2, channels, -1)), CHANNELS, 4)
-        moved = [
-            _cut(found.output(2 * down + across), [down, across], [1 - down, 1 - across])
-            for down in (0, 1)
-            for across in (0, 1)
-        ]
-        doubled = ops.depth_to_space(ops.concat(moved, CHANNELS), "blocks_first", 2)
+        kernel = self._array(f"{name}/kernel", (3, 3, channels(x), filters))
+        doubled = resize_convolution(mirrored(x, 1, "symmetric"), kernel)
         return ops.relu(self._normalized(doubled, filters, name))
 
     def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
-        taps = self._array(f"{name}/kernel", (kernel, kernel, _channels(x), 3))
-        flat = taps.transpose(1, 2, 0, 3).reshape(1, kernel, _channels(x), -1)
-        found = ops.split(_convolution(_padded(x, kernel // 2), flat), CHANNELS, kernel)
-        x = _constant(self._array(f"{name}/bias", (3,))[None, :, None, None])
-        for row in range(kernel):
-            x = x + _cut(found.output(row), [row, 0], [kernel - 1 - row, 0])
-        return x
+        taps = self._array(f"{name}/kernel", (kernel, kernel, channels(x), 3))
+        bias = self._array(f"{name}/bias", (3,))
+        return rgb_convolution(mirrored(x, kernel // 2), taps, bias)
 
     def _padded_convolution(
         self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Any:
-        taps = self._array(f"{name}/kernel", (kernel, kernel, _channels(x), filters))
-        return _convolution(_padded(x, kernel // 2), taps, stride)
+        taps = self._array(f"{name}/kernel", (kernel, kernel, channels(x), filters))
+        return convolution(mirrored(x, kernel // 2), taps, stride)
 
     def _normalized(self, x: Any, filters: int, name: str) -> Any:
         scale, shift = (
-            _constant(self._array(f"{name}_norm/{variable}", (filters,))[None, :, None, None])
+            constant(self._array(f"{name}_norm/{variable}", (filters,))[None, :, None, None])
             for variable in ("scale", "shift")
         )
         return ops.mvn(x, [DOWN, ACROSS], True, EPSILON, "inside_sqrt") * scale + shift
@@ -132,28 +123,53 @@ class Layers:
         return array
 
 
-def _convolution(x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
-    filters = _constant(kernel.transpose(3, 2, 0, 1))
+def convolution(x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
+    """Without a border."""
+    filters = constant(kernel.transpose(3, 2, 0, 1))
     return ops.convolution(x, filters, [stride, stride], [0, 0], [0, 0], [1, 1])
 
 
-def _padded(x: Any, pixels: int, mode: str = "reflect") -> Any:
-    border = [0, 0, pixels, pixels]
+def resize_convolution(x: Any, kernel: np.ndarray) -> Any:
+    """ResizeConv2D of features that have their border of 1 already."""
+    four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel)
+    found = ops.split(convolution(x, four.reshape(2, 2, kernel.shape[2], -1)), CHANNELS, 4)
+    moved = [
+        _cut(found.output(2 * down + across), [down, across], [1 - down, 1 - across])
+        for down in (0, 1)
+        for across in (0, 1)
+    ]
+    return ops.depth_to_space(ops.concat(moved, CHANNELS), "blocks_first", 2)
+
+
+def rgb_convolution(x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
+    """RowwiseConv2D of features that have their border already."""
+    taps, _, inputs, _ = kernel.shape
+    flat = kernel.transpose(1, 2, 0, 3).reshape(1, taps, inputs, -1)
+    found = ops.split(convolution(x, flat), CHANNELS, taps)
+    rgb = constant(bias[None, :, None, None])
+    for row in range(taps):
+        rgb = rgb + _cut(found.output(row), [row, 0], [taps - 1 - row, 0])
+    return rgb
+
+
+def mirrored(x: Any, pixels: int, mode: str = "reflect", rows: bool = True) -> Any:
+    """With a border; rows: above and below too."""
+    border = [0, 0, pixels if rows else 0, pixels]
     return ops.pad(x, border, border, mode)
+
+
+def channels(x: Any) -> int:
+    return x.get_output_partial_shape(0)[CHANNELS].get_length()
+
+
+def constant(values: Any) -> Any:
+    return ops.constant(np.ascontiguousarray(values, np.float32))
 
 
 def _cut(x: Any, before: list[int], after: list[int]) -> Any:
     """Without that many rows and columns."""
     ends = [-end if end else TO_THE_END for end in after]
     return ops.slice(*(x, *map(_integers, (before, ends, [1, 1], [DOWN, ACROSS]))))
-
-
-def _channels(x: Any) -> int:
-    return x.get_output_partial_shape(0)[CHANNELS].get_length()
-
-
-def _constant(values: Any) -> Any:
-    return ops.constant(np.ascontiguousarray(values, np.float32))
 
 
 def _integers(values: list[int]) -> Any:

@@ -1,0 +1,135 @@
+"""Pictures that flow through the network in rows are those that go through at once."""
+
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fast_style import stylize
+from fast_style.benchmark import PEAK_OF_A_COMMAND, RSS_UNIT
+from fast_style.command_line import number_of_bytes
+from fast_style.errors import UserError
+from fast_style.images import Picture, read_picture, write_picture
+from fast_style.locations import PROJECT
+from fast_style.streaming import KeptRows, _mirrored
+from fast_style.stylize import Stylizer
+from tests.conftest import Photo
+
+SIZES = [(1, 1), (3, 90), (61, 87), (130, 33)]
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "openvino"])
+def stylizer(request: pytest.FixtureRequest, trained_model: Path) -> Stylizer:
+    pytest.importorskip(request.param)
+    return Stylizer(trained_model, request.param, "float32")
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("rows_at_once", [8, 37])
+def test_rows_give_what_the_whole_picture_gives(
+    stylizer: Stylizer, photo: Photo, height: int, width: int, rows_at_once: int
+) -> None:
+    picture = photo(height, width)
+    parts = list(stylizer.network.in_rows(picture, rows_at_once))
+    assert all(part.dtype == np.uint8 for part in parts)
+    off = np.concatenate(parts).astype(int) - stylizer.network.whole(picture)
+    assert off.shape == (height, width, 3)
+    assert np.abs(off).max() <= 1 and np.abs(off).mean() < 0.01
+
+
+def test_a_picture_beyond_the_memory_flows(
+    trained_model: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = photo(70, 50)
+    expected = Stylizer(trained_model)(picture).astype(int)
+    monkeypatch.setattr(stylize, "MOST_ROWS", 16)
+    little = Stylizer(trained_model, max_memory=1_000_000)
+    monkeypatch.setattr(little, "network", stylize.Network(_refused, little.network.in_rows))
+    assert np.abs(little(picture) - expected).max() <= 1
+
+
+def _refused(rgb: np.ndarray) -> np.ndarray:
+    raise AssertionError("a whole pass")
+
+
+def test_eval_keeps_to_the_memory_it_is_given(
+    trained_model: Path, tmp_path: Path, photo: Photo
+) -> None:
+    pytest.importorskip("openvino")
+    picture = tmp_path / "photo.png"
+    write_picture(picture, Picture(photo(700, 900)))
+
+    def peak(*flags: str) -> float:
+        command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(trained_model)]
+        command += ["--image", str(picture), "--output", str(tmp_path / f"{len(flags)}.png")]
+        command += ["--runtime", "openvino", *flags]
+        told = subprocess.run(
+            [sys.executable, "-c", PEAK_OF_A_COMMAND, *command], capture_output=True, check=True
+        )
+        return int(told.stdout) * RSS_UNIT / 1e6
+
+    whole, held = peak(), peak("--max-memory", "50MB")
+    assert held < 250 < whole  # with Python, OpenVINO and the picture
+    written = [read_picture(tmp_path / f"{n}.png").rgb.astype(int) for n in (0, 2)]
+    assert np.abs(written[0] - written[1]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["reflect", "symmetric"])
+@pytest.mark.parametrize("pieces", [[9], [1, 1, 7], [8, 1], [2, 3, 4]])
+def test_rows_are_mirrored_as_numpy_mirrors(mode: str, pieces: list[int]) -> None:
+    whole = np.random.default_rng(0).normal(size=(1, 2, 9, 3)).astype(np.float32)
+    parts = np.split(whole, np.cumsum(pieces)[:-1], axis=2)
+    found = np.concatenate(list(_mirrored(iter(parts), 3, mode)), axis=2)
+    border = ((0, 0), (0, 0), (3, 3), (0, 0))
+    np.testing.assert_array_equal(found, np.pad(whole, border, mode=mode))  # type: ignore[call-overload]
+
+
+def test_rows_are_kept_while_anything_reads_them(tmp_path: Path) -> None:
+    parts = [np.full((1, 2, rows, 5), rows, np.float32) for rows in (3, 1, 4)]
+    computed = []
+
+    def compute():
+        computed.append(True)
+        yield from parts
+
+    kept = KeptRows(compute, tmp_path)
+    for _ in range(3):
+        for found, part in zip(kept(), parts, strict=True):
+            np.testing.assert_array_equal(found, part)
+    assert len(computed) == 1
+    one, other = kept(), kept()
+    next(one)
+    np.testing.assert_array_equal(next(other), parts[0])
+    descriptor = kept.file.fileno()
+    del kept, one, other
+    gc.collect()
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))  # noqa: SIM115
+    kept = KeptRows(lambda: iter([np.ones((1, 1, 1, 1), np.float32)]), None)
+    with pytest.raises(UserError, match=r"cannot keep features: No space left.*TMPDIR names"):
+        list(kept())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("4GB", 4_000_000_000), ("500mb", 500_000_000), ("1e9", 10**9)]
+)
+def test_amounts_of_memory(text: str, value: int) -> None:
+    assert number_of_bytes(text) == value
+
+
+def test_a_wrong_amount_of_memory_is_told(trained_model: Path) -> None:
+    command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(trained_model)]
+    command += ["--image", "x.png", "--max-memory", "much"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "--max-memory: 'much' is not an amount of memory, such as 4GB" in done.stderr
