@@ -22,6 +22,11 @@ RESIZED_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.flo
 RESIZED_KERNELS = "atu,bsv,uvio->tsiabo"  # RESIZED_TAPS twice and a 3x3 kernel
 
 
+def borders(side: int) -> tuple[int, int]:
+    """The pixels that are mirrored before and behind a picture of so many rows or columns."""
+    return BORDER, BORDER + -side % DOWNSAMPLING
+
+
 def transformed(x: Any, layers: Any) -> Any:
     """Features of 3 channels from pixels in -1..1, by table 1 of Johnson et al.'s supplement.
 

@@ -10,12 +10,12 @@ from openvino import opset13 as ops
 
 from fast_style.architecture import (
     BORDER,
-    DOWNSAMPLING,
     EPSILON,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     RESIZED_KERNELS,
     RESIZED_TAPS,
+    borders,
     transformed,
 )
 from fast_style.errors import UserError
@@ -37,8 +37,7 @@ def compile_network(
 
     def stylize(rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
-        borders = [(BORDER, BORDER + -side % DOWNSAMPLING) for side in (height, width)]
-        with_border = np.pad(rgb, (*borders, (0, 0)), mode="reflect")
+        with_border = np.pad(rgb, (borders(height), borders(width), (0, 0)), mode="reflect")
         stylized = run([with_border[None]])[0][0]
         return stylized[BORDER : BORDER + height, BORDER : BORDER + width]
 

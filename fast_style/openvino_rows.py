@@ -1,5 +1,6 @@
 """What streaming.py asks of a runtime, in OpenVINO."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from openvino import opset13 as ops
 
 from fast_style import openvino_network as network
 from fast_style.streaming import Operation
+
+mirrored = partial(network.mirrored, rows=False)
 
 
 class OpenVinoRows:
@@ -55,7 +58,3 @@ class OpenVinoRows:
     def _compiled(self, results: list[Any], parameters: list[Any]) -> openvino.CompiledModel:
         model = openvino.Model([ops.result(result) for result in results], parameters)
         return network.compiled(model, self.precision)
-
-
-def mirrored(x: Any, pixels: int, mode: str = "reflect") -> Any:
-    return network.mirrored(x, pixels, mode, rows=False)

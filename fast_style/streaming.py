@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +23,7 @@ from fast_style.architecture import (
     EPSILON,
     OUTPUT_GAIN,
     OUTPUT_REACH,
+    borders,
     transformed,
 )
 from fast_style.errors import UserError
@@ -74,15 +74,14 @@ def stylize_rows(
     operations: Operations,
     rgb: np.ndarray,
     rows_at_once: int,
-    scratch: Path | None = None,
 ) -> Rows:
     """Yield (rows, W, 3) uint8 of the stylized image of an (H, W, 3) uint8 one, from the top.
 
     arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
     rows_at_once: of the picture, which decides how much memory is needed.
-    scratch: the folder of the temporary files, which take up to 128 bytes for each pixel.
+    Temporary files take up to 128 bytes for each pixel.
     """
-    layers = StreamedLayers(arrays, operations, scratch)
+    layers = StreamedLayers(arrays, operations)
     pixels = _plain(partial(_with_border, rgb, rows_at_once), 3, 1)
     source = replace(pixels, factor=pixels.factor / np.float32(127.5), offset=-pixels.factor)
     height, width = rgb.shape[:2]
@@ -100,12 +99,9 @@ def stylize_rows(
 class StreamedLayers:
     """What architecture.transformed asks for, over features that flow."""
 
-    def __init__(
-        self, arrays: Mapping[str, np.ndarray], operations: Operations, scratch: Path | None
-    ):
+    def __init__(self, arrays: Mapping[str, np.ndarray], operations: Operations):
         self.arrays = arrays
         self.operations = operations
-        self.scratch = scratch
 
     def normalized_convolution(
         self, x: Features, filters: int, kernel: int, stride: int = 1, *, name: str
@@ -116,7 +112,7 @@ class StreamedLayers:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
         y = self._convolved(y, filters, 3, 1, f"{name}_conv2")
         y = self._normalized(y, f"{name}_conv2", False)
-        return self._kept(_plain(partial(_sum, x, y), filters, x.shrunk))
+        return _plain(KeptRows(partial(_sum, x, y)), filters, x.shrunk)
 
     def resize_convolution(self, x: Features, filters: int, *, name: str) -> Features:
         operation = self.operations.resize_convolution(self._kernel(name), x.relu)
@@ -139,7 +135,7 @@ class StreamedLayers:
     def _normalized(self, x: Features, name: str, relu: bool) -> Features:
         """A pass over the whole picture, after which the features are known to be even."""
         if x.shrunk == DOWNSAMPLING:
-            x = self._kept(x)
+            x = replace(x, rows=KeptRows(x.rows))
         count, mean, squares = 0, np.zeros(x.channels), np.zeros(x.channels)
         for rows in x.rows():
             positions = rows.shape[2] * rows.shape[3]
@@ -155,9 +151,6 @@ class StreamedLayers:
         offset = shift - mean * factor
         return replace(x, factor=_channelwise(factor), offset=_channelwise(offset), relu=relu)
 
-    def _kept(self, x: Features) -> Features:
-        return replace(x, rows=KeptRows(x.rows, self.scratch))
-
     def _kernel(self, name: str) -> np.ndarray:
         return self.arrays[f"network/{name}/kernel"]
 
@@ -165,9 +158,9 @@ class StreamedLayers:
 class KeptRows:
     """Rows that are computed when they first flow, and read from a temporary file after that."""
 
-    def __init__(self, rows: Callable[[], Rows], scratch: Path | None):
+    def __init__(self, rows: Callable[[], Rows]):
         self.compute: Callable[[], Rows] | None = rows
-        self.file = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115
+        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self.shapes: list[tuple[int, ...]] = []
 
     def __call__(self) -> Rows:
@@ -210,8 +203,7 @@ def _with_border(rgb: np.ndarray, rows_at_once: int) -> Rows:
 
 
 def _mirrored_positions(side: int) -> np.ndarray:
-    borders = (BORDER, BORDER + -side % DOWNSAMPLING)
-    return np.pad(np.arange(side), borders, mode="reflect")
+    return np.pad(np.arange(side), borders(side), mode="reflect")
 
 
 def _convolved(
