@@ -9,6 +9,7 @@ from pathlib import Path
 
 # Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def start_tensorflow() -> None:
@@ -79,9 +80,14 @@ def free_memory() -> int:
     except (OSError, StopIteration):
         return 4_000_000_000
     try:  # a container's own limit
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        return min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    except (OSError, ValueError):
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        # Files read long ago count as used there, and make room for whoever asks.
+        statistics = dict(
+            line.split() for line in (CGROUP / "memory.stat").read_text().splitlines()
+        )
+        return min(free, limit - used + int(statistics.get("inactive_file", 0)))
+    except (OSError, ValueError, StopIteration):
         return free
 
 

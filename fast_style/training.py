@@ -35,13 +35,11 @@ from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import write_saved_model
 from fast_style.files import make_folder
-from fast_style.images import find_pictures, flatten_on_white, read_picture
+from fast_style.held_out import HeldOut
 from fast_style.layers import default_dtype
-from fast_style.locations import locate
 from fast_style.monitor import Monitor
-from fast_style.named_terms import NAMED_TERMS, in_one_line
+from fast_style.named_terms import in_one_line
 from fast_style.perceptual_loss import PerceptualLoss
-from fast_style.pixels import square
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
 from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
@@ -118,7 +116,7 @@ class Training:
         self.seconds = 0.0
         self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
-        self.validation = _validation_batches(config)
+        self.held_out = HeldOut(config)
         self.strategy = tf.distribute.get_strategy()
         self.style_images = {
             name: prepare_style_image(config.of_style(name)) for name in config.named_style_images
@@ -237,26 +235,11 @@ class Training:
         )
 
     def validate(self) -> dict[str, float] | None:
-        """Mean terms over the conf's validation_images, or None where it names none.
-
-        Of several styles, 'STYLE/TERM' is that of each one, and 'TERM' the mean over them.
-        """
-        if not self.validation:
-            return None
-        by_style = {
-            name: self._validate_style(number) for number, name in enumerate(self.style_images)
-        }
-        styles = list(by_style.values())
-        means = {term: float(np.mean([s[term] for s in styles])) for term in styles[0]}
-        if len(styles) == 1:
-            return means
-        each = {f"{name}/{t}": by_style[name][t] for name in by_style for t in NAMED_TERMS}
-        return means | each
-
-    def _validate_style(self, style: int) -> dict[str, float]:
-        ramp, number = tf.constant(1.0), tf.constant(style)
-        results = [self._evaluate(tf.constant(p), ramp, number) for p in self.validation]
-        return {name: float(np.mean([r[name] for r in results])) for name in results[0]}
+        """Mean terms over the conf's validation_images, or None where it names none."""
+        ramp = tf.constant(1.0)
+        return self.held_out.mean_terms(
+            lambda content, style: self._evaluate(tf.constant(content), ramp, tf.constant(style))
+        )
 
     def _terms(self, content, ramp, style):
         content = tf.cast(content, tf.float32)
@@ -319,17 +302,6 @@ class Training:
 
 def _resolve_precision(config: Config) -> str:
     return hardware.fastest_precision() if config.precision == "auto" else config.precision
-
-
-def _validation_batches(config: Config) -> list[np.ndarray]:
-    if config.validation_images is None:
-        return []
-    try:
-        paths = find_pictures(locate(config.validation_images))
-    except UserError as error:
-        raise UserError(f"validation_images: {error}") from None
-    pictures = map(read_picture, paths)
-    return [square(flatten_on_white(picture), config.image_size)[None] for picture in pictures]
 
 
 @contextlib.contextmanager

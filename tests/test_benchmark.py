@@ -8,8 +8,10 @@ from pathlib import Path
 import keras
 import pytest
 
-from fast_style import benchmark
-from fast_style.arithmetic import MatmulPeak, convolution_operations, step_operations
+from fast_style.benchmark import __main__ as command
+from fast_style.benchmark import networks, programs
+from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
+from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.errors import UserError
 from fast_style.layers import resize_convolution
 from fast_style.transformer_network import BORDER, build_transformer_network
@@ -52,7 +54,7 @@ def test_tasks_take_turns_and_the_first_round_is_not_counted() -> None:
         time.sleep(seconds.pop(0))
 
     slow, fast = [0.3, 0.02, 0.02, 0.02], [0.3, 0.0, 0.0, 0.0]
-    medians = benchmark.in_turns([lambda: task("slow", slow), lambda: task("fast", fast)], 3)
+    medians = in_turns([lambda: task("slow", slow), lambda: task("fast", fast)], 3)
     assert order == ["slow", "fast"] * 4
     assert 0.3 > medians[0] > medians[1]
 
@@ -63,17 +65,17 @@ def test_every_size_runtime_and_precision_has_its_line(
     arguments = ["stylize", "--model", str(trained_model), "--sizes", "32", "40", "--rounds", "1"]
     arguments += ["--json", str(tmp_path / "figures.json")]
     monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
-    benchmark.main()
+    command.main()
     report = json.loads((tmp_path / "figures.json").read_text())
-    kinds = len(benchmark.runtimes()) * len(benchmark.precisions())
+    kinds = len(runtimes()) * len(networks.precisions())
     assert [record["size"] for record in report["stylize"]] == [32] * kinds + [40] * kinds
     assert all(set(r) == STYLIZE_KEYS and r["seconds"] > 0 for r in report["stylize"])
     assert "peak_fraction" in capsys.readouterr().out
 
 
 def test_a_step_is_timed_with_and_without_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "LOSS_MODELS", ("vgg_16_half",))
-    [record, *_] = benchmark.train(32, 1, 1)
+    monkeypatch.setattr(networks, "LOSS_MODELS", ("vgg_16_half",))
+    [record, *_] = networks.train(32, 1, 1)
     assert record["loss_model"] == "vgg_16_half" and record["precision"] == "float32"
     assert record["images_per_second"] == pytest.approx(1 / record["seconds_per_step_with_reading"])
     assert record["seconds_per_step"] > 0 and record["peak_fraction"] > 0
@@ -83,25 +85,25 @@ def test_another_program_takes_turns_with_ours(trained_model: Path) -> None:
     copy = (
         f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])' {{input}} {{output}}"
     )
-    [record] = benchmark.against(copy, trained_model, [24], 1)
+    [record] = programs.against(copy, trained_model, [24], 1)
     assert record["times_faster"] == record["other_seconds"] / record["seconds"] < 1
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("other", "said"),
     [
         ("other.py {input}", "has to hold {input} and {output}"),
         ("not-there-at-all {input} {output}", "cannot be run: No such file or directory"),
         (f"{sys.executable} -c 'raise ValueError(3)' {{input}} {{output}}", "ValueError: 3"),
     ],
 )
-def test_a_program_that_fails_is_named(trained_model: Path, command: str, said: str) -> None:
+def test_a_program_that_fails_is_named(trained_model: Path, other: str, said: str) -> None:
     with pytest.raises(UserError) as told:
-        benchmark.against(command, trained_model, [24], 1)
+        programs.against(other, trained_model, [24], 1)
     assert said in str(told.value)
 
 
 def test_memory_is_that_of_the_process(trained_model: Path) -> None:
-    records = benchmark.memory(trained_model, [64])
-    assert [record["runtime"] for record in records] == benchmark.runtimes()
+    records = programs.memory(trained_model, [64])
+    assert [record["runtime"] for record in records] == runtimes()
     assert all(50e6 < record["bytes"] < 5e9 for record in records)

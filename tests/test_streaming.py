@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fast_style import stylize
-from fast_style.benchmark import PEAK_OF_A_COMMAND, RSS_UNIT
+from fast_style.benchmark.programs import peak_memory
 from fast_style.command_line import number_of_bytes
 from fast_style.errors import UserError
 from fast_style.images import Picture, read_picture, write_picture
@@ -53,6 +53,16 @@ def test_a_picture_beyond_the_memory_flows(
     assert np.abs(little(picture) - expected).max() <= 1
 
 
+def test_want_of_memory_is_told(
+    trained_model: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(stylize, "free_memory", lambda: 1_000_000)
+    Stylizer(trained_model, max_memory=1_000_000)(photo(70, 50))
+    assert "in rows" not in caplog.text  # as it was asked for
+    Stylizer(trained_model)(photo(70, 50))
+    assert "50 x 70: takes 0.0 GB at once" in caplog.text
+
+
 def _refused(rgb: np.ndarray) -> np.ndarray:
     raise AssertionError("a whole pass")
 
@@ -68,10 +78,7 @@ def test_eval_keeps_to_the_memory_it_is_given(
         command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(trained_model)]
         command += ["--image", str(picture), "--output", str(tmp_path / f"{len(flags)}.png")]
         command += ["--runtime", "openvino", *flags]
-        told = subprocess.run(
-            [sys.executable, "-c", PEAK_OF_A_COMMAND, *command], capture_output=True, check=True
-        )
-        return int(told.stdout) * RSS_UNIT / 1e6
+        return peak_memory(command) / 1e6
 
     whole, held = peak(), peak("--max-memory", "50MB")
     assert held < 250 < whole  # with Python, OpenVINO and the picture

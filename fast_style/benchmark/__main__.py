@@ -1,0 +1,103 @@
+"""How fast this machine trains and stylizes, and how near to what it could do at most.
+
+python -m fast_style.benchmark stylize                 # a pass, by size, runtime and precision
+python -m fast_style.benchmark train                   # a training step, by loss network
+python -m fast_style.benchmark memory                  # what eval.py needs at most
+python -m fast_style.benchmark startup                 # from the shell to the result
+python -m fast_style.benchmark stylize --against "python other.py {input} {output}"
+
+What is compared takes turns in one run, and the medians count: a machine's speed drifts.
+"""
+
+import datetime
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fast_style import hardware
+from fast_style.checkpoints import find_model_folder
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.errors import UserError
+from fast_style.files import write_atomically
+
+SIZES = {
+    "stylize": [256, 512, 1024, 2048],
+    "train": [256],
+    "memory": [512, 1024, 2048],
+    "startup": [512],
+}
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Records of the same keys as lines of text, one each below a line of the keys."""
+    cells = [list(records[0])] + [[_in_words(*entry) for entry in r.items()] for r in records]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+
+
+def _in_words(key: str, value: Any) -> str:
+    if key == "bytes":
+        return f"{value / 1e9:.2f}e9"
+    if key.endswith("fraction"):
+        return f"{value:.0%}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=list(SIZES))
+    parser.add_argument("--model", default="models/zoo", help="the network that stylizes")
+    parser.add_argument("--style", help="of a model of several; default: its first")
+    parser.add_argument("--sizes", type=at_least_1, nargs="+", help="sides of the square pictures")
+    parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
+    parser.add_argument("--rounds", type=at_least_1, default=5, help="of which the medians count")
+    parser.add_argument("--against", metavar="CMD", help="stylize: another program to time as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    args = parser.parse_args()
+    if args.against is not None and args.what != "stylize":
+        raise UserError(f"--against goes with stylize, not with {args.what}")
+
+    hardware.start_tensorflow()
+    from fast_style.benchmark import networks, programs
+
+    with tempfile.TemporaryDirectory() as scratch:
+        found: dict[str, list[dict[str, Any]]] = {}
+        sizes, rounds = args.sizes or SIZES[args.what], args.rounds
+        if args.what == "train":
+            found["train"] = networks.train(sizes[0], args.batch_size, rounds)
+        else:
+            folder = _exported(args.model, args.style, Path(scratch))
+            if args.against is not None:
+                found["against"] = programs.against(args.against, folder, sizes, rounds)
+            elif args.what == "stylize":
+                found["stylize"] = networks.stylize(folder, sizes, rounds)
+            elif args.what == "memory":
+                found["memory"] = programs.memory(folder, sizes)
+            else:
+                found["startup"] = programs.startup(folder, sizes[0], rounds)
+    machine, date = hardware.describe(), datetime.datetime.now(datetime.UTC).date().isoformat()
+    print(f"{machine}, {date}")
+    for records in found.values():
+        print(table(records))
+    if args.json is not None:
+        report = {"machine": machine, "date": date, **found}
+        write_atomically(args.json, json.dumps(report, indent=2).encode())
+
+
+def _exported(model: str, style: str | None, scratch: Path) -> Path:
+    """The model of one style in a form that every runtime takes."""
+    from fast_style.checkpoints import read_model
+    from fast_style.export import export
+
+    folder = find_model_folder(model)
+    styles = read_model(folder).styles
+    export(folder, scratch / "model", style or (styles[0] if len(styles) > 1 else None))
+    return scratch / "model"
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,39 @@
+"""What every figure stands on: one picture, the runtimes there are, and tasks that take turns."""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+import numpy as np
+from tqdm import tqdm
+
+from fast_style.images import flatten_on_white, read_picture
+from fast_style.locations import PROJECT
+from fast_style.pixels import square
+
+SAMPLE = PROJECT / "img" / "sample.jpg"
+
+
+def in_turns(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """The median seconds of each task, after one round that is not counted.
+
+    The tasks alternate, so that a machine that slows down does so for all of them.
+    """
+    seconds: list[list[float]] = [[] for _ in tasks]
+    for turn, number in tqdm(list(itertools.product(range(rounds + 1), range(len(tasks))))):
+        started = time.perf_counter()
+        tasks[number]()
+        if turn:
+            seconds[number].append(time.perf_counter() - started)
+    return [float(np.median(of_task)) for of_task in seconds]
+
+
+def runtimes() -> list[str]:
+    """Those that are installed."""
+    return [name for name in ("tensorflow", "openvino") if find_spec(name)]
+
+
+def sample_picture(size: int) -> np.ndarray:
+    """img/sample.jpg as (size, size, 3) uint8."""
+    return square(flatten_on_white(read_picture(SAMPLE)), size)

@@ -1,0 +1,124 @@
+"""Figures from within this process: a pass of the network and a training step."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fast_style import hardware
+from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
+from fast_style.benchmark.in_turns import SAMPLE, in_turns, runtimes, sample_picture
+from fast_style.conf_file import config_from_mapping
+from fast_style.content_images import ContentImages
+from fast_style.stylize import Stylizer
+from fast_style.training import Training
+from fast_style.transformer_network import build_transformer_network
+from fast_style.vgg_layers import convolutions
+from fast_style.vgg_weights import save_weights
+
+LOSS_MODELS = ("vgg_16", "vgg_16_half")
+
+
+def precisions() -> list[str]:
+    """float32, and bfloat16 where this machine multiplies it in hardware."""
+    return list(dict.fromkeys(["float32", hardware.fastest_precision()]))
+
+
+def stylize(folder: Path, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+    """A pass over square pictures, one record for each size, runtime and precision."""
+    network = build_transformer_network()
+    kinds = list(itertools.product(runtimes(), precisions()))
+    stylizers = [Stylizer(folder, *kind) for kind in kinds]
+    peaks = {precision: MatmulPeak(precision) for precision in precisions()}
+    records = []
+    for size in sizes:
+        picture = sample_picture(size)
+        passes = [partial(stylizer, picture) for stylizer in stylizers]
+        found = in_turns([*passes, *(peak.measure for peak in peaks.values())], rounds)
+        operations = convolution_operations(network, size, size)
+        records += [
+            {
+                "size": size,
+                "runtime": runtime,
+                "precision": precision,
+                "seconds": seconds,
+                "peak_fraction": operations / seconds / peaks[precision].best,
+            }
+            for (runtime, precision), seconds in zip(kinds, found, strict=False)
+        ]
+    return records
+
+
+def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
+    """A training step, with pictures at hand and read on the way, by loss network and precision."""
+    kinds = list(itertools.product(LOSS_MODELS, precisions()))
+    peaks = {precision: MatmulPeak(precision) for precision in precisions()}
+    with tempfile.TemporaryDirectory() as scratch:
+        trainings: list[Training] = []
+        tasks: list[Callable[[], object]] = []
+        for loss_model, precision in kinds:
+            config = config_from_mapping(
+                {
+                    "style_image": str(SAMPLE),
+                    "naming": "benchmark",
+                    "loss_model": loss_model,
+                    "loss_model_file": _random_weights(loss_model, Path(scratch)),
+                    "dataset": str(SAMPLE),
+                    "image_size": image_size,
+                    "batch_size": batch_size,
+                },
+                "benchmark",
+            )
+            content = ContentImages(
+                config.dataset, image_size=image_size, batch_size=batch_size, seed=0, crop="random"
+            )
+            training = Training(config, content, rounds, precision)
+            batches = content.batches(0)
+            at_hand = next(batches)
+            trainings.append(training)
+            tasks.append(partial(training.train_on, at_hand))
+            tasks.append(partial(_read_and_train, training, batches))
+        found = in_turns([*tasks, *(peak.measure for peak in peaks.values())], rounds)
+    records = []
+    for number, (loss_model, precision) in enumerate(kinds):
+        training, (ready, reading) = trainings[number], found[2 * number : 2 * number + 2]
+        operations = batch_size * step_operations(
+            training.network.network,
+            training.objective.network,
+            training.objective.content_network,
+            image_size,
+        )
+        records.append(
+            {
+                "loss_model": loss_model,
+                "precision": precision,
+                "seconds_per_step": ready,
+                "seconds_per_step_with_reading": reading,
+                "images_per_second": batch_size / reading,
+                "peak_fraction": operations / ready / peaks[precision].best,
+            }
+        )
+    return records
+
+
+def _read_and_train(training: Training, batches: Iterator[np.ndarray]) -> None:
+    training.train_on(next(batches))
+
+
+def _random_weights(loss_model: str, folder: Path) -> str:
+    # Arithmetic takes as long with any weights, and those of ImageNet would be a download.
+    rng = np.random.default_rng(0)
+    path = folder / f"{loss_model}.npz"
+    shapes = convolutions(loss_model)
+    save_weights(
+        path,
+        {
+            name: (rng.normal(0, (4.5 * c) ** -0.5, (3, 3, c, filters)), np.zeros(filters))
+            for name, (c, filters) in shapes.items()
+        },
+    )
+    return str(path)
