@@ -168,8 +168,8 @@ def constant(values: Any) -> Any:
 def _cut(x: Any, before: list[int], after: list[int]) -> Any:
     """Without that many rows and columns."""
     ends = [-end if end else TO_THE_END for end in after]
-    return ops.slice(*(x, *map(_integers, (before, ends, [1, 1], [DOWN, ACROSS]))))
+    return ops.slice(*(x, *map(integers, (before, ends, [1, 1], [DOWN, ACROSS]))))
 
 
-def _integers(values: list[int]) -> Any:
+def integers(values: list[int]) -> Any:
     return ops.constant(np.array(values, np.int64))

@@ -1,6 +1,7 @@
 """What streaming.py asks of a runtime, in OpenVINO."""
 
-from functools import partial
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,53 +9,64 @@ import openvino
 from openvino import opset13 as ops
 
 from fast_style import openvino_network as network
-from fast_style.streaming import Operation
+from fast_style.streaming import Convolution, OnStrip, Wanted
 
-mirrored = partial(network.mirrored, rows=False)
+ROWS_AND_COLUMNS = np.array([network.DOWN, network.ACROSS])
 
 
 class OpenVinoRows:
-    """streaming.Operations on the CPU; precision: as compile_network's."""
+    """streaming.Runtime on the CPU; precision: as compile_network's."""
 
     def __init__(self, precision: str):
         self.precision = precision
-        rows = ops.parameter([1, -1, -1, -1], np.float32)
-        axes = np.array([0, network.DOWN, network.ACROSS])
-        mean = ops.reduce_mean(rows, axes, True)
-        variance = ops.reduce_mean(ops.squared_difference(rows, mean), axes, True)
-        self._moments = self._compiled([mean, variance], [rows])
 
-    def convolution(self, kernel: np.ndarray, stride: int, relu: bool) -> Operation:
-        def layer(x: Any) -> Any:
-            return network.convolution(mirrored(x, kernel.shape[1] // 2), kernel, stride)
+    def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
+        # Only where OpenVINO knows the shape does it see that it needs to move nothing between the
+        # files' order, which has the channels last, and its own; and shapes are few: the first
+        # strip's, the last one's, and that of those between them.
+        @functools.cache
+        def compiled(
+            shape: tuple[int, ...], above: tuple[int, ...], below: tuple[int, ...]
+        ) -> Callable[[np.ndarray], dict[Wanted, np.ndarray]]:
+            strip = ops.parameter([1, *shape], np.float32)
+            x = strip
+            for number, layer in enumerate(zip(convolutions, above, below, strict=True)):
+                x = _prepared(x, *layer, channels_last=number == 0)
+                x = _convolved(x if number else ops.transpose(x, [0, 3, 1, 2]), layer[0])
+            mean = ops.reduce_mean(x, ROWS_AND_COLUMNS)
+            apart = x - ops.reduce_mean(x, ROWS_AND_COLUMNS, True)
+            found = {
+                "rows": ops.transpose(x, [0, 2, 3, 1]),
+                "mean": mean,
+                "variance": ops.reduce_mean(apart * apart, ROWS_AND_COLUMNS),
+            }
+            model = openvino.Model([ops.result(found[name]) for name in wanted], [strip], "strip")
+            run = network.compiled(model, self.precision)
+            return lambda rows: dict(
+                zip(wanted, (v[0] for v in run([rows[None]]).values()), strict=True)
+            )
 
-        return self._operation(layer, kernel, relu)
+        return lambda rows, above, below: compiled(rows.shape, tuple(above), tuple(below))(rows)
 
-    def resize_convolution(self, kernel: np.ndarray, relu: bool) -> Operation:
-        def layer(x: Any) -> Any:
-            return network.resize_convolution(mirrored(x, 1, "symmetric"), kernel)
 
-        return self._operation(layer, kernel, relu)
+def _prepared(x: Any, convolution: Convolution, above: int, below: int, channels_last: bool) -> Any:
+    factor, offset = convolution.factor, convolution.offset
+    sides = convolution.border
+    if not channels_last:
+        factor, offset = factor[:, None, None], offset[:, None, None]
+    x = x * network.constant(factor) + network.constant(offset)
+    x = ops.relu(x) if convolution.relu else x
+    mode = "symmetric" if convolution.kind == "resize" else "reflect"
+    before, behind = (above, sides), (below, sides)
+    if channels_last:
+        return ops.pad(x, (0, *before, 0), (0, *behind, 0), mode)
+    return ops.pad(x, (0, 0, *before), (0, 0, *behind), mode)
 
-    def rgb_convolution(self, kernel: np.ndarray, bias: np.ndarray, relu: bool) -> Operation:
-        def layer(x: Any) -> Any:
-            return network.rgb_convolution(mirrored(x, kernel.shape[1] // 2), kernel, bias)
 
-        return self._operation(layer, kernel, relu)
-
-    def moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = self._moments([rows])
-        return found[0].ravel().astype(np.float64), found[1].ravel().astype(np.float64)
-
-    def _operation(self, layer, kernel: np.ndarray, relu: bool) -> Operation:
-        inputs = kernel.shape[2]
-        above, rows = (ops.parameter([1, inputs, -1, -1], np.float32) for _ in range(2))
-        factor, offset = (ops.parameter([1, inputs, 1, 1], np.float32) for _ in range(2))
-        x = ops.concat([above, rows], network.DOWN) * factor + offset
-        result = layer(ops.relu(x) if relu else x)
-        run = self._compiled([result], [above, rows, factor, offset])
-        return lambda *given: run(given)[0]
-
-    def _compiled(self, results: list[Any], parameters: list[Any]) -> openvino.CompiledModel:
-        model = openvino.Model([ops.result(result) for result in results], parameters)
-        return network.compiled(model, self.precision)
+def _convolved(x: Any, convolution: Convolution) -> Any:
+    if convolution.kind == "resize":
+        return network.resize_convolution(x, convolution.kernel)
+    if convolution.kind == "rgb":
+        assert convolution.bias is not None
+        return network.rgb_convolution(x, convolution.kernel, convolution.bias)
+    return network.convolution(x, convolution.kernel, convolution.stride)

@@ -1,19 +1,18 @@
-"""The transformer network over pictures of any size: rows flow through it, a few at a time.
+"""The transformer network over pictures of any size, a strip of rows at a time.
 
-What comes out is what the whole picture at once gives. Convolutions keep the rows that they still
-need, and the statistics of every instance normalization are gathered over the whole picture before
-anything flows on: a pass for each of them, from the last features that were kept. Kept, in
-temporary files, are those at a quarter of the resolution; larger ones are computed again.
+What comes out is what the whole picture at once gives. A strip brings along the rows beyond it that
+its convolutions see, and the statistics of every instance normalization are gathered over the whole
+picture before anything goes on: a pass for each of them, from the last features that were kept.
+Kept, in temporary files, are those at a quarter of the resolution; larger ones are computed again.
 
-Features are (1, C, rows, W) float32, the order that OpenVINO computes in.
+Features are (rows, W, C) float32, pictures the same in uint8.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -28,66 +27,135 @@ from fast_style.architecture import (
 )
 from fast_style.errors import UserError
 
-Rows = Iterator[np.ndarray]
-# Rows above that are still needed, rows, and a factor and an offset for each channel, which are
-# (1, C, 1, 1), to convolved rows.
-Operation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Kind = Literal["plain", "resize", "rgb"]
 
 
-class Operations(Protocol):
-    """What a runtime computes.
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution, and what is done to its input first: factor, offset, ReLU, mirrored border."""
 
-    Each operation puts the rows below those above, multiplies by the factor, adds the offset, takes
-    the ReLU where it is to, mirrors at the left and right, and convolves.
-    """
+    kind: Kind
+    kernel: np.ndarray
+    factor: np.ndarray  # (C,) float32, as is the offset
+    offset: np.ndarray
+    relu: bool
+    stride: int = 1
+    bias: np.ndarray | None = None  # of 'rgb'
 
-    def convolution(self, kernel: np.ndarray, stride: int, relu: bool) -> Operation: ...
+    @property
+    def border(self) -> int:
+        return self.kernel.shape[0] // 2
 
-    def resize_convolution(self, kernel: np.ndarray, relu: bool) -> Operation: ...
+    def seen_by(self, first: int, last: int) -> tuple[int, int]:
+        """The rows of the input, and of its border, that the rows first..last come from."""
+        if self.kind == "resize":
+            return first // 2 - self.border, last // 2 + self.border
+        return first * self.stride - self.border, (last - 1) * self.stride + self.border + 1
 
-    def rgb_convolution(self, kernel: np.ndarray, bias: np.ndarray, relu: bool) -> Operation: ...
+    def height(self, rows: int) -> int:
+        """The rows that so many rows of input become."""
+        return 2 * rows if self.kind == "resize" else rows // self.stride
 
-    def moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of each channel."""
+
+# What becomes of a strip's rows, when each convolution has so many of them mirrored above and below
+# or, where that is negative, cut off.
+Wanted = Literal["rows", "mean", "variance"]
+OnStrip = Callable[[np.ndarray, list[int], list[int]], dict[Wanted, np.ndarray]]
+
+
+class Runtime(Protocol):
+    """What computes."""
+
+    def on_strips(
+        self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]
+    ) -> OnStrip: ...
+
+
+class Rows(Protocol):
+    """Rows that can be read as often as is needed."""
+
+    height: int
+
+    def read(self, first: int, last: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Features:
-    """Rows that flow anew for each pass, and what the next layer does to them first."""
+    """What convolutions make of rows, and what the next one is to do with it first."""
 
-    rows: Callable[[], Rows]
-    channels: int
+    source: Rows
+    convolutions: tuple[Convolution, ...]
     shrunk: int  # so many times is the picture wider and higher
-    factor: np.ndarray  # (1, C, 1, 1) float32, as is the offset
+    factor: np.ndarray
     offset: np.ndarray
     relu: bool
 
-    def normalized(self) -> Rows:
-        for rows in self.rows():
-            rows = rows * self.factor + self.offset
-            yield np.maximum(rows, 0) if self.relu else rows
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Rows of features that wait for no convolution."""
+        assert not self.convolutions
+        rows = self.source.read(first, last) * self.factor + self.offset
+        return np.maximum(rows, 0, out=rows) if self.relu else rows
+
+    def strips(self, rows_at_once: int) -> Iterator[tuple[int, int]]:
+        """First and last rows of strips that stand for so many rows of the picture each."""
+        height = self._heights()[-1]
+        of_a_strip = rows_at_once // self.shrunk
+        for first in range(0, height, of_a_strip):
+            yield first, min(first + of_a_strip, height)
+
+    def computed(
+        self, runtime: Runtime, rows_at_once: int, wanted: Sequence[Wanted]
+    ) -> Iterator[dict[Wanted, np.ndarray]]:
+        """What is wanted of one strip after the other, from the top."""
+        on_strip = runtime.on_strips(self.convolutions, wanted)
+        heights = self._heights()
+        for first, last in self.strips(rows_at_once):
+            above: list[int] = []
+            below: list[int] = []
+            for number, convolution in reversed(list(enumerate(self.convolutions))):
+                first, last = convolution.seen_by(first, last)
+                beyond = max(0, -first), max(0, last - heights[number])
+                first, last = first + beyond[0], last - beyond[1]
+                # A resize makes two rows of one, of which the outermost may not be seen.
+                surplus = (first % 2, last % 2) if self._is_resized(number) else (0, 0)
+                first, last = first - surplus[0], last + surplus[1]
+                above.insert(0, beyond[0] - surplus[0])
+                below.insert(0, beyond[1] - surplus[1])
+            yield on_strip(self.source.read(first, last), above, below)
+
+    def _is_resized(self, number: int) -> bool:
+        """Whether what a convolution sees comes from a resize."""
+        return number > 0 and self.convolutions[number - 1].kind == "resize"
+
+    def _heights(self) -> list[int]:
+        """Of the source, and behind each convolution."""
+        heights = [self.source.height]
+        for convolution in self.convolutions:
+            heights.append(convolution.height(heights[-1]))
+        return heights
 
 
 def stylize_rows(
     arrays: Mapping[str, np.ndarray],
     output: str,
-    operations: Operations,
+    runtime: Runtime,
     rgb: np.ndarray,
     rows_at_once: int,
-) -> Rows:
+) -> Iterator[np.ndarray]:
     """Yield (rows, W, 3) uint8 of the stylized image of an (H, W, 3) uint8 one, from the top.
 
     arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
     rows_at_once: of the picture, which decides how much memory is needed.
     Temporary files take up to 128 bytes for each pixel.
     """
-    layers = StreamedLayers(arrays, operations)
-    pixels = _plain(partial(_with_border, rgb, rows_at_once), 3, 1)
-    source = replace(pixels, factor=pixels.factor / np.float32(127.5), offset=-pixels.factor)
+    rows_at_once = max(1, rows_at_once // DOWNSAMPLING) * DOWNSAMPLING
+    layers = StreamedLayers(arrays, runtime, rows_at_once)
+    factor, offset = np.full(3, 1 / 127.5, np.float32), np.full(3, -1, np.float32)
+    pixels = Features(PictureWithBorder(rgb), (), 1, factor, offset, False)
     height, width = rgb.shape[:2]
     done = -BORDER
-    for features in transformed(source, layers).rows():
-        x = features[0].transpose(1, 2, 0) * np.float32(OUTPUT_GAIN)
+    for found in transformed(pixels, layers).computed(runtime, rows_at_once, ["rows"]):
+        x = found["rows"] * np.float32(OUTPUT_GAIN)
         x = (x if output == "linear" else np.tanh(x)) * np.float32(OUTPUT_REACH[output])
         stylized = np.rint(np.clip(x + np.float32(127.5), 0, 255)).astype(np.uint8)
         inside = stylized[max(0, -done) : max(0, height - done), BORDER : BORDER + width]
@@ -97,83 +165,94 @@ def stylize_rows(
 
 
 class StreamedLayers:
-    """What architecture.transformed asks for, over features that flow."""
+    """What architecture.transformed asks for, over the strips of a picture."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], operations: Operations):
+    def __init__(self, arrays: Mapping[str, np.ndarray], runtime: Runtime, rows_at_once: int):
         self.arrays = arrays
-        self.operations = operations
+        self.runtime = runtime
+        self.rows_at_once = rows_at_once
 
     def normalized_convolution(
         self, x: Features, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Features:
-        return self._normalized(self._convolved(x, filters, kernel, stride, name), name, True)
+        return self._normalized(self._convolved("plain", x, name, stride), name, True)
 
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
-        y = self._convolved(y, filters, 3, 1, f"{name}_conv2")
-        y = self._normalized(y, f"{name}_conv2", False)
-        return _plain(KeptRows(partial(_sum, x, y)), filters, x.shrunk)
+        y = self._normalized(self._convolved("plain", y, f"{name}_conv2"), f"{name}_conv2", False)
+        kept = KeptRows()
+        for strip in x.strips(self.rows_at_once):
+            kept.append(x.read(*strip) + y.read(*strip))
+        return Features(kept, (), x.shrunk, *_as_it_is(filters))
 
     def resize_convolution(self, x: Features, filters: int, *, name: str) -> Features:
-        operation = self.operations.resize_convolution(self._kernel(name), x.relu)
-        rows = partial(_convolved, x, operation, 3, 1, 1, "symmetric")
-        return self._normalized(_plain(rows, filters, x.shrunk // 2), name, True)
+        return self._normalized(self._convolved("resize", x, name), name, True)
 
     def rgb_convolution(self, x: Features, kernel: int, *, name: str) -> Features:
-        bias = self.arrays[f"network/{name}/bias"]
-        operation = self.operations.rgb_convolution(self._kernel(name), bias, x.relu)
-        rows = partial(_convolved, x, operation, kernel, 1, kernel // 2, "reflect")
-        return _plain(rows, 3, x.shrunk)
+        return self._convolved("rgb", x, name)
 
-    def _convolved(
-        self, x: Features, filters: int, kernel: int, stride: int, name: str
-    ) -> Features:
-        operation = self.operations.convolution(self._kernel(name), stride, x.relu)
-        rows = partial(_convolved, x, operation, kernel, stride, kernel // 2, "reflect")
-        return _plain(rows, filters, x.shrunk * stride)
+    def _convolved(self, kind: Kind, x: Features, name: str, stride: int = 1) -> Features:
+        kernel, bias = (
+            self.arrays[f"network/{name}/kernel"],
+            self.arrays.get(f"network/{name}/bias"),
+        )
+        convolution = Convolution(kind, kernel, x.factor, x.offset, x.relu, stride, bias)
+        shrunk = x.shrunk // 2 if kind == "resize" else x.shrunk * stride
+        return Features(
+            x.source, (*x.convolutions, convolution), shrunk, *_as_it_is(kernel.shape[3])
+        )
 
     def _normalized(self, x: Features, name: str, relu: bool) -> Features:
         """A pass over the whole picture, after which the features are known to be even."""
-        if x.shrunk == DOWNSAMPLING:
-            x = replace(x, rows=KeptRows(x.rows))
-        count, mean, squares = 0, np.zeros(x.channels), np.zeros(x.channels)
-        for rows in x.rows():
-            positions = rows.shape[2] * rows.shape[3]
-            its_mean, its_variance = self.operations.moments(rows)
-            apart = its_mean - mean
+        kept = KeptRows() if x.shrunk == DOWNSAMPLING else None
+        wanted: list[Wanted] = ["mean", "variance", "rows"] if kept else ["mean", "variance"]
+        count, mean, squares = 0, np.zeros(len(x.factor)), np.zeros(len(x.factor))
+        strips = x.strips(self.rows_at_once)
+        computed = x.computed(self.runtime, self.rows_at_once, wanted)
+        for (first, last), found in zip(strips, computed, strict=True):
+            if kept:
+                kept.append(found["rows"])
+            rows, apart = last - first, found["mean"] - mean
             # Two sets of numbers as one (Chan, Golub and LeVeque 1979), in float64.
-            squares += its_variance * positions
-            squares += apart**2 * (count * positions / (count + positions))
-            count += positions
-            mean += apart * (positions / count)
+            squares += found["variance"].astype(np.float64) * rows
+            squares += apart**2 * (count * rows / (count + rows))
+            count += rows
+            mean += apart * (rows / count)
         scale, shift = (self.arrays[f"network/{name}_norm/{v}"] for v in ("scale", "shift"))
         factor = scale / np.sqrt(squares / count + EPSILON)
         offset = shift - mean * factor
-        return replace(x, factor=_channelwise(factor), offset=_channelwise(offset), relu=relu)
+        if kept:
+            x = replace(x, source=kept, convolutions=())
+        return replace(
+            x, factor=factor.astype(np.float32), offset=offset.astype(np.float32), relu=relu
+        )
 
-    def _kernel(self, name: str) -> np.ndarray:
-        return self.arrays[f"network/{name}/kernel"]
+
+class PictureWithBorder:
+    """The rows of an (H, W, 3) picture inside its border, which is mirrored as they are read."""
+
+    def __init__(self, rgb: np.ndarray):
+        self.rgb = rgb
+        self.down, self.across = (
+            np.pad(np.arange(side), borders(side), mode="reflect") for side in rgb.shape[:2]
+        )
+        self.height = len(self.down)
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        return self.rgb[self.down[first:last]][:, self.across].astype(np.float32)
 
 
 class KeptRows:
-    """Rows that are computed when they first flow, and read from a temporary file after that."""
+    """Rows in a temporary file, which goes when nothing reads them any more."""
 
-    def __init__(self, rows: Callable[[], Rows]):
-        self.compute: Callable[[], Rows] | None = rows
+    def __init__(self) -> None:
         self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        self.shapes: list[tuple[int, ...]] = []
+        self.height = 0
+        self.row: tuple[int, int] = (0, 0)
 
-    def __call__(self) -> Rows:
-        if self.compute is None:
-            yield from self._read()
-            return
-        for rows in self.compute():
-            self._write(np.ascontiguousarray(rows))
-            yield rows
-        self.compute = None  # and with it the features that these were computed from
-
-    def _write(self, rows: np.ndarray) -> None:
-        left = rows.data.cast("B")
+    def append(self, rows: np.ndarray) -> None:
+        """Raises UserError where they find no room."""
+        left = np.ascontiguousarray(rows, np.float32).data.cast("B")
         try:
             while left:
                 left = left[self.file.write(left) :]
@@ -182,85 +261,18 @@ class KeptRows:
                 f"{tempfile.gettempdir()}: cannot keep features: {error.strerror}; "
                 "TMPDIR names another folder"
             ) from None
-        self.shapes.append(rows.shape)
+        self.row = (rows.shape[1], rows.shape[2])
+        self.height += len(rows)
 
-    def _read(self) -> Rows:
-        offset = 0
-        for shape in self.shapes:
-            rows = np.empty(shape, np.float32)
-            left = rows.data.cast("B")
-            while left:
-                got = os.preadv(self.file.fileno(), [left], offset)
-                offset, left = offset + got, left[got:]
-            yield rows
-
-
-def _with_border(rgb: np.ndarray, rows_at_once: int) -> Rows:
-    down, across = (_mirrored_positions(side) for side in rgb.shape[:2])
-    for first in range(0, len(down), rows_at_once):
-        rows = rgb[down[first : first + rows_at_once]][:, across]
-        yield np.ascontiguousarray(rows.transpose(2, 0, 1)[None], np.float32)
+    def read(self, first: int, last: int) -> np.ndarray:
+        rows = np.empty((last - first, *self.row), np.float32)
+        left, offset = rows.data.cast("B"), rows[:1].nbytes * first
+        while left:
+            got = os.preadv(self.file.fileno(), [left], offset)
+            offset, left = offset + got, left[got:]
+        return rows
 
 
-def _mirrored_positions(side: int) -> np.ndarray:
-    return np.pad(np.arange(side), borders(side), mode="reflect")
-
-
-def _convolved(
-    x: Features, operation: Operation, window: int, step: int, border: int, mode: str
-) -> Rows:
-    above: np.ndarray | None = None
-    for rows in _mirrored(x.rows(), border, mode):
-        if above is None:
-            above = rows[:, :, :0]
-        there = above.shape[2] + rows.shape[2]
-        steps = max(0, (there - window) // step + 1)
-        if steps:
-            yield operation(above, rows, x.factor, x.offset)
-        unfinished = there - steps * step
-        if unfinished > rows.shape[2]:
-            above = np.concatenate([above, rows], axis=2)[:, :, -unfinished:]
-        else:
-            above = rows[:, :, rows.shape[2] - unfinished :]
-
-
-def _mirrored(rows: Rows, border: int, mode: str) -> Rows:
-    """Rows with `border` more above and below; 'symmetric' repeats the outermost, 'reflect' not."""
-    skip = int(mode == "reflect")
-    needed = border + skip
-    waiting = next(rows)
-    while waiting.shape[2] < needed:
-        waiting = np.concatenate([waiting, next(rows)], axis=2)
-    waiting = np.concatenate([waiting[:, :, skip:needed][:, :, ::-1], waiting], axis=2)
-    for new in rows:
-        if new.shape[2] < needed:  # too few to be the last that are mirrored
-            waiting = np.concatenate([waiting, new], axis=2)
-        else:
-            yield waiting
-            waiting = new
-    below = waiting[:, :, -needed:][:, :, :border][:, :, ::-1]
-    yield np.concatenate([waiting, below], axis=2)
-
-
-def _sum(one: Features, other: Features) -> Rows:
-    """Both added up, in pieces as short as the shorter one's."""
-    ours, theirs = one.normalized(), other.normalized()
-    a = b = None
-    while True:
-        a = next(ours, None) if a is None else a
-        b = next(theirs, None) if b is None else b
-        if a is None or b is None:
-            return
-        rows = min(a.shape[2], b.shape[2])
-        yield a[:, :, :rows] + b[:, :, :rows]
-        a = a[:, :, rows:] if a.shape[2] > rows else None
-        b = b[:, :, rows:] if b.shape[2] > rows else None
-
-
-def _plain(rows: Callable[[], Rows], channels: int, shrunk: int) -> Features:
-    one = np.ones((1, channels, 1, 1), np.float32)
-    return Features(rows, channels, shrunk, one, 0 * one, False)
-
-
-def _channelwise(values: np.ndarray) -> np.ndarray:
-    return values.reshape(1, -1, 1, 1).astype(np.float32)
+def _as_it_is(channels: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Factor, offset and ReLU of features that nothing is to be done to."""
+    return np.ones(channels, np.float32), np.zeros(channels, np.float32), False

@@ -1,64 +1,61 @@
 """What streaming.py asks of a runtime, in TensorFlow."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from fast_style.architecture import RESIZED_KERNELS, RESIZED_TAPS
-from fast_style.streaming import Operation
-
-Layer = Callable[[tf.Tensor], tf.Tensor]
-ANY = tf.TensorSpec((1, None, None, None), tf.float32)
+from fast_style.streaming import Convolution, OnStrip, Wanted
 
 
 class TensorFlowRows:
-    """streaming.Operations on whatever TensorFlow finds; policy: Keras's, as 'mixed_bfloat16'."""
+    """streaming.Runtime on whatever TensorFlow finds; policy: Keras's, as 'mixed_bfloat16'."""
 
     def __init__(self, policy: str):
         self.dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
 
-    def convolution(self, kernel: np.ndarray, stride: int, relu: bool) -> Operation:
-        weights = tf.constant(kernel, self.dtype)
+    def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
+        strip = tf.TensorSpec((None, None, convolutions[0].kernel.shape[2]), tf.float32)
+        mirrored = tf.TensorSpec((len(convolutions),), tf.int32)
 
-        def layer(x: tf.Tensor) -> tf.Tensor:
-            return tf.nn.conv2d(_mirrored(x, kernel.shape[1] // 2), weights, stride, "VALID")
+        @tf.function(input_signature=[strip, mirrored, mirrored])
+        def run(rows, above, below):
+            x = rows[None]
+            for number, convolution in enumerate(convolutions):
+                x = self._convolved(x, convolution, above[number], below[number])
+            mean, variance = tf.nn.moments(x, (0, 1, 2))
+            found = {"rows": x[0], "mean": mean, "variance": variance}
+            return {name: found[name] for name in wanted}
 
-        return self._operation(layer, relu)
+        def on_strip(rows: np.ndarray, above: list[int], below: list[int]) -> dict:
+            return {name: value.numpy() for name, value in run(rows, above, below).items()}
 
-    def resize_convolution(self, kernel: np.ndarray, relu: bool) -> Operation:
+        return on_strip
+
+    def _convolved(self, x: tf.Tensor, convolution: Convolution, above, below) -> tf.Tensor:
+        pixels = convolution.border
+        x = x * convolution.factor + convolution.offset
+        x = tf.cast(tf.nn.relu(x) if convolution.relu else x, self.dtype)
+        mode = "SYMMETRIC" if convolution.kind == "resize" else "REFLECT"
+        x = x[:, tf.maximum(0, -above) : tf.shape(x)[1] - tf.maximum(0, -below)]
+        above, below = tf.maximum(0, above), tf.maximum(0, below)
+        x = tf.pad(x, [[0, 0], [above, below], [pixels, pixels], [0, 0]], mode)
+        if convolution.kind == "resize":
+            found = self._resize_convolution(x, convolution.kernel)
+        else:
+            kernel = tf.constant(convolution.kernel, self.dtype)
+            found = tf.nn.conv2d(x, kernel, convolution.stride, "VALID")
+        found = tf.cast(found, tf.float32)
+        return found if convolution.bias is None else found + convolution.bias
+
+    def _resize_convolution(self, x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
         four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel.astype(np.float32))
         weights = tf.constant(four.reshape(2, 2, kernel.shape[2], -1), self.dtype)
-
-        def layer(x: tf.Tensor) -> tf.Tensor:
-            found = tf.nn.conv2d(_mirrored(x, 1, "SYMMETRIC"), weights, 1, "VALID")
-            height, width = tf.shape(found)[1] - 1, tf.shape(found)[2] - 1
-            moved = [
-                part[:, number // 2 : number // 2 + height, number % 2 : number % 2 + width]
-                for number, part in enumerate(tf.split(found, 4, axis=3))
-            ]
-            return tf.nn.depth_to_space(tf.concat(moved, axis=3), 2)
-
-        return self._operation(layer, relu)
-
-    def rgb_convolution(self, kernel: np.ndarray, bias: np.ndarray, relu: bool) -> Operation:
-        plain = self.convolution(kernel, 1, relu)
-        return lambda *given: plain(*given) + bias[None, :, None, None].astype(np.float32)
-
-    def moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, variance = tf.nn.moments(tf.constant(rows), (0, 2, 3))
-        return mean.numpy().astype(np.float64), variance.numpy().astype(np.float64)
-
-    def _operation(self, layer: Layer, relu: bool) -> Operation:
-        @tf.function(input_signature=[ANY] * 4)
-        def run(above, rows, factor, offset):
-            x = tf.concat([above, rows], axis=2) * factor + offset
-            x = tf.transpose(tf.nn.relu(x) if relu else x, (0, 2, 3, 1))
-            found = layer(tf.cast(x, self.dtype))
-            return tf.transpose(tf.cast(found, tf.float32), (0, 3, 1, 2))
-
-        return lambda *given: run(*given).numpy()
-
-
-def _mirrored(x: tf.Tensor, pixels: int, mode: str = "REFLECT") -> tf.Tensor:
-    return tf.pad(x, ((0, 0), (0, 0), (pixels, pixels), (0, 0)), mode)
+        found = tf.nn.conv2d(x, weights, 1, "VALID")
+        height, width = tf.shape(found)[1] - 1, tf.shape(found)[2] - 1
+        moved = [
+            part[:, number // 2 : number // 2 + height, number % 2 : number % 2 + width]
+            for number, part in enumerate(tf.split(found, 4, axis=3))
+        ]
+        return tf.nn.depth_to_space(tf.concat(moved, axis=3), 2)

@@ -16,7 +16,7 @@ from fast_style.command_line import number_of_bytes
 from fast_style.errors import UserError
 from fast_style.images import Picture, read_picture, write_picture
 from fast_style.locations import PROJECT
-from fast_style.streaming import KeptRows, _mirrored
+from fast_style.streaming import KeptRows
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
@@ -86,34 +86,16 @@ def test_eval_keeps_to_the_memory_it_is_given(
     assert np.abs(written[0] - written[1]).max() <= 1
 
 
-@pytest.mark.parametrize("mode", ["reflect", "symmetric"])
-@pytest.mark.parametrize("pieces", [[9], [1, 1, 7], [8, 1], [2, 3, 4]])
-def test_rows_are_mirrored_as_numpy_mirrors(mode: str, pieces: list[int]) -> None:
-    whole = np.random.default_rng(0).normal(size=(1, 2, 9, 3)).astype(np.float32)
-    parts = np.split(whole, np.cumsum(pieces)[:-1], axis=2)
-    found = np.concatenate(list(_mirrored(iter(parts), 3, mode)), axis=2)
-    border = ((0, 0), (0, 0), (3, 3), (0, 0))
-    np.testing.assert_array_equal(found, np.pad(whole, border, mode=mode))  # type: ignore[call-overload]
-
-
-def test_rows_are_kept_while_anything_reads_them() -> None:
-    parts = [np.full((1, 2, rows, 5), rows, np.float32) for rows in (3, 1, 4)]
-    computed = []
-
-    def compute():
-        computed.append(True)
-        yield from parts
-
-    kept = KeptRows(compute)
-    for _ in range(3):
-        for found, part in zip(kept(), parts, strict=True):
-            np.testing.assert_array_equal(found, part)
-    assert len(computed) == 1
-    one, other = kept(), kept()
-    next(one)
-    np.testing.assert_array_equal(next(other), parts[0])
+def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
+    rows = np.random.default_rng(0).normal(size=(9, 2, 5)).astype(np.float32)
+    kept = KeptRows()
+    for part in np.split(rows, [1, 5]):
+        kept.append(part)
+    assert kept.height == 9
+    for first, last in [(0, 9), (3, 7), (8, 9)]:
+        np.testing.assert_array_equal(kept.read(first, last), rows[first:last])
     descriptor = kept.file.fileno()
-    del kept, one, other
+    del kept
     gc.collect()
     with pytest.raises(OSError):
         os.fstat(descriptor)
@@ -121,9 +103,8 @@ def test_rows_are_kept_while_anything_reads_them() -> None:
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))  # noqa: SIM115
-    kept = KeptRows(lambda: iter([np.ones((1, 1, 1, 1), np.float32)]))
     with pytest.raises(UserError, match=r"cannot keep features: No space left.*TMPDIR names"):
-        list(kept())
+        KeptRows().append(np.ones((1, 1, 1), np.float32))
 
 
 @pytest.mark.parametrize(
