@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
     )
+    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
     parser.add_argument(
         "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
     )
@@ -29,7 +30,9 @@ def main() -> int:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
 
-    from fast_style.stylize import stylize_files  # after the flags: a wrong one is told at once
+    from fast_style.stylize_files import (
+        stylize_files,  # after the flags: a wrong one is told at once
+    )
 
     return stylize_files(
         args.model,
@@ -42,6 +45,7 @@ def main() -> int:
         strength=args.strength,
         preserve_color=args.preserve_color,
         max_size=args.max_size,
+        scale=args.scale,
     )
 
 

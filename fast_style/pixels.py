@@ -1,5 +1,6 @@
 """What is computed on the pixels of pictures: other sizes, parts, and mixtures of two."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from fast_style.images import Picture
 
 # ITU-R BT.601 luma, as in JPEG's YCbCr.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+ROWS_AT_ONCE = 256
 
 
 def square(
@@ -61,11 +63,32 @@ def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
     Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
     the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
     """
-    change = (stylized.astype(np.float32) - content) @ LUMA
-    return np.clip(np.rint(content + change[..., None]), 0, 255).astype(np.uint8)
+
+    def rows(first: int, ours: np.ndarray) -> np.ndarray:
+        theirs = content[first : first + len(ours)]
+        change = (ours.astype(np.float32) - theirs) @ LUMA
+        return np.clip(np.rint(theirs + change[..., None]), 0, 255).astype(np.uint8)
+
+    return by_rows(rows, stylized)
 
 
 def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
     """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
-    mixed = (1 - strength) * content + strength * stylized.astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
+
+    def rows(first: int, ours: np.ndarray) -> np.ndarray:
+        theirs = content[first : first + len(ours)].astype(np.float32)
+        return np.rint((1 - strength) * theirs + strength * ours).astype(np.uint8)
+
+    return by_rows(rows, stylized)
+
+
+def by_rows(compute: Callable[[int, np.ndarray], np.ndarray], rgb: np.ndarray) -> np.ndarray:
+    """What `compute` makes of the picture, by the number of a first row and the rows from it on.
+
+    Floating point numbers of all of a large picture would take four times its memory, or more.
+    """
+    computed = np.empty_like(rgb)
+    for first in range(0, len(rgb), ROWS_AT_ONCE):
+        last = first + ROWS_AT_ONCE
+        computed[first:last] = compute(first, rgb[first:last])
+    return computed

@@ -1,28 +1,18 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from fast_style.checkpoints import find_model_folder, load_network, read_model
+from fast_style.checkpoints import load_network, read_model
 from fast_style.errors import UserError
-from fast_style.files import make_folder
+from fast_style.guided_upsampling import enlarged
 from fast_style.hardware import DTYPE_POLICIES, fastest_precision, free_memory, start_tensorflow
-from fast_style.images import (
-    PICTURE_ENDINGS,
-    Picture,
-    find_pictures,
-    read_picture,
-    write_picture,
-)
-from fast_style.pixels import blend, fit_within, with_chroma_of
-from fast_style.style_mix import name_in_style
+from fast_style.images import Picture
+from fast_style.pixels import blend, fit_within, resize, with_chroma_of
 
 # What a pass over a whole picture takes for each pixel, and streaming for each pixel of the rows
 # that it has at once; measured at 1024 to 2048 pixels.
@@ -89,95 +79,28 @@ class Stylizer:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
+        scale: float = 1.0,
     ) -> Picture:
         """The stylized picture with the alpha and ICC profile of the original.
 
         strength: 0 gives the content image, 1 the stylized one, between them a blend.
         preserve_color: luminance of the stylized image, chroma of the content image.
         max_size: the long side is shrunk to this first; otherwise the size stays.
+        scale: strokes so many times as large (guided_upsampling.py).
         """
         if max_size is not None:
             picture = fit_within(picture, max_size)
-        stylized = self(picture.rgb)
+        if scale > 1:
+            height, width = (max(1, round(side / scale)) for side in picture.rgb.shape[:2])
+            small = resize(picture.rgb, height, width)
+            stylized = enlarged(self(small), small, picture.rgb)
+        else:
+            stylized = self(picture.rgb)
         if preserve_color:
             stylized = with_chroma_of(picture.rgb, stylized)
         if strength < 1:
             stylized = blend(picture.rgb, stylized, strength)
         return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
-
-
-def stylize_files(
-    model: str,
-    inputs: Sequence[str],
-    output: Path | None = None,
-    *,
-    runtime: str = "auto",
-    precision: str = "auto",
-    style: str | None = None,
-    max_memory: int | None = None,
-    **how,
-) -> int:
-    """Stylize files, folders and globs with one loaded model; returns the exit status.
-
-    output: a file for one picture, else a folder that mirrors the folders of the input; by default
-    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. how: as in
-    Stylizer.stylize. A bad picture among several does not stop the others; it is named at the end
-    and makes the status 1. Raises UserError for all else.
-    """
-    folder = find_model_folder(model)
-    targets = _targets(inputs, output, name_in_style(folder.name, style))
-    stylizer = Stylizer(folder, runtime, precision, style, max_memory)
-    bad: list[str] = []
-    for source, target in tqdm(targets.items(), unit=" pictures", disable=len(targets) == 1):
-        started = time.perf_counter()
-        try:
-            content = read_picture(source)
-            make_folder(target.parent)
-            picture = stylizer.stylize(content, **how)
-            write_picture(target, picture)
-        except UserError as error:
-            if len(targets) == 1:
-                raise
-            bad.append(str(error))
-            continue
-        height, width = picture.rgb.shape[:2]
-        tqdm.write(f"{target}  {width}x{height}  {time.perf_counter() - started:.2f} s")
-    for message in bad:
-        print(f"error: {message}", file=sys.stderr)
-    return 1 if bad else 0
-
-
-def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Path, Path]:
-    """Where the stylized image of each picture goes; UserError where two would go to one place."""
-    relative: dict[Path, Path] = {}
-    for spec in inputs:
-        given = Path(spec).expanduser()
-        for picture in find_pictures(spec):
-            inside = picture.relative_to(given) if given.is_dir() else Path(picture.name)
-            relative[picture] = inside
-    if output is not None and len(relative) == 1 and not output.is_dir() and output.suffix:
-        if output.suffix.lower() not in PICTURE_ENDINGS:
-            endings = ", ".join(PICTURE_ENDINGS)
-            raise UserError(f"--output {output}: is not a picture's name; endings: {endings}")
-        return {next(iter(relative)): output}
-    if output is not None and output.is_file():
-        raise UserError(f"--output {output}: is a file; {len(relative)} pictures need a folder")
-    folder = output or Path("stylized")
-    targets = {
-        picture: folder / inside.with_name(f"{inside.stem}-{model}{_ending(inside)}")
-        for picture, inside in relative.items()
-    }
-    origins: dict[Path, Path] = {}
-    for picture, target in targets.items():
-        if target in origins:
-            raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
-        origins[target] = picture
-    return targets
-
-
-def _ending(path: Path) -> str:
-    # A stylized picture has more colours than a GIF's palette holds.
-    return ".png" if path.suffix.lower() == ".gif" else path.suffix
 
 
 def _choose_runtime(runtime: str) -> str:

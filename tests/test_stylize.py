@@ -14,8 +14,11 @@ from PIL import Image, ImageCms
 from fast_style import checkpoints, stylize
 from fast_style.checkpoints import find_model_folder, load_network
 from fast_style.errors import UserError
+from fast_style.guided_upsampling import enlarged
 from fast_style.images import Picture, read_picture, write_picture
-from fast_style.stylize import Stylizer, stylize_files
+from fast_style.pixels import resize
+from fast_style.stylize import Stylizer
+from fast_style.stylize_files import stylize_files
 
 Photo = Callable[..., np.ndarray]
 
@@ -66,6 +69,17 @@ def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
     assert np.abs(stylized - expected).max() <= 0.51
 
 
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_larger_strokes_are_those_of_a_smaller_picture(
+    stylizer: Stylizer, photo: Photo, height: int, width: int
+) -> None:
+    picture = Picture(photo(height, width))
+    larger = stylizer.stylize(picture, scale=3).rgb
+    assert larger.shape == picture.rgb.shape
+    small = resize(picture.rgb, max(1, round(height / 3)), max(1, round(width / 3)))
+    np.testing.assert_array_equal(larger, enlarged(stylizer(small), small, picture.rgb))
+
+
 def test_openvino_takes_one_size_after_the_other(
     stylizer: Stylizer, trained_model: Path, photo: Photo
 ) -> None:
@@ -94,6 +108,7 @@ def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Pat
     program = f"""
 import signal, threading
 from pathlib import Path
+from fast_style.pixels import resize
 from fast_style.stylize import Stylizer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
 held = [Stylizer(Path({str(trained_model)!r}), "openvino")]

@@ -1,0 +1,153 @@
+"""Files, folders and globs through a model: what eval.py does."""
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fast_style.checkpoints import find_model_folder
+from fast_style.errors import UserError
+from fast_style.files import make_folder
+from fast_style.images import (
+    PICTURE_ENDINGS,
+    Picture,
+    find_pictures,
+    read_picture,
+    write_picture,
+)
+from fast_style.style_mix import name_in_style
+from fast_style.stylize import Stylizer
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture on its way from a file to another."""
+
+    source: Path
+    target: Path
+    picture: Picture | None = None
+    seconds: float = 0.0  # of the network
+    error: UserError | None = None
+
+
+def stylize_files(
+    model: str,
+    inputs: Sequence[str],
+    output: Path | None = None,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    style: str | None = None,
+    max_memory: int | None = None,
+    **how,
+) -> int:
+    """Stylize files, folders and globs with one loaded model; returns the exit status.
+
+    output: a file for one picture, else a folder that mirrors the folders of the input; by default
+    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. how: as in
+    Stylizer.stylize. A bad picture among several does not stop the others; it is named at the end
+    and makes the status 1. Raises UserError for all else.
+    """
+    folder = find_model_folder(model)
+    targets = _targets(inputs, output, name_in_style(folder.name, style))
+    stylizer = Stylizer(folder, runtime, precision, style, max_memory)
+
+    @_unless_it_failed
+    def stylized(job: Job) -> Job:
+        assert job.picture is not None
+        started = time.perf_counter()
+        picture = stylizer.stylize(job.picture, **how)
+        return replace(job, picture=picture, seconds=time.perf_counter() - started)
+
+    jobs = (Job(*paths) for paths in targets.items())
+    # A picture is read and another one written while the network has a third.
+    done = _beside(_written, map(stylized, _beside(_read, jobs)))
+    failed: list[UserError] = []
+    for job in tqdm(done, total=len(targets), unit=" pictures", disable=len(targets) == 1):
+        if job.picture is not None:
+            height, width = job.picture.rgb.shape[:2]
+            tqdm.write(f"{job.target}  {width}x{height}  {job.seconds:.2f} s")
+        elif job.error is not None:
+            failed.append(job.error)
+    if failed and len(targets) == 1:
+        raise failed[0]
+    for error in failed:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _beside(stage: Callable[[Job], Job], jobs: Iterable[Job]) -> Iterator[Job]:
+    """The stage's jobs in their order; it has one in a thread while the others have theirs."""
+    with ThreadPoolExecutor(1) as thread:
+        at_work: Future[Job] | None = None
+        for job in jobs:
+            before, at_work = at_work, thread.submit(stage, job)
+            if before is not None:
+                yield before.result()
+        if at_work is not None:
+            yield at_work.result()
+
+
+def _unless_it_failed(stage: Callable[[Job], Job]) -> Callable[[Job], Job]:
+    @functools.wraps(stage)
+    def attempted(job: Job) -> Job:
+        if job.error is not None:
+            return job
+        try:
+            return stage(job)
+        except UserError as error:
+            return replace(job, picture=None, error=error)
+
+    return attempted
+
+
+@_unless_it_failed
+def _read(job: Job) -> Job:
+    picture = read_picture(job.source)
+    make_folder(job.target.parent)  # what cannot be made is told before the network's work
+    return replace(job, picture=picture)
+
+
+@_unless_it_failed
+def _written(job: Job) -> Job:
+    assert job.picture is not None
+    write_picture(job.target, job.picture)
+    return job
+
+
+def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Path, Path]:
+    """Where the stylized image of each picture goes; UserError where two would go to one place."""
+    relative: dict[Path, Path] = {}
+    for spec in inputs:
+        given = Path(spec).expanduser()
+        for picture in find_pictures(spec):
+            inside = picture.relative_to(given) if given.is_dir() else Path(picture.name)
+            relative[picture] = inside
+    if output is not None and len(relative) == 1 and not output.is_dir() and output.suffix:
+        if output.suffix.lower() not in PICTURE_ENDINGS:
+            endings = ", ".join(PICTURE_ENDINGS)
+            raise UserError(f"--output {output}: is not a picture's name; endings: {endings}")
+        return {next(iter(relative)): output}
+    if output is not None and output.is_file():
+        raise UserError(f"--output {output}: is a file; {len(relative)} pictures need a folder")
+    folder = output or Path("stylized")
+    targets = {
+        picture: folder / inside.with_name(f"{inside.stem}-{model}{_ending(inside)}")
+        for picture, inside in relative.items()
+    }
+    origins: dict[Path, Path] = {}
+    for picture, target in targets.items():
+        if target in origins:
+            raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
+        origins[target] = picture
+    return targets
+
+
+def _ending(path: Path) -> str:
+    # A stylized picture has more colours than a GIF's palette holds.
+    return ".png" if path.suffix.lower() == ".gif" else path.suffix
