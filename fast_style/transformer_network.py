@@ -17,7 +17,7 @@ def build_transformer_network(output: str = "tanh") -> keras.Model:
 
     Deviations from the paper: instance for batch normalization (Ulyanov et al. 2017), nearest
     resize and convolution for the fractionally strided ones (Odena et al. 2016), reflection
-    inside for the 40 pixels of it around the picture, of which 10 remain, to be cropped again, and
+    inside for the 40 pixels of it around the picture, of which 24 remain, to be cropped again, and
     a sixteenth of the last convolution, which has larger weights for it.
     """
     pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
@@ -31,7 +31,7 @@ def build_transformer_network(output: str = "tanh") -> keras.Model:
 
 @keras.saving.register_keras_serializable("fast_style")
 class ReflectedBorder(keras.layers.Layer):
-    """Mirror pictures by 10 pixels, and on the right and below up to a multiple of 4 as well.
+    """Mirror pictures by 24 pixels, and on the right and below up to a multiple of 4 as well.
 
     Mirrors again and again where a picture is smaller than its border, so that 1 x 1 works.
     """
