@@ -5,7 +5,7 @@ import numpy as np
 from fast_style.pixels import LUMA
 
 UPSAMPLING = 4
-BORDER = 8
+EDGE = 16
 BLOCK = 16
 NEAR = 6  # grey levels from the end of the range
 
@@ -35,15 +35,18 @@ def grid_energy(rgb: np.ndarray) -> float:
     return float(np.mean(ratios) * np.log(2))
 
 
-def border_error(content: np.ndarray, stylized: np.ndarray) -> float:
-    """Mean squared change in the outer 8 pixels over that in the interior; near 1: no frame.
+def frame_shift(part: np.ndarray, whole: np.ndarray) -> float:
+    """By how many grey levels the outer 16 pixels of a stylized picture have other colours.
 
-    Both (H, W, 3), 0..255, more than 16 pixels a side.
+    part: (H, W, 3), 0..255, more than 32 pixels a side: the stylized image of a part of a picture;
+    whole: the same part of the stylized image of the whole picture, where it has no edges. What
+    differs at the edges and not inside, as a mean over them for each of R, G and B: single strokes
+    fall elsewhere, a frame stays. The root of the three numbers' mean square.
     """
-    change = np.square(stylized.astype(np.float64) - content).mean(axis=2)
-    inside = np.zeros(change.shape, bool)
-    inside[BORDER:-BORDER, BORDER:-BORDER] = True
-    return float(change[~inside].mean() / max(change[inside].mean(), 1e-12))
+    shift = part.astype(np.float64) - whole
+    inside = np.zeros(shift.shape[:2], bool)
+    inside[EDGE:-EDGE, EDGE:-EDGE] = True
+    return float(np.sqrt(np.mean((shift[~inside].mean(axis=0) - shift[inside].mean(axis=0)) ** 2)))
 
 
 def blotched_share(rgb: np.ndarray) -> float:

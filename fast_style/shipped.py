@@ -147,7 +147,7 @@ def _measured(folder: Path) -> list[str]:
     if not paths:
         return []
     lines = ["One pass in iterations of L-BFGS, and what the objective does not see:", ""]
-    lines += ["| model | size | total | from noise | from the content image | grid | border |"]
+    lines += ["| model | size | total | from noise | from the content image | grid | frame |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for path in paths:
         measured = json.loads(read_bytes(path))
@@ -159,7 +159,7 @@ def _measured(folder: Path) -> list[str]:
             lines.append(
                 f"| {measured['model']} | {size} | {at['network']['total']['mean']:.3f} "
                 f"| {equals[0]:.0f} | {equals[1]:.0f} "
-                f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['border']:.2f} |"
+                f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['frame']:.1f} |"
             )
     return [*lines, ""]
 
