@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
     )
+    parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
@@ -42,6 +43,7 @@ def main() -> int:
         precision=args.precision,
         style=args.style,
         max_memory=args.max_memory,
+        allow_huge=args.allow_huge,
         strength=args.strength,
         preserve_color=args.preserve_color,
         max_size=args.max_size,

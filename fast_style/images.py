@@ -13,10 +13,11 @@ from PIL import Image, ImageCms
 from fast_style.errors import UserError, nearest
 from fast_style.files import check_target, read_bytes, write_atomically
 
-MAX_PIXELS = 500_000_000
-"""Larger pictures are refused before they are decoded: RGB alone would take 1.5 GB."""
+MAX_PIXELS = 178_956_970
+"""Larger pictures are refused before they are decoded, unless they are asked for: few bytes can
+claim to be many pixels. Where Pillow refuses them too."""
 
-# Pillow's own limit is a warning on stderr at a fifth of ours; decode_picture checks the size.
+# Pillow would warn on stderr at half of it; decode_picture checks the size.
 Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of damaged metadata in pictures whose pixels are fine.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -65,16 +66,18 @@ class Picture:
     icc_profile: bytes | None = None
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
+def read_picture(path: str | os.PathLike[str], *, allow_huge: bool = False) -> Picture:
     """The picture in a JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF file, upright, as RGB.
 
     Raises UserError naming the file when it is missing, a folder, unreadable, not a picture,
-    damaged, cut short, or has more than MAX_PIXELS pixels.
+    damaged, cut short, or has more than MAX_PIXELS pixels without being allowed to.
     """
-    return decode_picture(read_bytes(path), str(path))
+    return decode_picture(read_bytes(path), str(path), allow_huge=allow_huge)
 
 
-def decode_picture(data: bytes, name: str, *, at_least: int | None = None) -> Picture:
+def decode_picture(
+    data: bytes, name: str, *, at_least: int | None = None, allow_huge: bool = False
+) -> Picture:
     """The picture in the bytes of a picture file; name is what error messages call it.
 
     EXIF orientation is applied. 16-bit grey keeps its high byte, rounded; 32-bit and float grey
@@ -95,10 +98,10 @@ def decode_picture(data: bytes, name: str, *, at_least: int | None = None) -> Pi
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
         raise UserError(f"{name}: is damaged: {_reason(error)}") from error
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS and not allow_huge:
         raise UserError(
-            f"{name}: {width}x{height} is {width * height:,} pixels; at most {MAX_PIXELS:,} are "
-            "read"
+            f"{name}: {width}x{height} is {width * height:,} pixels; more than {MAX_PIXELS:,} are "
+            "read with --allow-huge only, as small files can claim any size"
         )
     try:
         if at_least is not None:

@@ -44,6 +44,7 @@ def stylize_files(
     precision: str = "auto",
     style: str | None = None,
     max_memory: int | None = None,
+    allow_huge: bool = False,
     **how,
 ) -> int:
     """Stylize files, folders and globs with one loaded model; returns the exit status.
@@ -58,6 +59,12 @@ def stylize_files(
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
     @_unless_it_failed
+    def read(job: Job) -> Job:
+        picture = read_picture(job.source, allow_huge=allow_huge)
+        make_folder(job.target.parent)  # what cannot be made is told before the network's work
+        return replace(job, picture=picture)
+
+    @_unless_it_failed
     def stylized(job: Job) -> Job:
         assert job.picture is not None
         started = time.perf_counter()
@@ -66,7 +73,7 @@ def stylize_files(
 
     jobs = (Job(*paths) for paths in targets.items())
     # A picture is read and another one written while the network has a third.
-    done = _beside(_written, map(stylized, _beside(_read, jobs)))
+    done = _beside(_written, map(stylized, _beside(read, jobs)))
     failed: list[UserError] = []
     for job in tqdm(done, total=len(targets), unit=" pictures", disable=len(targets) == 1):
         if job.picture is not None:
@@ -104,13 +111,6 @@ def _unless_it_failed(stage: Callable[[Job], Job]) -> Callable[[Job], Job]:
             return replace(job, picture=None, error=error)
 
     return attempted
-
-
-@_unless_it_failed
-def _read(job: Job) -> Job:
-    picture = read_picture(job.source)
-    make_folder(job.target.parent)  # what cannot be made is told before the network's work
-    return replace(job, picture=picture)
 
 
 @_unless_it_failed

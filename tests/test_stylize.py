@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from fast_style import checkpoints, stylize
+from fast_style import checkpoints, images, stylize
 from fast_style.checkpoints import find_model_folder, load_network
 from fast_style.errors import UserError
 from fast_style.guided_upsampling import enlarged
@@ -67,6 +67,19 @@ def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
     network = load_network(trained_model)
     expected = np.clip(np.asarray(network(rgb[None].astype(np.float32)))[0], 0, 255)
     assert np.abs(stylized - expected).max() <= 0.51
+
+
+def test_huge_pictures_are_read_when_they_are_asked_for(
+    trained_model: Path, folder: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(folder / "a.png", Picture(photo(20, 30)))
+    monkeypatch.setattr(images, "MAX_PIXELS", 599)
+    with pytest.raises(
+        UserError, match=r"30x20 is 600 pixels; more than 599 .*--allow-huge"
+    ):
+        run(trained_model, [folder / "a.png"], folder / "b.png")
+    assert run(trained_model, [folder / "a.png"], folder / "b.png", allow_huge=True) == 0
+    assert read_picture(folder / "b.png", allow_huge=True).rgb.shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
