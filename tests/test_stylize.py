@@ -74,9 +74,7 @@ def test_huge_pictures_are_read_when_they_are_asked_for(
 ) -> None:
     write_picture(folder / "a.png", Picture(photo(20, 30)))
     monkeypatch.setattr(images, "MAX_PIXELS", 599)
-    with pytest.raises(
-        UserError, match=r"30x20 is 600 pixels; more than 599 .*--allow-huge"
-    ):
+    with pytest.raises(UserError, match=r"30x20 is 600 pixels; more than 599 .*--allow-huge"):
         run(trained_model, [folder / "a.png"], folder / "b.png")
     assert run(trained_model, [folder / "a.png"], folder / "b.png", allow_huge=True) == 0
     assert read_picture(folder / "b.png", allow_huge=True).rgb.shape == (20, 30, 3)
