@@ -58,6 +58,7 @@ class Config:
     style_normalization: Literal["published", "relative", "gatys"] = "published"
     style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
+    style_border: int = _number(0, at_least=0)
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"

@@ -16,6 +16,7 @@ from fast_style.losses import (
     style_statistics,
     total_variation_loss,
 )
+from fast_style.vgg_layers import pixels_between
 
 
 class PerceptualLoss:
@@ -90,14 +91,22 @@ class PerceptualLoss:
     def _style_targets(self, style_image: np.ndarray) -> dict:
         features = self.network(ops.convert_to_tensor(style_image[None], "float32"))
         return {
-            layer: style_statistics(features[layer], self.config.style_statistics)
+            layer: style_statistics(self._inside(features, layer), self.config.style_statistics)
             for layer in self.style_layers
         }
 
     def _layer_style(self, features, layer: str, style):
+        inside = self._inside(features, layer)
         return style_loss(
-            style_statistics(features[layer], self.config.style_statistics),
+            style_statistics(inside, self.config.style_statistics),
             tuple(ops.take(each, [style], axis=0) for each in self.style_targets[layer]),
-            tuple(features[layer].shape[1:]),
+            tuple(inside.shape[1:]),
             self.config.style_normalization,
         )
+
+    def _inside(self, features, layer: str):
+        """A layer's features without those of the conf's style_border; of small pictures, one."""
+        height, width = ops.shape(features[layer])[1:3]
+        border = self.config.style_border // pixels_between(layer)
+        down, across = min(border, (height - 1) // 2), min(border, (width - 1) // 2)
+        return features[layer][:, down : height - down, across : width - across]

@@ -43,6 +43,12 @@ def convolutions(loss_model: str) -> dict[str, tuple[int, int]]:
     return channels
 
 
+def pixels_between(feature: str) -> int:
+    """How far apart two neighbours of a feature, such as `relu3_3`, are in the picture: 4."""
+    block = int(feature.removeprefix("relu").split("_")[0])
+    return 2 ** (block - 1)
+
+
 def feature_name(name: str, loss_model: str) -> str:
     """The canonical name, such as `relu3_3`, of a layer of `loss_model`.
 

@@ -39,6 +39,35 @@ def terms_of(
     return {name: float(value) for name, value in terms.items()}
 
 
+def test_the_border_has_no_style(config: Config, stylized: np.ndarray) -> None:
+    config = dataclasses.replace(
+        config, style_border=4, style_layers={"conv1_2": 1.0, "conv3_1": 1.0}
+    )
+    style_image = prepare_style_image(config)
+    objective = PerceptualLoss(config, [style_image])
+    found = terms_of(objective, stylized, stylized)
+    ours = objective.network(stylized)
+    theirs = objective.network(style_image[None].astype(np.float32))
+    for layer, border in (("relu1_2", 4), ("relu3_1", 1)):
+
+        def inside(features: object, border: int = border) -> np.ndarray:
+            return np.asarray(features, np.float64)[:, border:-border, border:-border]
+
+        def gram(features: np.ndarray) -> np.ndarray:
+            return np.einsum("nhwi,nhwj->nij", features, features) / np.prod(features.shape[1:])
+
+        one, other = inside(ours[layer]), inside(theirs[layer])
+        expected = np.sum((gram(one) - gram(other)) ** 2) / one.size
+        assert found[f"style/{layer}"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_picture_that_is_all_border_has_its_middle_left(config: Config) -> None:
+    config = dataclasses.replace(config, style_border=1000)
+    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    grey = np.full((1, 33, 40, 3), 128, np.float32)
+    assert np.isfinite(terms_of(objective, grey, grey)["style"])
+
+
 def test_every_term_is_numpys_on_the_features(
     config: Config, stylized: np.ndarray, content: np.ndarray
 ) -> None:
