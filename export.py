@@ -1,30 +1,40 @@
-"""Export a trained style: python export.py --model models/candy --output candy_saved_model"""
+"""Export a trained style: python export.py --model models/candy --format onnx"""
 
 from pathlib import Path
 
+from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.errors import UserError
+from fast_style.export import FORMATS, check_order, export
 from fast_style.hardware import start_tensorflow
+from fast_style.style_mix import name_in_style
 
 
 def main() -> None:
     parser = OneLineParser(description="Export a trained style for other programs.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
-    parser.add_argument(
-        "--format", default="saved_model", choices=["saved_model"], help="what to write"
-    )
+    parser.add_argument("--format", nargs="+", default=["saved_model"], choices=list(FORMATS))
     parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--pixels", default="uint8", choices=["uint8", "float"], help="in and out")
+    parser.add_argument("--half", action="store_true", help="weights in float16")
     parser.add_argument("--output", type=Path, help="where to; default: exported/NAME")
     args = parser.parse_args()
-
+    if args.output is not None and len(args.format) > 1:
+        raise UserError("--output: names one file; without it, formats go to exported/NAME.*")
+    for kind in args.format:
+        check_order(kind, args.half)
     start_tensorflow()
-    from fast_style.checkpoints import find_model_folder
-    from fast_style.export import export
-    from fast_style.style_mix import name_in_style
-
     folder = find_model_folder(args.model)
-    output = args.output or Path("exported") / name_in_style(folder.name, args.style)
-    parity = export(folder, output, args.style)
-    print(f"{output}: SavedModel, at most {parity:.4f} grey levels off the network")
+    name = name_in_style(folder.name, args.style)
+    for kind in args.format:
+        output = args.output or Path("exported") / f"{name}{FORMATS[kind].ending}"
+        found = export(folder, output, kind, style=args.style, pixels=args.pixels, half=args.half)
+        print(f"{output}: {FORMATS[kind].title}")
+        for one in found:
+            print(
+                f"  {one.height:>3} x {one.width:<3}  {one.seconds:6.3f} s for 2, at most "
+                f"{one.largest_difference:.4f} grey levels off the network"
+            )
 
 
 if __name__ == "__main__":

@@ -221,17 +221,14 @@ class Model:
         return self.in_style(name if name in self.styles else ",".join(self.styles))
 
 
-def copy_model(folder: Path, target: Path, style: str | None = None) -> None:
-    """Make `target`, a folder, a model folder with the network, conf and result of `folder`.
-
-    style: of a folder with several, the name or mix that the copy is to be of.
-    """
-    model = read_model(folder).in_style(style)
+def copy_model(model: Model, target: Path) -> None:
+    """Make the folder `target` a model folder with the model and its result, if it has one."""
     conf_text = yaml.safe_dump(model.conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
     write_arrays(target / WEIGHTS, model.arrays)
-    if (folder / RESULT).exists():
-        shutil.copy(folder / RESULT, target / RESULT)
+    result = model.source.with_name(RESULT)
+    if result.exists():
+        shutil.copy(result, target / RESULT)
 
 
 def read_model(folder: Path) -> Model:

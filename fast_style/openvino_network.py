@@ -10,6 +10,7 @@ from openvino import opset13 as ops
 
 from fast_style.architecture import (
     BORDER,
+    DOWNSAMPLING,
     EPSILON,
     OUTPUT_GAIN,
     OUTPUT_REACH,
@@ -77,15 +78,57 @@ def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledM
     return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint} if hint else {})
 
 
+def exportable_network(
+    arrays: Mapping[str, np.ndarray], output: str, pixels: str
+) -> openvino.Model:
+    """'pictures' to 'stylized', both (N, H, W, 3) RGB 0..255 of any N, H and W, for other programs.
+
+    arrays and output: as OpenVinoNetwork's. pixels: 'float' or 'uint8', of what goes in and of what
+    comes out.
+    """
+    element = np.uint8 if pixels == "uint8" else np.float32
+    pictures = ops.parameter([-1, -1, -1, 3], element, name="pictures")
+    lengths = ops.shape_of(pictures)
+    x = pictures
+    for axis in (1, 2):
+        length = ops.gather(lengths, integers(axis), integers(0))
+        x = ops.gather(x, _mirrored_positions(length), integers(axis))
+    x = _stylized(ops.convert(x, "f32"), arrays, output)
+    sides = ops.gather(lengths, integers([1, 2]), integers(0))
+    first, axes = integers([BORDER, BORDER]), integers([1, 2])
+    x = ops.slice(x, first, sides + first, integers([1, 1]), axes)
+    x = _rounded(x) if pixels == "uint8" else x
+    x.output(0).set_names({"stylized"})
+    pictures.output(0).set_names({"pictures"})
+    return openvino.Model([ops.result(x)], [pictures], "transformer_network")
+
+
 def _network(arrays: Mapping[str, np.ndarray], output: str) -> openvino.Model:
+    """Of pictures that have their border, in uint8."""
     pictures = ops.parameter([-1, -1, -1, 3], np.uint8, name="pictures")
-    x = ops.transpose(ops.convert(pictures, "f32"), [0, 3, 1, 2])
-    x = transformed(x * constant(1 / 127.5) - constant(1), Layers(arrays))
-    x = x * constant(OUTPUT_GAIN)
-    x = (x if output == "linear" else ops.tanh(x)) * constant(OUTPUT_REACH[output])
-    x = ops.round(ops.clamp(x + constant(127.5), 0.0, 255.0), "half_to_even")
-    stylized = ops.convert(ops.transpose(x, [0, 2, 3, 1]), "u8")
+    stylized = _rounded(_stylized(ops.convert(pictures, "f32"), arrays, output))
     return openvino.Model([ops.result(stylized)], [pictures], "transformer_network")
+
+
+def _stylized(pictures: Any, arrays: Mapping[str, np.ndarray], output: str) -> Any:
+    x = ops.transpose(pictures, [0, 3, 1, 2])
+    x = transformed(x * constant(1 / 127.5) - constant(1), Layers(arrays)) * constant(OUTPUT_GAIN)
+    x = (x if output == "linear" else ops.tanh(x)) * constant(OUTPUT_REACH[output])
+    return ops.transpose(ops.clamp(x + constant(127.5), 0.0, 255.0), [0, 2, 3, 1])
+
+
+def _rounded(x: Any) -> Any:
+    return ops.convert(ops.round(x, "half_to_even"), "u8")
+
+
+def _mirrored_positions(length: Any) -> Any:
+    """Where a picture with its border takes its rows or columns from."""
+    last = length - integers(1)
+    end = length + integers(BORDER) + ops.floor_mod(integers(0) - length, integers(DOWNSAMPLING))
+    positions = ops.range(integers(-BORDER), end, integers(1), "i64")
+    period = ops.maximum(last + last, integers(1))
+    phase = ops.floor_mod(positions, period)
+    return ops.minimum(ops.minimum(phase, period - phase), last)
 
 
 class Layers:
@@ -190,5 +233,5 @@ def _cut(x: Any, before: list[int], after: list[int]) -> Any:
     return ops.slice(*(x, *map(integers, (before, ends, [1, 1], [DOWN, ACROSS]))))
 
 
-def integers(values: list[int]) -> Any:
+def integers(values: int | list[int]) -> Any:
     return ops.constant(np.array(values, np.int64))

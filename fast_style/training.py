@@ -33,7 +33,7 @@ from fast_style.checkpoints import (
 from fast_style.config import Config
 from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
-from fast_style.export import write_saved_model
+from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
 from fast_style.layers import default_dtype

@@ -53,7 +53,7 @@ def here(monkeypatch: pytest.MonkeyPatch, *command: str | Path) -> int:
             "eval.py",
             "--model --image --output --strength --preserve-color --max-size --runtime --precision",
         ),
-        ("export.py", "--model --format --output"),
+        ("export.py", "--model --format --half --pixels --output"),
     ],
 )
 def test_help_comes_without_tensorflow_and_names_every_flag(script: str, flags: str) -> None:
@@ -141,9 +141,33 @@ def test_export_says_where_and_how_near(
 ) -> None:
     command = ["export.py", "--model", trained_model, "--output", tmp_path / "out"]
     assert here(monkeypatch, *command) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"{tmp_path / 'out'}: SavedModel, at most 0.0")
+    where, *sizes = capsys.readouterr().out.splitlines()
+    assert where == f"{tmp_path / 'out'}: SavedModel"
+    assert len(sizes) == 3 and all("grey levels off the network" in line for line in sizes)
     assert (tmp_path / "out" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--half"], "--half: a SavedModel keeps float32 weights; onnx, openvino, litert can do"),
+        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: names one file"),
+        (["--format", "onnx", "--output", "x.tflite"], "for ONNX the name ends in .onnx"),
+        (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
+    ],
+)
+def test_what_a_format_cannot_do_is_said_before_any_work(
+    flags: list[str],
+    said: str,
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert here(monkeypatch, "export.py", "--model", trained_model, *flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and list(tmp_path.iterdir()) == []
 
 
 def test_a_style_image_that_is_a_text_is_one_line_and_status_2(

@@ -1,7 +1,10 @@
-"""The SavedModel that other programs load."""
+"""What other programs load: each format by its own runtime."""
 
+import importlib
 import io
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from fast_style import export as formats
 from fast_style.errors import UserError
-from fast_style.export import export
+from fast_style.export import SIZES, export
 from fast_style.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 
@@ -20,7 +24,9 @@ Photo = Callable[..., np.ndarray]
 @pytest.fixture(scope="module")
 def exported(trained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("export") / "deep" / "tiny"
-    assert export(trained_model, output) < 0.1
+    found = export(trained_model, output)
+    assert [(one.height, one.width) for one in found] == list(SIZES)
+    assert all(one.largest_difference < 0.1 or one.largest_difference == 1 for one in found)
     return output
 
 
@@ -80,7 +86,7 @@ def test_an_exported_folder_is_a_model_folder(
     exported: Path, trained_model: Path, photo: Photo
 ) -> None:
     names = {path.name for path in exported.iterdir()}
-    assert {"saved_model.pb", "variables", "conf.yml", "weights.npz", "result.json"} <= names
+    assert {"saved_model.pb", "variables", "conf.yml", "weights.npz", "agreement.json"} <= names
     assert not {"checkpoints", "logs", "previews"} & names
     # Nothing unfinished is left beside it.
     assert list(exported.parent.iterdir()) == [exported]
@@ -105,7 +111,7 @@ def test_an_output_in_use_is_refused_and_left_as_it_was(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for output in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
-        with pytest.raises(UserError, match="is there already; name a new or an empty folder"):
+        with pytest.raises(UserError, match="is there already; name a new one"):
             export(trained_model, output)
     with pytest.raises(UserError, match=r"--output .*deep: cannot be written"):
         export(trained_model, tmp_path / "mine" / "notes.txt" / "deep")
@@ -116,3 +122,91 @@ def test_a_folder_without_a_model_is_refused_and_nothing_is_written(tmp_path: Pa
     with pytest.raises(UserError, match="holds no model"):
         export(tmp_path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+METADATA = {"style", "artwork", "version", "licence", "conf"}
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.get_modelmeta().custom_metadata_map
+
+
+def openvino_metadata(path: Path) -> dict[str, str]:
+    from fast_style.openvino_network import core
+
+    model = core().read_model(path)
+    return {key: str(model.get_rt_info(["fast_style", key]).astype(str)) for key in METADATA}
+
+
+def litert_metadata(path: Path) -> dict[str, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    [entry] = [entry for entry in model.metadata if entry.name == b"fast_style"]
+    return json.loads(bytes(model.buffers[entry.buffer].data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "half", "metadata"),
+    [
+        ("onnx", "uint8", False, onnx_metadata),
+        ("onnx", "float", True, onnx_metadata),
+        ("openvino", "uint8", True, openvino_metadata),
+        ("openvino", "float", False, openvino_metadata),
+        ("litert", "uint8", True, litert_metadata),
+        ("litert", "float", False, litert_metadata),
+    ],
+)
+def test_a_file_is_the_network_in_its_own_runtime(
+    kind: str,
+    pixels: str,
+    half: bool,
+    metadata: Callable[[Path], dict[str, str]],
+    trained_model: Path,
+    tmp_path: Path,
+    photo: Photo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = formats.FORMATS[kind]
+    for package in wanted.packages:
+        pytest.importorskip(package)
+    monkeypatch.setattr(formats, "SIZES", ((20, 12), (1, 5)))
+    path = tmp_path / f"tiny{wanted.ending}"
+    found = export(trained_model, path, kind, pixels=pixels, half=half)
+    assert json.loads((tmp_path / f"{path.name}.json").read_text()) == [
+        asdict(one) for one in found
+    ]
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert size < 4_000_000 if half else size > 6_800_000
+
+    told = metadata(path)
+    assert set(told) >= METADATA and told["style"] == "tiny" and "naming: tiny" in told["conf"]
+    picture = photo(37, 51)
+    run = importlib.import_module(f"fast_style.export.{wanted.module}").load(path, pixels)
+    stylized = run(picture[None] if pixels == "uint8" else picture[None].astype(np.float32))[0]
+    expected = Stylizer(trained_model, "tensorflow", "float32")(picture).astype(float)
+    assert np.abs(stylized - expected).max() <= (2 if half else 1)
+
+
+def test_a_file_that_does_not_agree_is_not_kept(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from fast_style.export import onnx_network
+
+    monkeypatch.setattr(onnx_network, "OUTPUT_GAIN", 0.07)
+    monkeypatch.setattr(formats, "SIZES", ((20, 12),))
+    with pytest.raises(RuntimeError, match=r"the ONNX is [0-9.]+ grey levels off the network"):
+        export(trained_model, tmp_path / "tiny.onnx", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs onnx and onnxruntime; pip install .*\[onnx\]"):
+        export(trained_model, tmp_path / "tiny.onnx", "onnx")

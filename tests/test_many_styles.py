@@ -145,7 +145,7 @@ def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
 
 
 def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, photo) -> None:
-    export(several, tmp_path / "wave", "wave")
+    export(several, tmp_path / "wave", style="wave")
     config = read_config(tmp_path / "wave")
     assert config.style_image is not None and config.style_image.endswith("wave.png")
     picture = photo(31, 44)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fast_style import measure as yardstick
-from fast_style.checkpoints import copy_model, load_network, read_config
+from fast_style.checkpoints import copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
 from fast_style.images import flatten_on_white, read_picture
 from fast_style.perceptual_loss import PerceptualLoss
@@ -37,7 +37,7 @@ def test_a_measured_model_says_what_it_is_worth(
 ) -> None:
     folder = tmp_path / "other"
     folder.mkdir()
-    copy_model(trained_model, folder)
+    copy_model(read_model(trained_model), folder)
     flags = ["--model", folder, "--images", photos / "[0-2].png", "--sizes", "96", "104"]
     run(monkeypatch, *flags, "--optimized", "1", "--iterations", "3")
     measured = json.loads((folder / "measure.json").read_text())

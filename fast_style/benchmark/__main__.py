@@ -95,7 +95,7 @@ def _exported(model: str, style: str | None, scratch: Path) -> Path:
 
     folder = find_model_folder(model)
     styles = read_model(folder).styles
-    export(folder, scratch / "model", style or (styles[0] if len(styles) > 1 else None))
+    export(folder, scratch / "model", style=style or (styles[0] if len(styles) > 1 else None))
     return scratch / "model"
 
 

@@ -1,0 +1,21 @@
+"""OpenVINO's .xml, with its weights in a .bin beside it."""
+
+from pathlib import Path
+
+import openvino
+
+from fast_style.checkpoints import Model
+from fast_style.export import Order, Run
+from fast_style.openvino_network import compile_for_cpu, core, exportable_network
+
+
+def write(model: Model, network, path: Path, order: Order) -> None:
+    made = exportable_network(model.arrays, model.conf.get("output", "tanh"), order.pixels)
+    for key, words in order.metadata.items():
+        made.set_rt_info(words, ["fast_style", key])
+    openvino.save_model(made, path, compress_to_fp16=order.half)
+
+
+def load(path: Path, pixels: str) -> Run:
+    run = compile_for_cpu(core().read_model(path), "float32")
+    return lambda pictures: run(pictures)["stylized"]

@@ -1,0 +1,87 @@
+"""TensorFlow's SavedModel, which TensorFlow Serving takes as it is."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from fast_style.checkpoints import Model, copy_model
+from fast_style.errors import UserError
+from fast_style.export import Order, Run
+
+JPEG_QUALITY = 95
+
+
+def write(model: Model, network, path: Path, order: Order) -> None:
+    """A SavedModel that is a model folder too: conf, weights and result come along."""
+    path.mkdir()
+    write_saved_model(network, path)
+    copy_model(model, path)
+
+
+def load(path: Path, pixels: str) -> Run:
+    loaded = tf.saved_model.load(str(path))
+    name = "serving_uint8" if pixels == "uint8" else "serving_default"
+    signature = loaded.signatures[name]
+    return lambda pictures: signature(pictures=tf.constant(pictures))["stylized"].numpy()
+
+
+def write_saved_model(network, folder: Path) -> None:
+    """Put a SavedModel of a float32 transformer network into `folder`.
+
+    Signatures:
+    serving_default: pictures (N, H, W, 3) float32 RGB 0..255 to stylized, the same.
+    serving_uint8: pictures (N, H, W, 3) uint8 to stylized, the same.
+    serving_bytes: image_bytes (N,) encoded pictures to stylized_bytes (N,), JPEG for JPEG, else
+    PNG.
+    Raises UserError, leaving the folder as it was, where it cannot be written.
+    """
+    shape = (None, None, None, 3)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # traced once for all three
+    def stylize(pictures):
+        return tf.clip_by_value(network(pictures), 0.0, 255.0)
+
+    def stylize_uint8(pictures):
+        stylized = stylize(tf.cast(pictures, tf.float32))
+        return {"stylized": tf.cast(tf.round(stylized), tf.uint8)}
+
+    def stylize_bytes(image_bytes):
+        def one(encoded):
+            picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            stylized = stylize_uint8(picture[None])["stylized"][0]
+            return tf.cond(
+                tf.io.is_jpeg(encoded),
+                lambda: tf.io.encode_jpeg(stylized, quality=JPEG_QUALITY),
+                lambda: tf.io.encode_png(stylized),
+            )
+
+        stylized = tf.map_fn(one, image_bytes, fn_output_signature=tf.string)
+        return {"stylized_bytes": stylized}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint(
+        "serving_default",
+        lambda pictures: {"stylized": stylize(pictures)},
+        [tf.TensorSpec(shape, tf.float32, name="pictures")],
+    )
+    archive.add_endpoint(
+        "serving_uint8", stylize_uint8, [tf.TensorSpec(shape, tf.uint8, name="pictures")]
+    )
+    archive.add_endpoint(
+        "serving_bytes", stylize_bytes, [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+    )
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+        try:
+            archive.write_out(temporary, verbose=False)
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(f"{folder}: no SavedModel can be written there: {error}") from error
+        for name in ("variables", "assets", "fingerprint.pb", "saved_model.pb"):
+            new, old = Path(temporary) / name, folder / name
+            if old.is_dir():
+                shutil.rmtree(old)
+            if new.exists():
+                new.replace(old)
