@@ -85,7 +85,7 @@ def test_another_program_takes_turns_with_ours(trained_model: Path) -> None:
     copy = (
         f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])' {{input}} {{output}}"
     )
-    [record] = programs.against(copy, trained_model, [24], 1)
+    [record] = programs.against(copy, trained_model, "tiny", [24], 1)
     assert record["times_faster"] == record["other_seconds"] / record["seconds"] < 1
 
 
@@ -99,11 +99,11 @@ def test_another_program_takes_turns_with_ours(trained_model: Path) -> None:
 )
 def test_a_program_that_fails_is_named(trained_model: Path, other: str, said: str) -> None:
     with pytest.raises(UserError) as told:
-        programs.against(other, trained_model, [24], 1)
+        programs.against(other, trained_model, "tiny", [24], 1)
     assert said in str(told.value)
 
 
 def test_memory_is_that_of_the_process(trained_model: Path) -> None:
-    records = programs.memory(trained_model, [64])
+    records = programs.memory(trained_model, "tiny", [64])
     assert [record["runtime"] for record in records] == runtimes()
     assert all(50e6 < record["bytes"] < 5e9 for record in records)

@@ -11,12 +11,11 @@ What is compared takes turns in one run, and the medians count: a machine's spee
 
 import datetime
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from fast_style import hardware
-from fast_style.checkpoints import find_model_folder
+from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
@@ -64,21 +63,21 @@ def main() -> None:
     hardware.start_tensorflow()
     from fast_style.benchmark import networks, programs
 
-    with tempfile.TemporaryDirectory() as scratch:
-        found: dict[str, list[dict[str, Any]]] = {}
-        sizes, rounds = args.sizes or SIZES[args.what], args.rounds
-        if args.what == "train":
-            found["train"] = networks.train(sizes[0], args.batch_size, rounds)
+    found: dict[str, list[dict[str, Any]]] = {}
+    sizes, rounds = args.sizes or SIZES[args.what], args.rounds
+    if args.what == "train":
+        found["train"] = networks.train(sizes[0], args.batch_size, rounds)
+    else:
+        folder = find_model_folder(args.model)
+        style = args.style or read_model(folder).styles[0]
+        if args.against is not None:
+            found["against"] = programs.against(args.against, folder, style, sizes, rounds)
+        elif args.what == "stylize":
+            found["stylize"] = networks.stylize(folder, style, sizes, rounds)
+        elif args.what == "memory":
+            found["memory"] = programs.memory(folder, style, sizes)
         else:
-            folder = _exported(args.model, args.style, Path(scratch))
-            if args.against is not None:
-                found["against"] = programs.against(args.against, folder, sizes, rounds)
-            elif args.what == "stylize":
-                found["stylize"] = networks.stylize(folder, sizes, rounds)
-            elif args.what == "memory":
-                found["memory"] = programs.memory(folder, sizes)
-            else:
-                found["startup"] = programs.startup(folder, sizes[0], rounds)
+            found["startup"] = programs.startup(folder, style, sizes[0], rounds)
     machine, date = hardware.describe(), datetime.datetime.now(datetime.UTC).date().isoformat()
     print(f"{machine}, {date}")
     for records in found.values():
@@ -86,17 +85,6 @@ def main() -> None:
     if args.json is not None:
         report = {"machine": machine, "date": date, **found}
         write_atomically(args.json, json.dumps(report, indent=2).encode())
-
-
-def _exported(model: str, style: str | None, scratch: Path) -> Path:
-    """The model of one style in a form that every runtime takes."""
-    from fast_style.checkpoints import read_model
-    from fast_style.export import export
-
-    folder = find_model_folder(model)
-    styles = read_model(folder).styles
-    export(folder, scratch / "model", style=style or (styles[0] if len(styles) > 1 else None))
-    return scratch / "model"
 
 
 if __name__ == "__main__":

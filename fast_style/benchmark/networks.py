@@ -28,11 +28,11 @@ def precisions() -> list[str]:
     return list(dict.fromkeys(["float32", hardware.fastest_precision()]))
 
 
-def stylize(folder: Path, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
     """A pass over square pictures, one record for each size, runtime and precision."""
     network = build_transformer_network()
     kinds = list(itertools.product(runtimes(), precisions()))
-    stylizers = [Stylizer(folder, *kind) for kind in kinds]
+    stylizers = [Stylizer(folder, *kind, style) for kind in kinds]
     peaks = {precision: MatmulPeak(precision) for precision in precisions()}
     records = []
     for size in sizes:

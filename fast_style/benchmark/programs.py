@@ -28,13 +28,13 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # the systems disagree on ge
 FIRST_STEP = re.compile(rb"\b[1-9]\d*/\d+ \[")
 
 
-def memory(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
+def memory(folder: Path, style: str, sizes: list[int]) -> list[dict[str, Any]]:
     """The most memory that eval.py had at once, by the operating system's own accounting."""
     records = []
     with tempfile.TemporaryDirectory() as scratch:
         for size, runtime in tqdm(list(itertools.product(sizes, runtimes()))):
             picture = _sample(size, Path(scratch))
-            command = [*_evaluate(folder, picture), "--runtime", runtime]
+            command = [*_evaluate(folder, style, picture), "--runtime", runtime]
             records.append({"size": size, "runtime": runtime, "bytes": peak_memory(command)})
     return records
 
@@ -44,10 +44,10 @@ def peak_memory(command: list[str]) -> int:
     return int(_run([sys.executable, "-c", PEAK_OF_A_COMMAND, *command])) * RSS_UNIT
 
 
-def startup(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
+def startup(folder: Path, style: str, size: int, rounds: int) -> list[dict[str, Any]]:
     """From the shell to the result: --help, one stylized picture, the first step of a training."""
     with tempfile.TemporaryDirectory() as scratch:
-        evaluate = _evaluate(folder, _sample(size, Path(scratch)))
+        evaluate = _evaluate(folder, style, _sample(size, Path(scratch)))
         tasks: dict[str, Callable[[], object]] = {
             f"{script} --help": partial(_run, [sys.executable, str(PROJECT / script), "--help"])
             for script in ("eval.py", "train.py", "export.py")
@@ -76,7 +76,9 @@ def _train_to_first_step(scratch: Path) -> None:
         training.kill()
 
 
-def against(command: str, folder: Path, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+def against(
+    command: str, folder: Path, style: str, sizes: list[int], rounds: int
+) -> list[dict[str, Any]]:
     """eval.py and another program as whole processes, on the same pictures in turn.
 
     command: with {input} and {output} where it takes the names of the pictures.
@@ -87,7 +89,7 @@ def against(command: str, folder: Path, sizes: list[int], rounds: int) -> list[d
     with tempfile.TemporaryDirectory() as scratch:
         for size in sizes:
             picture = _sample(size, Path(scratch))
-            ours = _evaluate(folder, picture)
+            ours = _evaluate(folder, style, picture)
             output = Path(scratch) / "theirs.png"
             theirs = shlex.split(command.format(input=picture, output=output))
             seconds, other = in_turns([partial(_run, ours), partial(_run, theirs)], rounds)
@@ -108,8 +110,8 @@ def _sample(size: int, folder: Path) -> Path:
     return path
 
 
-def _evaluate(folder: Path, picture: Path) -> list[str]:
-    command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(folder)]
+def _evaluate(folder: Path, style: str, picture: Path) -> list[str]:
+    command = [sys.executable, str(PROJECT / "eval.py"), "--model", str(folder), "--style", style]
     return [*command, "--image", str(picture), "--output", str(picture.with_name("ours.png"))]
 
 
