@@ -1,0 +1,107 @@
+"""Trainings beside each other: how many steps each needs to come as far as another.
+
+    python -m fast_style.curves models/plain models/candy --output curves.png
+
+Trainings of one conf and seed see the same pictures at the same steps, so their objectives compare
+step by step. Each point is the mean over the steps around it, as single pictures differ more than
+recipes do.
+"""
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from fast_style.checkpoints import LOGS
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.errors import UserError
+from fast_style.files import check_target, write_atomically
+from fast_style.hardware import start_tensorflow
+
+TOTAL = "loss/total"
+EVERYTHING = 0  # what TensorBoard's reader calls it
+
+
+def read_totals(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and totals that a training has logged, in the order of the steps.
+
+    What a resumed training logged twice counts once. Raises UserError where there are none.
+    """
+    start_tensorflow()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    totals: dict[int, float] = {}
+    for path in sorted((folder / LOGS).glob("events.*")):
+        log = EventAccumulator(str(path), size_guidance={"tensors": EVERYTHING})
+        log.Reload()
+        if TOTAL in log.Tags()["tensors"]:
+            for event in log.Tensors(TOTAL):
+                totals[event.step] = float(make_ndarray(event.tensor_proto))
+    if not totals:
+        raise UserError(f"{folder}: its {LOGS} hold no totals of a training")
+    steps = sorted(totals)
+    return np.array(steps), np.array([totals[step] for step in steps])
+
+
+def smoothed(steps: np.ndarray, totals: np.ndarray, window: int) -> np.ndarray:
+    """At each step the mean of what was logged in the `window` steps that end there."""
+    sums = np.concatenate([[0.0], np.cumsum(totals)])
+    first = np.searchsorted(steps, steps - window, side="right")
+    last = np.arange(1, len(steps) + 1)
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: int) -> int | None:
+    """The first step, of those with a whole window behind them, at which the mean is that low."""
+    reached = steps[(means <= wanted) & (steps >= steps[0] + window - 1)]
+    return int(reached[0]) if len(reached) else None
+
+
+def plot(curves: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
+    """Names, steps and means, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for name, steps, means in curves:
+        axes.plot(steps, means, label=name)
+    lowest = min(means.min() for _, _, means in curves)
+    axes.set(xlabel="steps", ylabel="objective", ylim=(0.9 * lowest, 4 * lowest))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    pyplot.close(figure)
+    write_atomically(path, buffer.getvalue())
+
+
+def main() -> None:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+", help="model folders; the first is reached")
+    parser.add_argument("--window", type=at_least_1, default=50, help="steps that a mean is over")
+    parser.add_argument("--output", type=Path, default=Path("curves.png"), help="a PNG")
+    args = parser.parse_args()
+    if not find_spec("matplotlib"):
+        raise UserError("curves need matplotlib: pip install 'fast-style[gatys]'")
+    check_target(args.output)
+    curves = []
+    for folder in args.folders:
+        steps, totals = read_totals(folder)
+        curves.append((str(folder), steps, smoothed(steps, totals, args.window)))
+    plot(curves, args.output)
+    (first, last_steps, last_means), *others = curves
+    wanted = float(last_means[-1])
+    print(f"{first} ends at {wanted:.3f} after {last_steps[-1]} steps")
+    for name, steps, means in others:
+        reached = steps_to_reach(steps, means, wanted, args.window)
+        there = f"is there after {reached} steps" if reached else "does not come there"
+        print(f"{name} {there}; ends at {means[-1]:.3f} after {steps[-1]} steps")
+    print(args.output)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
