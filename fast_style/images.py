@@ -53,6 +53,10 @@ _UPRIGHT = {
 }
 
 
+class TooManyPixels(UserError):
+    """A picture that is refused before it is decoded."""
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """Upright pixels and what has to go with them into another file.
@@ -66,17 +70,17 @@ class Picture:
     icc_profile: bytes | None = None
 
 
-def read_picture(path: str | os.PathLike[str], *, allow_huge: bool = False) -> Picture:
+def read_picture(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in a JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF file, upright, as RGB.
 
     Raises UserError naming the file when it is missing, a folder, unreadable, not a picture,
-    damaged, cut short, or has more than MAX_PIXELS pixels without being allowed to.
+    damaged or cut short; TooManyPixels, which is one, where there are more than most_pixels.
     """
-    return decode_picture(read_bytes(path), str(path), allow_huge=allow_huge)
+    return decode_picture(read_bytes(path), str(path), most_pixels=most_pixels)
 
 
 def decode_picture(
-    data: bytes, name: str, *, at_least: int | None = None, allow_huge: bool = False
+    data: bytes, name: str, *, at_least: int | None = None, most_pixels: int = MAX_PIXELS
 ) -> Picture:
     """The picture in the bytes of a picture file; name is what error messages call it.
 
@@ -98,10 +102,10 @@ def decode_picture(
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
         raise UserError(f"{name}: is damaged: {_reason(error)}") from error
     width, height = image.size
-    if width * height > MAX_PIXELS and not allow_huge:
-        raise UserError(
-            f"{name}: {width}x{height} is {width * height:,} pixels; more than {MAX_PIXELS:,} are "
-            "read with --allow-huge only, as small files can claim any size"
+    if width * height > most_pixels:
+        raise TooManyPixels(
+            f"{name}: {width}x{height} is {width * height:,} pixels; at most {most_pixels:,} are "
+            "read, as small files can claim any size"
         )
     try:
         if at_least is not None:

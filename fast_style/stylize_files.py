@@ -14,8 +14,10 @@ from fast_style.checkpoints import find_model_folder
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.images import (
+    MAX_PIXELS,
     PICTURE_ENDINGS,
     Picture,
+    TooManyPixels,
     find_pictures,
     read_picture,
     write_picture,
@@ -58,9 +60,16 @@ def stylize_files(
     targets = _targets(inputs, output, name_in_style(folder.name, style))
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
+    most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
+
     @_unless_it_failed
     def read(job: Job) -> Job:
-        picture = read_picture(job.source, allow_huge=allow_huge)
+        try:
+            picture = read_picture(
+                job.source, most_pixels=sys.maxsize if allow_huge else MAX_PIXELS
+            )
+        except TooManyPixels as error:
+            raise UserError(f"{error}; --allow-huge reads it") from None
         make_folder(job.target.parent)  # what cannot be made is told before the network's work
         return replace(job, picture=picture)
 
