@@ -59,15 +59,12 @@ def stylize_files(
     folder = find_model_folder(model)
     targets = _targets(inputs, output, name_in_style(folder.name, style))
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
-
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
 
     @_unless_it_failed
     def read(job: Job) -> Job:
         try:
-            picture = read_picture(
-                job.source, most_pixels=sys.maxsize if allow_huge else MAX_PIXELS
-            )
+            picture = read_picture(job.source, most_pixels=most_pixels)
         except TooManyPixels as error:
             raise UserError(f"{error}; --allow-huge reads it") from None
         make_folder(job.target.parent)  # what cannot be made is told before the network's work
