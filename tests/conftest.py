@@ -13,6 +13,7 @@ from fast_style.vgg_layers import convolutions
 from fast_style.vgg_weights import save_weights
 
 Photo = Callable[..., np.ndarray]
+NAMES = ["candy", "wave", "scream"]  # of the model of several styles
 
 
 def _photo(height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
@@ -93,3 +94,17 @@ def trained_model(conf_values: dict[str, Any]) -> Path:
     from fast_style.training import train
 
     return train(config_from_mapping(conf_values, "conf"))
+
+
+@pytest.fixture(scope="session")
+def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
+    """A model folder trained for six steps on three styles; tests leave it as it is."""
+    from fast_style.training import train
+
+    folder = tmp_path_factory.mktemp("several")
+    for seed, name in enumerate(NAMES):
+        write_picture(folder / f"{name}.png", Picture(photo(48, 40, seed=200 + seed)))
+    values = {key: value for key, value in conf_values.items() if key != "style_image"}
+    images = [str(folder / f"{name}.png") for name in NAMES]
+    values |= {"style_images": images, "naming": "several", "model_path": str(folder)}
+    return train(config_from_mapping(values, "conf"))

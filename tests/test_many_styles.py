@@ -21,28 +21,14 @@ from fast_style.conf_file import config_from_mapping
 from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import export
-from fast_style.images import Picture, read_picture, write_picture
+from fast_style.images import read_picture
 from fast_style.locations import PROJECT
 from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.styled_network import StyledNetwork
 from fast_style.stylize import Stylizer
 from fast_style.training import Training, train
 from fast_style.transformer_network import build_transformer_network
-from tests.conftest import Photo
-
-NAMES = ["candy", "wave", "scream"]
-
-
-@pytest.fixture(scope="module")
-def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
-    """A model folder trained for six steps on three styles."""
-    folder = tmp_path_factory.mktemp("several")
-    for seed, name in enumerate(NAMES):
-        write_picture(folder / f"{name}.png", Picture(photo(48, 40, seed=200 + seed)))
-    values = {key: value for key, value in conf_values.items() if key != "style_image"}
-    images = [str(folder / f"{name}.png") for name in NAMES]
-    values |= {"style_images": images, "naming": "several", "model_path": str(folder)}
-    return train(config_from_mapping(values, "conf"))
+from tests.conftest import NAMES, Photo
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Styles over HTTP: TensorFlow Serving's REST API, plain pictures, and a page."""

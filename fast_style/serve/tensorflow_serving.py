@@ -1,0 +1,124 @@
+"""Requests and answers of TensorFlow Serving's REST API (its documentation, "RESTful API").
+
+Pictures come as encoded bytes, {"b64": "..."}, and are answered so, or as arrays of RGB 0..255 and
+are answered as arrays: the SavedModel's signatures serving_bytes, serving_uint8, serving_default.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fast_style.errors import UserError
+
+BYTES, UINT8, FLOAT = "serving_bytes", "serving_uint8", "serving_default"
+INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures"}
+OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized"}
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a predict request asks for."""
+
+    pictures: list[Any]  # bytes, or (H, W, 3) float32 arrays
+    signature: str
+    by_row: bool  # 'instances' and 'predictions', or else 'inputs' and 'outputs'
+
+
+def read_prediction(body: bytes) -> Prediction:
+    """Raises UserError for what is not such a request."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the body is not JSON: {error}") from None
+    if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
+        raise UserError("the body has to be an object with either 'instances' or 'inputs'")
+    by_row = "instances" in request
+    given = request["instances"] if by_row else request["inputs"]
+    if isinstance(given, dict) and "b64" not in given:
+        given = _only_value(given)
+    given = given if isinstance(given, list) else [given]
+    given = [_only_value(one) if _is_named(one) else one for one in given]
+    if not given:
+        raise UserError("there are no pictures in the request")
+    encoded = [isinstance(one, dict | str) for one in given]
+    if any(encoded) and not all(encoded):
+        raise UserError("pictures have to be all encoded or all arrays")
+    found = BYTES if encoded[0] else FLOAT
+    signature = request.get("signature_name") or found
+    if signature not in INPUTS:
+        raise UserError(f"signature_name: unknown {signature!r}; one of {', '.join(INPUTS)}")
+    if (signature == BYTES) != encoded[0]:
+        raise UserError(f"{signature} takes {'encoded pictures' if not encoded[0] else 'arrays'}")
+    return Prediction([_picture(one) for one in given], signature, by_row)
+
+
+def write_prediction(prediction: Prediction, stylized: list[Any]) -> dict:
+    """The answer: bytes as {"b64": ...}, arrays as lists, whole numbers for serving_uint8."""
+    values = [
+        {"b64": base64.b64encode(one).decode()} if isinstance(one, bytes) else one.tolist()
+        for one in stylized
+    ]
+    return {"predictions" if prediction.by_row else "outputs": values}
+
+
+def status() -> dict:
+    """That a model is there; of GET /v1/models/NAME."""
+    good = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": VERSION, "state": "AVAILABLE", "status": good}]}
+
+
+def metadata(name: str) -> dict:
+    """Of GET /v1/models/NAME/metadata: the signatures that the exported SavedModel has."""
+    dtypes = {BYTES: "DT_STRING", UINT8: "DT_UINT8", FLOAT: "DT_FLOAT"}
+
+    def tensor(signature: str, named: str) -> dict:
+        sizes = ["-1"] if signature == BYTES else ["-1", "-1", "-1", "3"]
+        shape = {"dim": [{"size": size, "name": ""} for size in sizes], "unknown_rank": False}
+        return {named: {"dtype": dtypes[signature], "tensor_shape": shape, "name": named}}
+
+    definitions = {
+        signature: {
+            "inputs": tensor(signature, INPUTS[signature]),
+            "outputs": tensor(signature, OUTPUTS[signature]),
+            "method_name": "tensorflow/serving/predict",
+        }
+        for signature in INPUTS
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": VERSION},
+        "metadata": {"signature_def": {"signature_def": definitions}},
+    }
+
+
+def _is_named(one: Any) -> bool:
+    return isinstance(one, dict) and "b64" not in one
+
+
+def _only_value(named: dict) -> Any:
+    if len(named) != 1 or next(iter(named)) not in INPUTS.values():
+        raise UserError(f"inputs are named {' or '.join(sorted(set(INPUTS.values())))}")
+    return next(iter(named.values()))
+
+
+def _picture(given: Any) -> Any:
+    if isinstance(given, str):
+        raise UserError('a picture is {"b64": "..."} or an array; a text is neither')
+    if isinstance(given, dict):
+        try:
+            return base64.b64decode(given["b64"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise UserError(f"b64: is not base64: {error}") from None
+    try:
+        array = np.asarray(given, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"a picture is no array of numbers: {error}") from None
+    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise UserError(f"a picture has shape {array.shape}; (height, width, 3) is wanted")
+    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 255:
+        raise UserError("a picture has values outside 0..255")
+    return array

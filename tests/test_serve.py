@@ -1,0 +1,263 @@
+"""The server: TensorFlow Serving's REST API, plain pictures, limits, and what Prometheus reads."""
+
+import base64
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the server is an optional extra")
+pytest.importorskip("httpx2")
+
+from starlette.testclient import TestClient
+
+from fast_style.errors import UserError
+from fast_style.images import Picture, decode_picture, encode_picture
+from fast_style.serve.app import Limits, application
+from fast_style.serve.models import Models
+from fast_style.stylize import Stylizer
+from tests.conftest import Photo
+
+
+@pytest.fixture(scope="module")
+def models(trained_model: Path) -> Models:
+    return Models([trained_model])
+
+
+@pytest.fixture(scope="module")
+def client(models: Models):
+    with TestClient(application(models), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stylizer(trained_model: Path) -> Stylizer:
+    return Stylizer(trained_model)
+
+
+def png(rgb: np.ndarray) -> bytes:
+    return encode_picture(Picture(rgb), ".png")
+
+
+def b64(encoded: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(encoded).decode()}
+
+
+def test_a_model_is_there_as_tensorflow_serving_says_it(client: TestClient) -> None:
+    for path in ("/v1/models/tiny", "/v1/models/tiny/versions/1"):
+        [version] = client.get(path).json()["model_version_status"]
+        assert version["state"] == "AVAILABLE" and version["status"]["error_code"] == "OK"
+
+
+def test_the_metadata_are_those_of_the_saved_model(client: TestClient, trained_model: Path) -> None:
+    import tensorflow as tf
+
+    told = client.get("/v1/models/tiny/metadata").json()
+    assert told["model_spec"]["name"] == "tiny"
+    definitions = told["metadata"]["signature_def"]["signature_def"]
+    signatures = tf.saved_model.load(str(trained_model)).signatures
+    assert set(definitions) == set(signatures)
+    for name, definition in definitions.items():
+        _, given = signatures[name].structured_input_signature
+        [(input_name, entry)] = definition["inputs"].items()
+        dtype = given[input_name].dtype.name.upper().replace("FLOAT32", "FLOAT")
+        assert entry["dtype"] == f"DT_{dtype}"
+        assert set(definition["outputs"]) == set(signatures[name].structured_outputs)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("key", ["instances", "inputs"])
+def test_encoded_pictures_come_back_encoded(
+    client: TestClient, stylizer: Stylizer, photo: Photo, key: str, named: bool
+) -> None:
+    pictures = [photo(20, 31), photo(33, 9, seed=1)]
+    given: Any = [b64(png(rgb)) for rgb in pictures]
+    if named and key == "instances":
+        given = [{"image_bytes": one} for one in given]
+    elif named:
+        given = {"image_bytes": given}
+    body = {key: given, "signature_name": "serving_bytes"}
+    answer = client.post("/v1/models/tiny:predict", json=body).json()
+    found = answer["predictions" if key == "instances" else "outputs"]
+    for one, rgb in zip(found, pictures, strict=True):
+        stylized = decode_picture(base64.b64decode(one["b64"]), "answer").rgb
+        np.testing.assert_array_equal(stylized, stylizer(rgb))
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_uint8", None])
+def test_arrays_come_back_as_arrays(
+    client: TestClient, stylizer: Stylizer, photo: Photo, signature: str | None
+) -> None:
+    rgb = photo(7, 5)
+    body: dict[str, Any] = {"instances": [rgb.tolist()]}
+    if signature:
+        body["signature_name"] = signature
+    [found] = client.post("/v1/models/tiny/versions/1:predict", json=body).json()["predictions"]
+    np.testing.assert_array_equal(found, stylizer(rgb))
+    assert isinstance(found[0][0][0], int if signature == "serving_uint8" else float)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"[1]", "an object with either 'instances' or 'inputs'"),
+        (b'{"instances": [], "inputs": []}', "either 'instances' or 'inputs'"),
+        (b'{"instances": []}', "there are no pictures"),
+        (b'{"instances": [{"b64": "!!"}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": 3}]}', "b64: is not base64"),
+        (b'{"instances": ["text"]}', "a text is neither"),
+        (b'{"instances": [{"b64": "YWJj"}]}', "the picture: is not a JPEG"),
+        (b'{"instances": [{"picture": 1}]}', "inputs are named image_bytes or pictures"),
+        (b'{"instances": [[1, 2]]}', "(height, width, 3) is wanted"),
+        (b'{"instances": [[[[1, 2, 256]]]]}', "values outside 0..255"),
+        (b'{"instances": [[[[1, 2, NaN]]]]}', "values outside 0..255"),
+        (b'{"instances": [[[["a", 2, 3]]]]}', "no array of numbers"),
+        (b'{"instances": [[[[1, 2, 3]]]], "signature_name": "x"}', "signature_name: unknown 'x'"),
+        (
+            b'{"instances": [[[[1, 2, 3]]]], "signature_name": "serving_bytes"}',
+            "serving_bytes takes encoded pictures",
+        ),
+    ],
+)
+def test_a_bad_request_is_told_in_words(client: TestClient, body: bytes, said: str) -> None:
+    answer = client.post("/v1/models/tiny:predict", content=body)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
+def test_a_plain_picture_in_either_way(
+    client: TestClient, stylizer: Stylizer, photo: Photo
+) -> None:
+    rgb = photo(24, 30)
+    query = "strength=0.5&preserve_color=true&max_size=20&scale=2"
+    one = client.post(f"/stylize/tiny?{query}", content=png(rgb))
+    form = dict(pair.split("=") for pair in query.split("&"))
+    other = client.post("/stylize/tiny", files={"picture": ("a.png", png(rgb))}, data=form)
+    wanted = stylizer.stylize(Picture(rgb), strength=0.5, preserve_color=True, max_size=20, scale=2)
+    for answer in (one, other):
+        assert answer.headers["content-type"] == "image/png"
+        np.testing.assert_array_equal(decode_picture(answer.content, "answer").rgb, wanted.rgb)
+    jpeg = client.post("/stylize/tiny", content=encode_picture(Picture(rgb), ".jpg"))
+    assert jpeg.headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("strength=2", "strength: '2': is not between 0 and 1"),
+        ("max_size=0", "max_size: '0': is not at least 1"),
+        ("preserve_color=maybe", "is neither true nor false"),
+        ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    client: TestClient, photo: Photo, query: str, said: str
+) -> None:
+    answer = client.post(f"/stylize/tiny?{query}", content=png(photo(5, 5)))
+    assert answer.status_code == 400 and said.split(";")[0] in answer.json()["error"]
+
+
+def test_an_unknown_model_is_answered_with_those_there_are(client: TestClient) -> None:
+    for method, path in (
+        ("GET", "/v1/models/tinny"),
+        ("GET", "/v1/models/tinny/metadata"),
+        ("POST", "/v1/models/tinny:predict"),
+        ("POST", "/stylize/..%2Ftiny"),
+    ):
+        answer = client.request(method, path)
+        assert answer.status_code == 404
+        if "%2F" not in path:
+            assert "tiny" in answer.json()["error"].split(";")[1]
+
+
+def test_too_much_is_413(models: Models, photo: Photo) -> None:
+    app = application(models, Limits(body_bytes=3000, pixels=200))
+    with TestClient(app) as client:
+        long = client.post("/stylize/tiny", content=b"x" * 3001)
+        unannounced = client.post("/stylize/tiny", content=iter([b"x" * 2000, b"x" * 2000]))
+        wide = client.post("/stylize/tiny", content=png(np.zeros((10, 21, 3), np.uint8)))
+        array = np.zeros((10, 21, 3), int).tolist()
+        raw = client.post("/v1/models/tiny:predict", content=json.dumps({"instances": [array]}))
+    assert [a.status_code for a in (long, unannounced, wide, raw)] == [413] * 4
+    assert "at most 3,000 bytes" in long.json()["error"]
+    assert "at most 200 are read" in wide.json()["error"]
+
+
+def test_a_full_queue_is_429_and_what_was_taken_is_finished(
+    models: Models, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(name: str):
+        begun.set()
+        go_on.wait(30)
+        return Models.stylizer(models, name)
+
+    monkeypatch.setattr(models, "stylizer", slow)
+    answers: list[int] = []
+    with TestClient(application(models, Limits(places=1))) as client:
+
+        def ask() -> None:
+            answers.append(client.post("/stylize/tiny", content=png(photo(8, 8))).status_code)
+
+        first = threading.Thread(target=ask)
+        first.start()
+        assert begun.wait(30)
+        refused = client.post("/stylize/tiny", content=png(photo(8, 8)))
+        assert client.get("/healthz").json() == {"status": "ok"}  # it answers meanwhile
+        waiting = client.get("/metrics").text
+        go_on.set()
+        first.join()
+    assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
+    assert answers == [200] and "fast_style_waiting 1.0" in waiting
+
+
+def test_an_error_of_the_server_shows_nothing_of_it(
+    models: Models, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str):
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(models, "stylizer", broken)
+    with TestClient(application(models), raise_server_exceptions=False) as client:
+        answer = client.post("/stylize/tiny", content=png(photo(8, 8)))
+        assert answer.status_code == 500 and "secret" not in answer.text
+        assert "fast_style_errors_total 1.0" in client.get("/metrics").text
+
+
+def test_requests_are_counted_by_path_and_status(models: Models) -> None:
+    with TestClient(application(models)) as client:
+        for path in ("/v1/models/tiny", "/v1/models/a", "/v1/models/b", "/x1", "/x2"):
+            client.get(path)
+        told = client.get("/metrics").text
+    assert 'fast_style_requests_total{path="/v1",status="200"} 1.0' in told
+    assert 'fast_style_requests_total{path="/v1",status="404"} 2.0' in told
+    assert 'fast_style_requests_total{path="other",status="404"} 2.0' in told
+    assert 'fast_style_request_seconds_count{path="/v1"} 3.0' in told
+
+
+def test_the_page_and_its_pictures_are_there(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200 and "fast-style" in page.text
+    assert "http" not in page.text.replace("http-equiv", "")  # nothing from elsewhere
+    for name in ("page.css", "page.js"):
+        assert client.get(f"/page/{name}").status_code == 200
+    [style] = client.get("/styles").json()
+    assert style["name"] == "tiny"
+    sample = decode_picture(client.get("/styles/tiny.jpg").content, "sample").rgb
+    assert max(sample.shape) == 240
+    assert client.get("/page/../app.py").status_code == 404
+
+
+def test_styles_of_several_have_their_own_names(several: Path, trained_model: Path) -> None:
+    models = Models([several, trained_model])
+    assert list(models.styles) == ["tiny", "candy", "wave", "scream"]
+    assert models.stylizer("wave") is models.stylizer("wave")
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no model folders there"):
+        Models([tmp_path])
