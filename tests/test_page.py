@@ -1,0 +1,175 @@
+"""The page, as a person uses it: in Chromium, where that and its driver are installed."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("selenium")
+pytest.importorskip("uvicorn", reason="the server is an optional extra")
+import uvicorn
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from fast_style.images import Picture, read_picture, write_picture
+from fast_style.serve.app import application
+from fast_style.serve.models import Models
+from tests.conftest import NAMES, Photo
+
+PATIENCE = 60  # seconds
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
+)
+PIXELS_OF_AFTER = """
+const done = arguments[0], image = document.getElementById('after');
+image.decode().then(() => {
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  done([canvas.height, canvas.width, ...data]);
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def address(several: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(application(Models([several])), port=port, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    with webdriver.Chrome(options=options, service=Service(DRIVER)) as browser:
+        browser.set_window_size(1280, 900)
+        yield browser
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, address: str) -> webdriver.Chrome:
+    browser.get(address)
+    wait(browser).until(lambda b: len(b.find_elements(By.NAME, "style")) == len(NAMES))
+    return browser
+
+
+def wait(browser: webdriver.Chrome) -> WebDriverWait:
+    return WebDriverWait(browser, PATIENCE)
+
+
+def the(browser: webdriver.Chrome, identity: str) -> WebElement:
+    return browser.find_element(By.ID, identity)
+
+
+def upload(browser: webdriver.Chrome, path: Path) -> None:
+    the(browser, "file").send_keys(str(path))
+
+
+def painted(browser: webdriver.Chrome, style: str) -> None:
+    wait(browser).until(lambda b: the(b, "message").text.startswith(f"{style}, "))
+
+
+def test_a_picture_is_painted_in_every_style_and_saved(
+    page: webdriver.Chrome, tmp_path: Path, downloads: Path, photo: Photo
+) -> None:
+    write_picture(tmp_path / "holiday.png", Picture(photo(60, 80)))
+    upload(page, tmp_path / "holiday.png")
+    painted(page, NAMES[0])
+    seen = {the(page, "after").get_attribute("src")}
+    for style in NAMES[1:]:
+        page.find_element(By.CSS_SELECTOR, f"input[value={style}]").find_element(
+            By.XPATH, ".."
+        ).click()
+        painted(page, style)
+        seen.add(the(page, "after").get_attribute("src"))
+    assert len(seen) == len(NAMES)
+    assert page.get_screenshot_as_png().startswith(b"\x89PNG")
+
+    the(page, "save").click()
+    saved = downloads / f"holiday-{NAMES[-1]}.png"
+    wait(page).until(lambda _: saved.exists())
+    assert read_picture(saved).rgb.shape == (60, 80, 3)
+
+
+def test_sliders_move_by_keys_and_paint_again(
+    page: webdriver.Chrome, tmp_path: Path, photo: Photo
+) -> None:
+    rgb = photo(40, 50)
+    write_picture(tmp_path / "a.png", Picture(rgb))
+    upload(page, tmp_path / "a.png")
+    painted(page, NAMES[0])
+    the(page, "divide").send_keys(Keys.HOME)
+    assert "--divide: 0%" in the(page, "result").get_attribute("style")
+    before = the(page, "after").get_attribute("src")
+    the(page, "strength").send_keys(Keys.HOME)
+    assert the(page, "strength-value").text == "0%"
+    wait(page).until(lambda b: the(b, "after").get_attribute("src") not in (None, before))
+    pixels = page.execute_async_script(PIXELS_OF_AFTER)
+    shown = np.array(pixels[2:]).reshape(*pixels[:2], 4)[..., :3]
+    np.testing.assert_array_equal(shown, rgb)  # no strength leaves the picture as it was
+
+
+def test_a_bad_file_is_told_in_words_and_another_one_works(
+    page: webdriver.Chrome, tmp_path: Path, photo: Photo
+) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    upload(page, tmp_path / "text.png")
+    wait(page).until(lambda b: the(b, "error").text)
+    assert "is not a JPEG" in the(page, "error").text
+    the(page, "another").click()
+    assert the(page, "error").text == "" and the(page, "drop").is_displayed()
+    write_picture(tmp_path / "a.png", Picture(photo(20, 30)))
+    upload(page, tmp_path / "a.png")
+    painted(page, NAMES[0])
+
+
+def test_everything_has_a_name_and_fits_a_phone(page: webdriver.Chrome) -> None:
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
+    )
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
+        assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")
+
+
+def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: str) -> None:
+    page.get_log("browser")  # of the tests before
+    page.refresh()
+    wait(page).until(lambda b: len(b.find_elements(By.NAME, "style")) == len(NAMES))
+    asked = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert asked and all(name.startswith((address, "data:", "blob:")) for name in asked)
+    assert page.get_log("browser") == []
