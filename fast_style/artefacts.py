@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fast_style.pixels import LUMA
+from fast_style.pictures.pixels import LUMA
 
 UPSAMPLING = 4
 EDGE = 16

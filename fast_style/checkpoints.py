@@ -166,8 +166,8 @@ def load_network(folder: Path, policy: str = "float32", style: str | None = None
     model = read_model(folder).in_style(style)
 
     # After the folder is known to hold a model: Keras takes seconds to import.
-    from fast_style.layers import default_dtype
-    from fast_style.transformer_network import build_transformer_network
+    from fast_style.network.layers import default_dtype
+    from fast_style.network.transformer_network import build_transformer_network
 
     with default_dtype(policy):
         network = build_transformer_network(model.conf.get("output", "tanh"))

@@ -16,12 +16,18 @@ from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf_file import load_config
 from fast_style.config import Config
-from fast_style.contact_sheet import contact_sheet
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
-from fast_style.images import Picture, find_pictures, flatten_on_white, read_picture, write_picture
 from fast_style.locations import PROJECT
-from fast_style.pixels import fit_within
+from fast_style.pictures.contact_sheet import contact_sheet
+from fast_style.pictures.images import (
+    Picture,
+    find_pictures,
+    flatten_on_white,
+    read_picture,
+    write_picture,
+)
+from fast_style.pictures.pixels import fit_within
 from fast_style.shipped import SHIPPED, check, ship, shipped_models
 from fast_style.stylize import Stylizer
 

@@ -29,16 +29,16 @@ from fast_style.config import Config, canvas_size
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
-from fast_style.images import Picture, check_picture_target, read_picture, write_picture
 from fast_style.named_terms import in_one_line
-from fast_style.pixels import (
+from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
+from fast_style.pictures.pixels import (
     blend,
     fit_within,
     resize,
     resized,
     with_chroma_of,
 )
-from fast_style.style_image import painting_style_image, style_image_file
+from fast_style.pictures.style_image import painting_style_image, style_image_file
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25

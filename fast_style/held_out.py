@@ -6,10 +6,10 @@ import numpy as np
 
 from fast_style.config import Config
 from fast_style.errors import UserError
-from fast_style.images import find_pictures, flatten_on_white, read_picture
 from fast_style.locations import locate
 from fast_style.named_terms import NAMED_TERMS
-from fast_style.pixels import square
+from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
+from fast_style.pictures.pixels import square
 
 Terms = dict[str, float]
 

@@ -27,9 +27,9 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.gatys import starting_pixels
-from fast_style.images import find_pictures, flatten_on_white, read_picture
-from fast_style.pixels import square
-from fast_style.style_image import prepare_style_image
+from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
+from fast_style.pictures.pixels import square
+from fast_style.pictures.style_image import prepare_style_image
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from fast_style.checkpoints import LOGS, PREVIEWS
 from fast_style.config import Config
-from fast_style.images import Picture, read_picture, write_picture
 from fast_style.locations import locate
-from fast_style.pixels import fit_within
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.pixels import fit_within
 
 PREVIEW_SIZES = (256, 512)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from fast_style.checkpoints import assign_variables, variables_as_arrays
 from fast_style.config import Config
 from fast_style.errors import UserError
-from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.loss.perceptual_loss import PerceptualLoss
 
 Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]

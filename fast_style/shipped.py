@@ -18,9 +18,9 @@ from fast_style.checkpoints import (
 )
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
-from fast_style.images import Picture, read_picture, write_picture
 from fast_style.locations import PROJECT
-from fast_style.pixels import fit_within
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.pixels import fit_within
 from fast_style.stylize import Stylizer
 
 SHIPPED = PROJECT / "pretrained"

@@ -9,10 +9,10 @@ import numpy as np
 
 from fast_style.checkpoints import load_network, read_model
 from fast_style.errors import UserError
-from fast_style.guided_upsampling import enlarged
 from fast_style.hardware import DTYPE_POLICIES, fastest_precision, free_memory, start_tensorflow
-from fast_style.images import Picture
-from fast_style.pixels import blend, fit_within, resize, with_chroma_of
+from fast_style.pictures.guided_upsampling import enlarged
+from fast_style.pictures.images import Picture
+from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
 # What a pass over a whole picture takes for each pixel, and streaming for each pixel of the rows
 # that it has at once; measured at 1024 to 2048 pixels.
@@ -43,8 +43,8 @@ class Stylizer:
         """runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
 
         style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
-        max_memory: bytes, beyond which a picture flows through in rows (streaming.py), to the same
-        result but in more than twice the time; None: what is free when the picture comes.
+        max_memory: bytes, beyond which a picture goes through in strips (runtimes.streaming), to
+        the same result in more than twice the time; None: what is free when the picture comes.
 
         'auto' takes OpenVINO where it is installed and TensorFlow has no GPU to offer, and
         bfloat16 where the hardware multiplies it.
@@ -86,7 +86,7 @@ class Stylizer:
         strength: 0 gives the content image, 1 the stylized one, between them a blend.
         preserve_color: luminance of the stylized image, chroma of the content image.
         max_size: the long side is shrunk to this first; otherwise the size stays.
-        scale: strokes so many times as large (guided_upsampling.py).
+        scale: strokes so many times as large (pictures.guided_upsampling).
         """
         if max_size is not None:
             picture = fit_within(picture, max_size)
@@ -127,14 +127,14 @@ def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
 
 
 def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
-    from fast_style.openvino_network import OpenVinoNetwork
+    from fast_style.runtimes.openvino_network import OpenVinoNetwork
 
     model = read_model(folder).in_style(style)
     output = model.conf.get("output", "tanh")
 
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
-        from fast_style.openvino_rows import OpenVinoRows
-        from fast_style.streaming import stylize_rows
+        from fast_style.runtimes.openvino_rows import OpenVinoRows
+        from fast_style.runtimes.streaming import stylize_rows
 
         return stylize_rows(model.arrays, output, OpenVinoRows(precision), rgb, rows_at_once)
 
@@ -157,8 +157,8 @@ def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Netw
         return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
 
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
-        from fast_style.streaming import stylize_rows
-        from fast_style.tensorflow_rows import TensorFlowRows
+        from fast_style.runtimes.streaming import stylize_rows
+        from fast_style.runtimes.tensorflow_rows import TensorFlowRows
 
         model = read_model(folder).in_style(style)
         operations = TensorFlowRows(policy)

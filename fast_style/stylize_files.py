@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fast_style.checkpoints import find_model_folder
 from fast_style.errors import UserError
 from fast_style.files import make_folder
-from fast_style.images import (
+from fast_style.pictures.images import (
     MAX_PIXELS,
     PICTURE_ENDINGS,
     Picture,

@@ -29,11 +29,11 @@ from fast_style import hardware
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
-from fast_style.images import find_pictures, read_picture
-from fast_style.loss_network import build_loss_network
-from fast_style.pixels import square
+from fast_style.loss.loss_network import build_loss_network
+from fast_style.loss.vgg_weights import save_weights
+from fast_style.pictures.images import find_pictures, read_picture
+from fast_style.pictures.pixels import square
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
-from fast_style.vgg_weights import save_weights
 
 LOSS_MODEL = "vgg_16_half"
 PICTURE_SIDE = 64

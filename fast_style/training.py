@@ -31,21 +31,25 @@ from fast_style.checkpoints import (
     write_result,
 )
 from fast_style.config import Config
-from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
-from fast_style.layers import default_dtype
+from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
-from fast_style.perceptual_loss import PerceptualLoss
+from fast_style.network.layers import default_dtype
+from fast_style.network.styled_network import StyledNetwork
+from fast_style.network.transformer_network import build_transformer_network
+from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.style_image import (
+    prepare_style_image,
+    style_image_file,
+    style_image_sha256,
+)
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
-from fast_style.style_image import prepare_style_image, style_image_file, style_image_sha256
 from fast_style.style_mix import stacked
-from fast_style.styled_network import StyledNetwork
-from fast_style.transformer_network import build_transformer_network
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 

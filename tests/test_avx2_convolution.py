@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_style.avx2_convolution import convolve
+from fast_style.network.avx2_convolution import convolve
 
 
 @pytest.mark.parametrize("channels", [3, 16])

@@ -13,8 +13,8 @@ from fast_style.benchmark import networks, programs
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.errors import UserError
-from fast_style.layers import resize_convolution
-from fast_style.transformer_network import BORDER, build_transformer_network
+from fast_style.network.layers import resize_convolution
+from fast_style.network.transformer_network import BORDER, build_transformer_network
 
 STYLIZE_KEYS = {"size", "runtime", "precision", "seconds", "peak_fraction"}
 

@@ -12,7 +12,7 @@ import yaml
 
 from fast_style.command_line import exit_on_user_error
 from fast_style.errors import UserError, nearest
-from fast_style.images import Picture, read_picture, write_picture
+from fast_style.pictures.images import Picture, read_picture, write_picture
 
 Photo = Callable[..., np.ndarray]
 

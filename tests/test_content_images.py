@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style import content_images
-from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
-from fast_style.images import Picture, decode_picture, encode_picture, write_picture
-from fast_style.synthetic_images import _KINDS, _textures, synthetic_picture
+from fast_style.pictures import content_images
+from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.images import Picture, decode_picture, encode_picture, write_picture
+from fast_style.pictures.synthetic_images import _KINDS, _textures, synthetic_picture
 
 
 def flat(value: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style.loss.vgg_weights import save_weights
 from fast_style.vgg_layers import convolutions
-from fast_style.vgg_weights import save_weights
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = 5

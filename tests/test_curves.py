@@ -9,7 +9,7 @@ import pytest
 from fast_style import curves
 from fast_style.curves import read_totals, smoothed, steps_to_reach
 from fast_style.errors import UserError
-from fast_style.images import read_picture
+from fast_style.pictures.images import read_picture
 
 
 def test_a_mean_is_over_the_steps_that_end_there() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from fast_style import export as formats
 from fast_style.errors import UserError
 from fast_style.export import SIZES, export
-from fast_style.images import Picture, decode_picture, encode_picture
+from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 
 Photo = Callable[..., np.ndarray]
@@ -135,7 +135,7 @@ def onnx_metadata(path: Path) -> dict[str, str]:
 
 
 def openvino_metadata(path: Path) -> dict[str, str]:
-    from fast_style.openvino_network import core
+    from fast_style.runtimes.openvino_network import core
 
     model = core().read_model(path)
     return {key: str(model.get_rt_info(["fast_style", key]).astype(str)) for key in METADATA}

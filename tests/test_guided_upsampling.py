@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fast_style import pixels
-from fast_style.guided_upsampling import enlarged
-from fast_style.pixels import resize
-from fast_style.synthetic_images import synthetic_picture
+from fast_style.pictures import pixels
+from fast_style.pictures.guided_upsampling import enlarged
+from fast_style.pictures.pixels import resize
+from fast_style.pictures.synthetic_images import synthetic_picture
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from fast_style import images
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
-from fast_style.images import (
+from fast_style.pictures import images
+from fast_style.pictures.images import (
     Picture,
     decode_picture,
     encode_picture,
@@ -22,7 +22,7 @@ from fast_style.images import (
     read_picture,
     write_picture,
 )
-from fast_style.pixels import fit_within, resize, resized, square
+from fast_style.pictures.pixels import fit_within, resize, resized, square
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -17,9 +17,9 @@ from scipy.io import savemat
 
 from fast_style import locations
 from fast_style.errors import UserError
-from fast_style.loss_network import PIXEL_MEAN, build_loss_network
+from fast_style.loss.loss_network import PIXEL_MEAN, build_loss_network
+from fast_style.loss.vgg_weights import read_weights, save_weights
 from fast_style.vgg_layers import CONVOLUTIONS, convolutions, feature_name
-from fast_style.vgg_weights import read_weights, save_weights
 
 LAYERS = ("relu1_2", "relu3_3", "relu5_3")
 NARROW = 8  # width of the fully connected layers in the files, which nothing may read

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fast_style.losses import (
+from fast_style.loss.losses import (
     content_loss,
     gram_matrix,
     grid_loss,

@@ -18,16 +18,16 @@ from fast_style.checkpoints import (
     write_arrays,
 )
 from fast_style.conf_file import config_from_mapping
-from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
 from fast_style.export import export
-from fast_style.images import read_picture
 from fast_style.locations import PROJECT
+from fast_style.network.styled_network import StyledNetwork
+from fast_style.network.transformer_network import build_transformer_network
+from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.images import read_picture
 from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
-from fast_style.styled_network import StyledNetwork
 from fast_style.stylize import Stylizer
 from fast_style.training import Training, train
-from fast_style.transformer_network import build_transformer_network
 from tests.conftest import NAMES, Photo
 
 

@@ -10,10 +10,10 @@ import pytest
 from fast_style import measure as yardstick
 from fast_style.checkpoints import copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
-from fast_style.images import flatten_on_white, read_picture
-from fast_style.perceptual_loss import PerceptualLoss
-from fast_style.pixels import square
-from fast_style.style_image import prepare_style_image
+from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.pictures.images import flatten_on_white, read_picture
+from fast_style.pictures.pixels import square
+from fast_style.pictures.style_image import prepare_style_image
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:

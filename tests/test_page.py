@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fast_style.images import Picture, read_picture, write_picture
+from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.serve.app import application
 from fast_style.serve.models import Models
 from tests.conftest import NAMES, Photo

@@ -9,8 +9,8 @@ import pytest
 
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import Config
-from fast_style.perceptual_loss import PerceptualLoss
-from fast_style.style_image import prepare_style_image
+from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.pictures.style_image import prepare_style_image
 
 Photo = Callable[..., np.ndarray]
 

@@ -15,7 +15,7 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 from fast_style.errors import UserError
-from fast_style.images import Picture, decode_picture, encode_picture
+from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
 from fast_style.serve.models import Models
 from fast_style.stylize import Stylizer

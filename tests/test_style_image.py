@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style import style_image
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import Config
 from fast_style.errors import UserError
-from fast_style.images import Picture, write_picture
-from fast_style.style_image import painting_style_image, prepare_style_image, style_image_file
+from fast_style.pictures import style_image
+from fast_style.pictures.images import Picture, write_picture
+from fast_style.pictures.style_image import (
+    painting_style_image,
+    prepare_style_image,
+    style_image_file,
+)
 
 Photo = Callable[..., np.ndarray]
 

@@ -15,9 +15,9 @@ from fast_style import checkpoints, stylize
 from fast_style import stylize_files as stylize_files_module
 from fast_style.checkpoints import find_model_folder, load_network
 from fast_style.errors import UserError
-from fast_style.guided_upsampling import enlarged
-from fast_style.images import Picture, read_picture, write_picture
-from fast_style.pixels import resize
+from fast_style.pictures.guided_upsampling import enlarged
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.pixels import resize
 from fast_style.stylize import Stylizer
 from fast_style.stylize_files import stylize_files
 
@@ -120,7 +120,7 @@ def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Pat
     program = f"""
 import signal, threading
 from pathlib import Path
-from fast_style.pixels import resize
+from fast_style.pictures.pixels import resize
 from fast_style.stylize import Stylizer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
 held = [Stylizer(Path({str(trained_model)!r}), "openvino")]

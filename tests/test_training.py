@@ -26,8 +26,8 @@ from fast_style.checkpoints import (
 )
 from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
-from fast_style.content_images import ContentImages
 from fast_style.errors import UserError
+from fast_style.pictures.content_images import ContentImages
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.training import number_of_steps, train
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_style import avx2_convolution, hardware
-from fast_style.layers import (
+from fast_style import hardware
+from fast_style.network import avx2_convolution
+from fast_style.network.layers import (
     InstanceNormalization,
     ReflectionPadding2D,
     ResizeConv2D,
@@ -15,7 +16,7 @@ from fast_style.layers import (
     default_dtype,
     residual_block,
 )
-from fast_style.transformer_network import (
+from fast_style.network.transformer_network import (
     BORDER,
     CropLike,
     ReflectedBorder,

@@ -9,7 +9,7 @@ import time
 import keras
 from keras import ops
 
-from fast_style.layers import ResizeConv2D
+from fast_style.network.layers import ResizeConv2D
 
 PEAK_SIDE = 2048
 RESIZED_TAPS = 4  # of the 9: see ResizeConv2D

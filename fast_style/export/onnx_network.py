@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fast_style.architecture import (
+from fast_style.network.architecture import (
     BORDER,
     DOWNSAMPLING,
     EPSILON,
@@ -110,7 +110,7 @@ class Graph:
 
 
 class OnnxLayers:
-    """What architecture.transformed asks for; fast_style.layers has it for Keras, and explains."""
+    """What architecture.transformed asks for; network/layers.py has it for Keras, and explains."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], graph: Graph):
         self.arrays = arrays

@@ -6,7 +6,7 @@ import openvino
 
 from fast_style.checkpoints import Model
 from fast_style.export import Order, Run
-from fast_style.openvino_network import compile_for_cpu, core, exportable_network
+from fast_style.runtimes.openvino_network import compile_for_cpu, core, exportable_network
 
 
 def write(model: Model, network, path: Path, order: Order) -> None:

@@ -17,15 +17,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fast_style.errors import UserError, nearest
-from fast_style.images import (
+from fast_style.locations import PROJECT
+from fast_style.pictures.images import (
     Picture,
     TooManyPixels,
     decode_picture,
     encode_picture,
     read_picture,
 )
-from fast_style.locations import PROJECT
-from fast_style.pixels import fit_within
+from fast_style.pictures.pixels import fit_within
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.desk import Desk, Full
 from fast_style.serve.limits import BodyLimit

@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from fast_style.architecture import (
+from fast_style.errors import UserError
+from fast_style.network.architecture import (
     BORDER,
     DOWNSAMPLING,
     EPSILON,
@@ -25,7 +26,6 @@ from fast_style.architecture import (
     borders,
     transformed,
 )
-from fast_style.errors import UserError
 
 Kind = Literal["plain", "resize", "rgb"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from fast_style import openvino_network as network
-from fast_style.streaming import Convolution, OnStrip, Wanted
+from fast_style.runtimes import openvino_network as network
+from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
 
 ROWS_AND_COLUMNS = np.array([network.DOWN, network.ACROSS])
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from fast_style.pixels import LUMA, by_rows, resize
+from fast_style.pictures.pixels import LUMA, by_rows, resize
 
 RADIUS = 2  # of the windows in which slopes are found, in pixels of the small picture
 NOISE = 20.0  # grey levels below which luma's variation says nothing of edges

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from fast_style.errors import UserError, nearest
+from fast_style.loss.vgg_weights import read_weights
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
-from fast_style.vgg_weights import read_weights
 
 POOLINGS = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}
 

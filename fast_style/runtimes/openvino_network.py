@@ -8,7 +8,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from fast_style.architecture import (
+from fast_style.errors import UserError
+from fast_style.network.architecture import (
     BORDER,
     DOWNSAMPLING,
     EPSILON,
@@ -19,7 +20,6 @@ from fast_style.architecture import (
     borders,
     transformed,
 )
-from fast_style.errors import UserError
 
 CHANNELS, DOWN, ACROSS = 1, 2, 3  # axes of (N, C, H, W), which is how OpenVINO has features
 TO_THE_END = np.iinfo(np.int64).max
@@ -132,7 +132,7 @@ def _mirrored_positions(length: Any) -> Any:
 
 
 class Layers:
-    """What architecture.transformed asks for; fast_style.layers has it for Keras and explains it.
+    """What architecture.transformed asks for; network/layers.py has it for Keras, and explains.
 
     The numbers of filters and the sizes of kernels only say which shapes the arrays must have.
     """

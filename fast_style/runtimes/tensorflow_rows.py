@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from fast_style.architecture import RESIZED_KERNELS, RESIZED_TAPS
-from fast_style.streaming import Convolution, OnStrip, Wanted
+from fast_style.network.architecture import RESIZED_KERNELS, RESIZED_TAPS
+from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
 
 
 class TensorFlowRows:

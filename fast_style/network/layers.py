@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from fast_style import hardware
-from fast_style.architecture import EPSILON, RESIZED_KERNELS, RESIZED_TAPS
+from fast_style.network.architecture import EPSILON, RESIZED_KERNELS, RESIZED_TAPS
 
 
 @keras.saving.register_keras_serializable("fast_style")
@@ -75,7 +75,7 @@ class ValidConv2D(keras.layers.Conv2D):
 
     def convolve(self, features, kernel, training):
         if training and _avx2_form_pays(kernel):
-            from fast_style.avx2_convolution import convolve
+            from fast_style.network.avx2_convolution import convolve
 
             return convolve(features, kernel, self.strides[0])
         return ops.conv(features, kernel, self.strides)

@@ -3,8 +3,14 @@
 import keras
 from keras import ops
 
-from fast_style import layers
-from fast_style.architecture import BORDER, DOWNSAMPLING, OUTPUT_GAIN, OUTPUT_REACH, transformed
+from fast_style.network import layers
+from fast_style.network.architecture import (
+    BORDER,
+    DOWNSAMPLING,
+    OUTPUT_GAIN,
+    OUTPUT_REACH,
+    transformed,
+)
 
 
 def build_transformer_network(output: str = "tanh") -> keras.Model:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fast_style.pixels import resize
+from fast_style.pictures.pixels import resize
 
 GAP = 6
 HEADING = 30

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from fast_style.images import Picture
+from fast_style.pictures.images import Picture
 
 # ITU-R BT.601 luma, as in JPEG's YCbCr.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)

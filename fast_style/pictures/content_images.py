@@ -23,11 +23,11 @@ from absl import logging
 
 from fast_style.errors import UserError
 from fast_style.files import read_bytes
-from fast_style.images import decode_picture, find_pictures, flatten_on_white
 from fast_style.locations import locate
-from fast_style.pixels import square
-from fast_style.synthetic_images import synthetic_picture
-from fast_style.tfds_pictures import open_tfds
+from fast_style.pictures.images import decode_picture, find_pictures, flatten_on_white
+from fast_style.pictures.pixels import square
+from fast_style.pictures.synthetic_images import synthetic_picture
+from fast_style.pictures.tfds_pictures import open_tfds
 
 LARGEST_ZOOM = 1.25
 """With crop "random" the side of the square is this much or less below the short side."""

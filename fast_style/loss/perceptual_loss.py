@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights
-from fast_style.loss_network import build_loss_network
-from fast_style.losses import (
+from fast_style.loss.loss_network import build_loss_network
+from fast_style.loss.losses import (
     content_loss,
     grid_loss,
     out_of_range_loss,

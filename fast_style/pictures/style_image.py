@@ -12,9 +12,9 @@ from fast_style import __version__
 from fast_style.config import Config, is_url
 from fast_style.errors import UserError
 from fast_style.files import read_bytes
-from fast_style.images import Picture, flatten_on_white, read_picture
 from fast_style.locations import locate
-from fast_style.pixels import fit_within, square
+from fast_style.pictures.images import Picture, flatten_on_white, read_picture
+from fast_style.pictures.pixels import fit_within, square
 
 CACHE = "fast_style"
 

@@ -1,0 +1,1 @@
+"""The transformer network, and what it is made of."""

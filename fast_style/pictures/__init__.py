@@ -1,0 +1,1 @@
+"""Pictures: from files and to them, at other sizes, and those that are trained on."""
