@@ -150,6 +150,11 @@ OBSERVING_KEYS = frozenset(
     }
 )
 
+# Keys that name places on the machine that trained; what leaves it goes without them.
+PLACE_KEYS = frozenset(
+    {"model_path", "dataset", "data_dir", "init_from", "preview_images", "validation_images"}
+)
+
 
 def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""

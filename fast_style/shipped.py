@@ -16,6 +16,7 @@ from fast_style.checkpoints import (
     write_arrays,
     write_result,
 )
+from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.locations import PROJECT
@@ -29,15 +30,6 @@ REFERENCE = PROJECT / "img" / "sample.jpg"
 REFERENCE_SIZE = 160
 RECORDED = "sample{}.png"
 MOST_BYTES = 4_000_000
-# Keys that name places on the machine that trained; the card has words for them.
-PLACES = {
-    "model_path",
-    "dataset",
-    "data_dir",
-    "init_from",
-    "preview_images",
-    "validation_images",
-}
 # In float32 on another CPU single pixels round the other way.
 MOST_GREY_LEVELS_OFF = 0.5
 
@@ -60,7 +52,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     write_arrays(target / WEIGHTS, arrays)
     begun_from = Path(model.conf.get("init_from") or "").name
-    conf = {key: value for key, value in model.conf.items() if key not in PLACES}
+    conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
     result = json.loads(read_bytes(folder / RESULT))

@@ -184,6 +184,7 @@ def test_a_file_is_the_network_in_its_own_runtime(
 
     told = metadata(path)
     assert set(told) >= METADATA and told["style"] == "tiny" and "naming: tiny" in told["conf"]
+    assert "dataset:" not in told["conf"]  # a place on this machine
     picture = photo(37, 51)
     run = importlib.import_module(f"fast_style.export.{wanted.module}").load(path, pixels)
     stylized = run(picture[None] if pixels == "uint8" else picture[None].astype(np.float32))[0]

@@ -16,6 +16,7 @@ import yaml
 
 from fast_style import __version__
 from fast_style.checkpoints import Model, load_network, read_model
+from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
 
 SIZES = ((256, 256), (181, 243), (1, 5))
@@ -103,12 +104,13 @@ def export(
         raise UserError(f"--output {output}: for {wanted.title} the name ends in {wanted.ending}")
     model = read_model(model_folder).in_style(style)
     network = load_network(model_folder, style=style)
+    conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     metadata = {
         "style": model.name,
         "artwork": str(model.conf.get("artwork") or ""),
         "version": f"fast-style {__version__}",
         "licence": "MIT",
-        "conf": yaml.safe_dump(model.conf, sort_keys=False, allow_unicode=True),
+        "conf": yaml.safe_dump(conf, sort_keys=False, allow_unicode=True),
     }
     module: FormatModule = importlib.import_module(f"fast_style.export.{wanted.module}")  # type: ignore[assignment]
     try:
