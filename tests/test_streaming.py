@@ -20,7 +20,8 @@ from fast_style.runtimes.streaming import KeptRows
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
-SIZES = [(1, 1), (3, 90), (61, 87), (130, 33)]
+# Not 1 x 1: of a constant picture, instance normalization makes rounding errors the content.
+SIZES = [(1, 7), (3, 90), (61, 87), (130, 33)]
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "openvino"])
