@@ -109,7 +109,8 @@ def test_openvino_gives_what_tensorflow_gives(
     pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
     other = Stylizer(trained_model, "openvino", "float32")
     assert other.runtime == "openvino"
-    for height, width in SIZES:
+    # Not 1 x 1: of a constant picture, instance normalization makes rounding errors the content.
+    for height, width in [(1, 5), *SIZES[1:]]:
         rgb = photo(height, width)
         difference = stylizer(rgb).astype(int) - other(rgb)
         assert np.abs(difference).max() <= 1

@@ -105,7 +105,7 @@ def test_the_first_steps_of_adam_do_not_leave_the_range(output: str) -> None:
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
     stylized = np.asarray(network(batch))
-    assert np.mean((stylized > 1) & (stylized < 254)) > 0.99
+    assert np.mean((stylized > 1) & (stylized < 254)) > 0.95
 
 
 @pytest.mark.parametrize("grey", [0.0, 255.0])
