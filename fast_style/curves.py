@@ -7,7 +7,6 @@ step by step. Each point is the mean over the steps around it, as single picture
 recipes do.
 """
 
-import io
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +15,9 @@ import numpy as np
 from fast_style.checkpoints import LOGS
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError
-from fast_style.files import check_target, write_atomically
+from fast_style.files import check_target
 from fast_style.hardware import start_tensorflow
+from fast_style.plots import subplots, write_figure
 
 TOTAL = "loss/total"
 EVERYTHING = 0  # what TensorBoard's reader calls it
@@ -61,22 +61,14 @@ def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: 
 
 def plot(curves: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
     """Names, steps and means, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = subplots(figsize=(7, 4))
     for name, steps, means in curves:
         axes.plot(steps, means, label=name)
     lowest = min(means.min() for _, _, means in curves)
     axes.set(xlabel="steps", ylabel="objective", ylim=(0.9 * lowest, 4 * lowest))
     axes.grid(alpha=0.3)
     axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    pyplot.close(figure)
-    write_atomically(path, buffer.getvalue())
+    write_figure(figure, path)
 
 
 def main() -> None:

@@ -83,10 +83,9 @@ def free_memory() -> int:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
         # Files read long ago count as used there, and make room for whoever asks.
-        statistics = dict(
-            line.split() for line in (CGROUP / "memory.stat").read_text().splitlines()
-        )
-        return min(free, limit - used + int(statistics.get("inactive_file", 0)))
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+        read_long_ago = next(int(line.split()[1]) for line in lines if "inactive_file" in line)
+        return min(free, limit - used + read_long_ago)
     except (OSError, ValueError, StopIteration):
         return free
 

@@ -9,7 +9,6 @@ either takes and figures for what the objective does not see.
 """
 
 import datetime
-import io
 import json
 import time
 from dataclasses import replace
@@ -30,6 +29,7 @@ from fast_style.gatys import starting_pixels
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import prepare_style_image
+from fast_style.plots import subplots, write_figure
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 
@@ -215,15 +215,8 @@ def _equals(slow: dict) -> str:
 
 def plot(measured: dict, path: Path) -> None:
     """The totals of L-BFGS against its iterations, and the network's as a line across; a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     sizes = measured["sizes"]
-    figure, all_axes = pyplot.subplots(
-        1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False, layout="constrained"
-    )
+    figure, all_axes = subplots(1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False)
     for axes, (size, at) in zip(all_axes[0], sizes.items(), strict=True):
         ours = at["network_total_on_the_same"]
         axes.axhline(ours, color="black", label="one pass of the network")
@@ -233,10 +226,7 @@ def plot(measured: dict, path: Path) -> None:
             axes.plot([equals], [ours], "o", color=line)
         axes.set(title=f"{size} x {size}", xlabel="iterations", ylabel="total", ylim=(0, 3 * ours))
         axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    pyplot.close(figure)
-    write_atomically(path, buffer.getvalue())
+    write_figure(figure, path)
 
 
 def main() -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from fast_style import measure as yardstick
+from fast_style.artefacts import frame_shift
 from fast_style.checkpoints import copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import prepare_style_image
+from fast_style.stylize import Stylizer
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
@@ -46,9 +48,10 @@ def test_a_measured_model_says_what_it_is_worth(
 
     config, network = read_config(folder), load_network(folder)
     objective = PerceptualLoss(config, [prepare_style_image(config)])
-    totals = []
+    totals, contents = [], []
     for number in range(3):
         content = square(flatten_on_white(read_picture(photos / f"{number}.png")), 96)
+        contents.append(content)
         pixels = content[None].astype(np.float32)
         stylized = np.clip(np.rint(network(pixels)), 0, 255)
         targets = objective.content_targets(pixels)
@@ -65,7 +68,11 @@ def test_a_measured_model_says_what_it_is_worth(
         assert totals == sorted(totals, reverse=True) and len(totals) == 4
     expected = 500 * small["seconds_per_lbfgs_iteration"] / small["seconds_per_pass"]
     assert small["times_faster"] == pytest.approx(expected)
-    assert measured["sizes"]["96"]["artefacts"]["frame"] > 0
+    stylizer, middle = Stylizer(folder), (slice(24, 72), slice(24, 72))
+    shifts = [
+        frame_shift(stylizer(content[middle]), stylizer(content)[middle]) for content in contents
+    ]
+    assert small["artefacts"]["frame"] == pytest.approx(np.mean(shifts), rel=0.05)
 
     assert "104" in capsys.readouterr().out
     run(monkeypatch, "--compare", folder, folder)

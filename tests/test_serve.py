@@ -147,9 +147,9 @@ def test_a_plain_picture_in_either_way(
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("strength=2", "strength: '2': is not between 0 and 1"),
-        ("max_size=0", "max_size: '0': is not at least 1"),
-        ("preserve_color=maybe", "is neither true nor false"),
+        ("strength=2", "strength: 2 is not between 0 and 1"),
+        ("max_size=0", "max_size: 0 is not at least 1"),
+        ("preserve_color=maybe", "preserve_color: maybe is neither true nor false"),
         ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),
     ],
 )

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from fast_style.command_line import at_least_1, unit_interval
 from fast_style.errors import UserError, nearest
 from fast_style.locations import PROJECT
 from fast_style.pictures.images import (
@@ -190,10 +192,10 @@ def application(models: Models, limits: Limits | None = None) -> Starlette:
 def _how(given: Mapping[str, str]) -> dict[str, Any]:
     """Stylizer.stylize's arguments from a query or a form. Raises UserError for a wrong one."""
     readers: dict[str, Callable[[str], Any]] = {
-        "strength": _fraction,
+        "strength": unit_interval,
         "preserve_color": _truth,
-        "max_size": _count,
-        "scale": _count,
+        "max_size": at_least_1,
+        "scale": at_least_1,
     }
     how = {}
     for key, text in given.items():
@@ -201,28 +203,14 @@ def _how(given: Mapping[str, str]) -> dict[str, Any]:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
         try:
             how[key] = readers[key](text)
-        except ValueError as error:
-            raise UserError(f"{key}: {text!r}: {error}") from None
+        except (ValueError, ArgumentTypeError) as error:
+            raise UserError(f"{key}: {error}") from None
     return how
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError("is not between 0 and 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("is not at least 1")
-    return value
 
 
 def _truth(text: str) -> bool:
     if text not in ("true", "false", "1", "0"):
-        raise ValueError("is neither true nor false")
+        raise ValueError(f"{text} is neither true nor false")
     return text in ("true", "1")
 
 

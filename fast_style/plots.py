@@ -1,0 +1,27 @@
+"""Plots as files; matplotlib is imported where one is drawn, as not everybody has it."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from fast_style.files import write_atomically
+
+
+def subplots(*how_many: int, **how: Any) -> tuple[Any, Any]:
+    """Matplotlib's figure and axes, without a window."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(*how_many, layout="constrained", **how)
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write the figure as a PNG, whole or not at all, and close it."""
+    from matplotlib import pyplot
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    pyplot.close(figure)
+    write_atomically(path, buffer.getvalue())
