@@ -3,6 +3,7 @@
 python -m fast_style.gallery                                 # pretrained styles by photos
 python -m fast_style.gallery --sweep style_weight=0.5,1,2 -c conf/candy.yml
 python -m fast_style.gallery --check                         # are the shipped models whole?
+python -m fast_style.gallery --table                         # how good they are
 python -m fast_style.gallery --ship models/candy --data "903 photos"
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from fast_style import cards
 from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf_file import load_config
@@ -79,6 +81,7 @@ def main() -> int:
     task.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
     task.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
     task.add_argument("--check", action="store_true", help="verify the models in pretrained/")
+    task.add_argument("--table", action="store_true", help="the figures of those in pretrained/")
     task.add_argument("--ship", metavar="DIR", help="put a trained model into pretrained/")
     parser.add_argument("--images", default=str(PROJECT / "img" / "sample.jpg"), help="photos")
     parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
@@ -90,6 +93,9 @@ def main() -> int:
     args = parser.parse_args()
     if args.check:
         return _check_all()
+    if args.table:
+        print(cards.table(f for f in shipped_models() if len(read_model(f).styles) == 1))
+        return 0
     if (args.ship is None) != (args.data is None):
         raise UserError("--ship and --data go together")
     if args.ship is not None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fast_style import gallery
+from fast_style.cards import table
 from fast_style.checkpoints import read_arrays, write_arrays
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
@@ -75,6 +76,22 @@ def test_a_shipped_model_tells_how_it_was_made(
     assert result["style_image_sha256"]["tiny"] in card
     after = json.loads((trained_model / "result.json").read_text())["validation_after"]
     assert f"→ {after['total']:.3f} |" in card
+
+
+def test_a_row_of_the_table_says_what_a_model_reached(shipped: Path) -> None:
+    at = {
+        "lbfgs_from": {"noise": {"equals_iterations": 51.6}, "content": {"equals_iterations": 3}},
+        "artefacts": {"grid": 0.5, "grid_of_content": 0.25, "frame": 1.26, "blotched": 0.013},
+    }
+    (shipped / "measure.json").write_text(json.dumps({"sizes": {"256": at, "512": at}}))
+    result = json.loads((shipped / "result.json").read_text())
+    row = [cell.strip() for cell in table([shipped]).splitlines()[-1].strip("|").split("|")]
+    assert row[1] == str(result["steps"])
+    assert row[5:7] == [
+        f"{result[f'validation_{when}']['total']:.3f}" for when in ("after", "before")
+    ]
+    assert row[7:9] == ["52 / 52", "3 / 3"]
+    assert row[9:] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
 
 
 def test_nothing_shipped_names_a_place_on_this_machine(

@@ -1,0 +1,108 @@
+"""What is known of shipped models, in Markdown: a model's own card, and a table of several."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from fast_style.checkpoints import RESULT, Model, read_model
+from fast_style.files import read_bytes
+
+
+def card(folder: Path) -> str:
+    """A shipped model's card: how it was made and how good it is, in Markdown."""
+    model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+    conf, name = model.conf, folder.name
+    lines = [
+        f"# {name}",
+        "",
+        conf.get("artwork") or f"{len(model.styles)} styles: {', '.join(model.styles)}.",
+        "",
+        f"    python eval.py --model models/{name} {_example_style(model)}--image img/sample.jpg",
+        f"    python train.py -c conf/{name}.yml",
+        "",
+        f"- Data: {result['data']}",
+        f"- Steps: {result['steps']} at {conf['image_size']} pixels, batch {conf['batch_size']}, "
+        f"{conf['optimizer']}, seed {conf['seed']}, {result['precision']}",
+        f"- Begun from: {result['begun_from'] or 'random weights'}",
+        f"- Minutes: {result['seconds'] / 60:.0f}",
+        f"- Hardware: {result['hardware']}",
+        f"- Date: {result['date']}",
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
+        f"- Weights: half precision, SHA-256 `{result['weights_sha256']}`",
+        *(f"- Style image of {k}: SHA-256 `{v}`" for k, v in result["style_image_sha256"].items()),
+        "- Licence: MIT, as the project",
+        "",
+    ]
+    return "\n".join([*lines, *_losses(model, result), *_measured(folder)])
+
+
+def _example_style(model: Model) -> str:
+    return f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
+
+
+def _losses(model: Model, result: dict) -> list[str]:
+    after, before = result["validation_after"], result["validation_before"]
+    if not after:
+        return []
+    lines = ["Held-out photos, before the training where that was measured, and after it:", ""]
+    lines += ["| style | content | style | total |", "|---|---|---|---|"]
+    for style in model.styles:
+        prefix = f"{style}/" if len(model.styles) > 1 else ""
+        terms = [f"{prefix}{term}" for term in ("content", "style", "total")]
+        begun = [f"{before[term]:.3f} → " if before else "" for term in terms]
+        cells = [b + f"{after[term]:.3f}" for b, term in zip(begun, terms, strict=True)]
+        lines.append(f"| {style} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _measured(folder: Path) -> list[str]:
+    paths = sorted(folder.glob("measure*.json"))
+    if not paths:
+        return []
+    lines = ["One pass in iterations of L-BFGS, and what the objective does not see:", ""]
+    lines += ["| model | size | total | from noise | from the content image | grid | frame |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for path in paths:
+        measured = json.loads(read_bytes(path))
+        for size, at in measured["sizes"].items():
+            equals = [
+                at["lbfgs_from"][start]["equals_iterations"] for start in ("noise", "content")
+            ]
+            art = at["artefacts"]
+            lines.append(
+                f"| {measured['model']} | {size} | {at['network']['total']['mean']:.3f} "
+                f"| {equals[0]:.0f} | {equals[1]:.0f} "
+                f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['frame']:.1f} |"
+            )
+    return [*lines, ""]
+
+
+def table(folders: Iterable[Path]) -> str:
+    """Models of one style beside each other: how they were trained, and what came of it."""
+    lines = [
+        "| style | steps | minutes | content | style | total | before | one pass in iterations of "
+        "L-BFGS, from noise | from the content image | grid (photo) | frame | blotched |",
+        "|" + "---|" * 12,
+    ]
+    for folder in folders:
+        model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+        after, before = result["validation_after"], result["validation_before"]
+        cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
+        cells += [f"{after[term]:.3f}" for term in ("content", "style", "total")]
+        cells += [f"{before['total']:.3f}"] if before else [""]
+        lines.append(f"| {' | '.join([*cells, *_measured_cells(folder)])} |")
+    return "\n".join(lines)
+
+
+def _measured_cells(folder: Path) -> list[str]:
+    measured = [json.loads(read_bytes(path)) for path in sorted(folder.glob("measure*.json"))]
+    at_sizes = [at for one in measured for at in one["sizes"].values()]
+    art = [at["artefacts"] for at in at_sizes]
+    equals = [
+        [f"{at['lbfgs_from'][start]['equals_iterations']:.0f}" for at in at_sizes]
+        for start in ("noise", "content")
+    ]
+    grids = [f"{one['grid']:.2f} ({one['grid_of_content']:.2f})" for one in art]
+    frames = [f"{one['frame']:.1f}" for one in art]
+    blotched = [f"{one['blotched']:.1%}" for one in art]
+    return [" / ".join(cells) for cells in (*equals, grids, frames, blotched)]
