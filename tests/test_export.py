@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_uint8_is_the_rounded_float(loaded, photo: Photo, shape: tuple[int, int,
     whole = loaded.signatures["serving_uint8"](pictures=tf.constant(pictures))["stylized"].numpy()
     assert whole.dtype == np.uint8
     np.testing.assert_array_equal(whole, np.rint(stylized))
+
+
+def test_tensorflows_own_tool_runs_it(trained_model: Path, photo: Photo, tmp_path: Path) -> None:
+    pictures = photo(21, 34)[None]
+    np.save(tmp_path / "pictures.npy", pictures)
+    subprocess.run(
+        [
+            *("saved_model_cli", "run", "--dir", trained_model, "--tag_set", "serve"),
+            *("--signature_def", "serving_uint8", "--outdir", tmp_path),
+            *("--inputs", f"pictures={tmp_path / 'pictures.npy'}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    expected = Stylizer(trained_model, "tensorflow", "float32")(pictures[0])
+    off = np.load(tmp_path / "stylized.npy")[0].astype(int) - expected
+    assert np.abs(off).max() <= 1
 
 
 def test_bytes_come_back_in_the_format_they_had_and_sizes_may_differ(loaded, photo: Photo) -> None:
