@@ -47,7 +47,7 @@ def test_pictures_of_a_row_take_the_height_of_its_first(photo: Photo) -> None:
 
 def test_many_columns_go_on_below(photo: Photo) -> None:
     columns = {str(number): [photo(20, 30, seed=number)] for number in range(5)}
-    sheet = contact_sheet(columns, across=2)
+    sheet = contact_sheet(columns, most_across=2)
     assert sheet.shape[:2] == (3 * (HEADING + 20 + GAP), 2 * 30 + 3 * GAP)
     last = sheet[-20 - GAP : -GAP]
     assert (last[:, GAP : GAP + 30] == columns["4"][0]).all() and (last[:, GAP + 30 :] == 255).all()

@@ -1,5 +1,6 @@
 """Several pictures on one page, in rows and columns with a word at each."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,13 +13,14 @@ HEADING = 30
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
-def contact_sheet(columns: Mapping[str, Sequence[np.ndarray]], across: int = 6) -> np.ndarray:
-    """(H, W, 3) uint8: columns of pictures under their headings, `across` of them and more below.
+def contact_sheet(columns: Mapping[str, Sequence[np.ndarray]], most_across: int = 6) -> np.ndarray:
+    """(H, W, 3) uint8: columns of pictures under their headings, in blocks of nearly as many.
 
     columns: heading to as many (h, w, 3) uint8 pictures as every other has; all of a row take the
     height of its first, and a column is as wide as the widest in it.
     """
     headings = list(columns)
+    across = math.ceil(len(headings) / math.ceil(len(headings) / most_across))
     blocks = [
         _block({heading: columns[heading] for heading in headings[start : start + across]})
         for start in range(0, len(headings), across)
