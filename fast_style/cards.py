@@ -6,6 +6,9 @@ from pathlib import Path
 
 from fast_style.checkpoints import RESULT, Model, read_model
 from fast_style.files import read_bytes
+from fast_style.measure import iterations_in_words
+
+LBFGS_FROM = ("noise", "content")  # the order of the columns
 
 
 def card(folder: Path) -> str:
@@ -65,13 +68,11 @@ def _measured(folder: Path) -> list[str]:
     for path in paths:
         measured = json.loads(read_bytes(path))
         for size, at in measured["sizes"].items():
-            equals = [
-                at["lbfgs_from"][start]["equals_iterations"] for start in ("noise", "content")
-            ]
+            equals = [iterations_in_words(at["lbfgs_from"][start]) for start in LBFGS_FROM]
             art = at["artefacts"]
             lines.append(
                 f"| {measured['model']} | {size} | {at['network']['total']['mean']:.3f} "
-                f"| {equals[0]:.0f} | {equals[1]:.0f} "
+                f"| {equals[0]} | {equals[1]} "
                 f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['frame']:.1f} |"
             )
     return [*lines, ""]
@@ -99,8 +100,7 @@ def _measured_cells(folder: Path) -> list[str]:
     at_sizes = [at for one in measured for at in one["sizes"].values()]
     art = [at["artefacts"] for at in at_sizes]
     equals = [
-        [f"{at['lbfgs_from'][start]['equals_iterations']:.0f}" for at in at_sizes]
-        for start in ("noise", "content")
+        [iterations_in_words(at["lbfgs_from"][start]) for at in at_sizes] for start in LBFGS_FROM
     ]
     grids = [f"{one['grid']:.2f} ({one['grid_of_content']:.2f})" for one in art]
     frames = [f"{one['frame']:.1f}" for one in art]

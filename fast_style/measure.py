@@ -197,7 +197,9 @@ def table(measured: list[dict]) -> str:
         for size, at in one["sizes"].items():
             means = {name: at["network"][name]["mean"] for name in TERMS}
             art = at["artefacts"]
-            equals = " / ".join(_equals(at["lbfgs_from"][name]) for name in ("noise", "content"))
+            equals = " / ".join(
+                iterations_in_words(at["lbfgs_from"][name]) for name in ("noise", "content")
+            )
             lines.append(
                 f"{one['model']:{width}}  {size:>4}  {means['total']:7.4g}  {means['content']:7.4g}"
                 f"  {means['style']:6.4g}  {means['tv']:6.4g}  {equals:>25}"
@@ -208,7 +210,8 @@ def table(measured: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _equals(slow: dict) -> str:
+def iterations_in_words(slow: dict) -> str:
+    """What L-BFGS needed from one start, as 13; 'at least 200' where it did not come so far."""
     more = "at least " if slow["equals_iterations"] >= len(slow["totals"]) - 1 else ""
     return f"{more}{slow['equals_iterations']:.0f}"
 
@@ -222,7 +225,9 @@ def plot(measured: dict, path: Path) -> None:
         axes.axhline(ours, color="black", label="one pass of the network")
         for number, (name, slow) in enumerate(at["lbfgs_from"].items()):
             line, equals = f"C{number}", slow["equals_iterations"]
-            axes.plot(slow["totals"], color=line, label=f"L-BFGS from {name}: {_equals(slow)}")
+            axes.plot(
+                slow["totals"], color=line, label=f"L-BFGS from {name}: {iterations_in_words(slow)}"
+            )
             axes.plot([equals], [ours], "o", color=line)
         axes.set(title=f"{size} x {size}", xlabel="iterations", ylabel="total", ylim=(0, 3 * ours))
         axes.legend()
