@@ -54,9 +54,13 @@ def smoothed(steps: np.ndarray, totals: np.ndarray, window: int) -> np.ndarray:
 
 
 def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: int) -> int | None:
-    """The first step, of those with a whole window behind them, at which the mean is that low."""
-    reached = steps[(means <= wanted) & (steps >= steps[0] + window - 1)]
-    return int(reached[0]) if len(reached) else None
+    """The first step, of those with a whole window behind them, from which on the mean is that low.
+
+    None where it ends higher. While a style_ramp rises, an objective is low without any training.
+    """
+    higher = (means > wanted) | (steps < steps[0] + window - 1)
+    first = int(np.flatnonzero(higher)[-1]) + 1 if higher.any() else 0
+    return int(steps[first]) if first < len(steps) else None
 
 
 def plot(curves: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:

@@ -18,6 +18,12 @@ def test_a_mean_is_over_the_steps_that_end_there() -> None:
     np.testing.assert_allclose(means, [4.0, 3.0, 4.0, 3.5])
 
 
+def test_what_rises_again_has_not_reached_it() -> None:
+    means = np.array([9.0, 2, 2, 5, 3, 2, 2])
+    assert steps_to_reach(np.arange(7), means, 3.0, 1) == 4
+    assert steps_to_reach(np.arange(7), means, 1.0, 1) is None
+
+
 def test_a_mean_over_too_few_steps_reaches_nothing() -> None:
     steps = np.arange(1, 7)
     assert steps_to_reach(steps, np.array([1.0, 5, 4, 3, 2, 1]), 3.0, 3) == 4
