@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fast_style import hardware
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 from fast_style.video.motion import Motion, MotionTracker, Smoother
@@ -68,7 +67,6 @@ def measure_flicker(
         "frames": frames,
         "size": [clip.look.width, clip.look.height],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hardware": hardware.describe(),
         "runtime": stylizer.runtime,
         "warping_error": {row: error.grey_levels for row, error in errors.items()},
     }

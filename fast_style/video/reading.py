@@ -18,6 +18,7 @@ from fast_style.video.look import Look, look_of
 WEBCAM = "/dev/video0"
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
 CUT_SHORT = 1  # a second
+BETWEEN_KEY_FRAMES = 10  # seconds, at most, in what is made for broadcasting
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,22 +57,18 @@ class Clip:
         """
         self.name, self.start, self.end, self.max_size = name, start, end, max_size
         self.broken = 0
-        self.container = _open(name)
+        self.container = _open_at(name, start)
         try:
-            self.video = self._video_stream()
+            self.video = _video_stream(name, self.container)
             streams = self.container.streams
             self.sound, self.subtitles = list(streams.audio), list(streams.subtitles)
             taken = [self.video, *self.sound, *self.subtitles]
             self.left_out = [stream for stream in streams if stream not in taken]
-            # Times below 0 are of what a player cuts off, such as the priming of an audio codec.
-            self._beginning = Fraction(max(0, self.container.start_time or 0), av.time_base)
-            self._zero = self._beginning + start
+            self._zero = _beginning(self.container) + start
             self._look: Look | None = None
             self._whole: np.ndarray | None = None
             self._last: int | None = None
             self._early: list[int] = []
-            if start:
-                self._seek()
             self._parts = self._read()
             # Only a frame tells its look.
             self._first = list(_up_to_a_frame(self._parts))
@@ -127,34 +124,11 @@ class Clip:
         ends = [end for end in (self.seconds, self.end) if end is not None]
         return max(1, round((min(ends) - self.start) * self.rate)) if ends else None
 
-    def _video_stream(self) -> av.VideoStream:
-        video = self.container.streams.best("video")
-        if not isinstance(video, av.VideoStream) or video.disposition & Disposition.attached_pic:
-            raise UserError(f"{self.name}: has no video stream")
-        if video.codec_context is None:
-            raise UserError(f"{self.name}: FFmpeg knows no decoder for its video stream")
-        return video
-
     def _no_frame(self) -> str:
         if not self.start and self.end is None:
             return f"{self.name}: has no frame that can be decoded"
         length = "" if self.seconds is None else f", which is {float(self.seconds):.2f} s long"
         return f"--start, --end: there is no frame between them in {self.name}{length}"
-
-    def _seek(self) -> None:
-        """Go to a frame that is decoded without others, at or before the first that is wanted."""
-        try:
-            self.container.seek(int(self._zero * av.time_base))
-            packets = self.container.demux(self.video)
-            first = next((packet for packet in packets if packet.size), None)
-            # Some containers (MPEG-TS) are searched by bytes, and land anywhere.
-            if first is None or first.pts is None or not first.is_keyframe:
-                target = self._beginning
-            else:
-                target = min(self._zero, first.pts * first.time_base)
-            self.container.seek(int(target * av.time_base))
-        except av.FFmpegError as error:
-            logging.warning("%s: is read from its beginning (%s)", self.name, error.strerror)
 
     def _read(self) -> Iterator[Part]:
         waiting: list[av.Packet] = []
@@ -271,6 +245,47 @@ def _open(name: str) -> InputContainer:
         raise UserError(f"{device or name}: cannot be read as {kind}: {reason}") from None
     except ValueError:  # a format that this FFmpeg lacks
         raise UserError(f"--input {name}: cameras are read through Linux's v4l2 alone") from None
+
+
+def _open_at(name: str, start: Fraction) -> InputContainer:
+    """The container, to be read from where the frames from `start` on can be decoded."""
+    container = _open(name)
+    if start and not _seeks(container, _video_stream(name, container), start):
+        container.close()
+        container = _open(name)
+    return container
+
+
+def _seeks(container: InputContainer, video: av.VideoStream, start: Fraction) -> bool:
+    """Go to a frame at or before `start` that needs no other, and say whether there is one."""
+    wanted = _beginning(container) + start
+    try:
+        for earlier in (0, BETWEEN_KEY_FRAMES):
+            place = int(max(Fraction(0), wanted - earlier) * av.time_base)
+            container.seek(place)
+            # Some containers (MPEG-TS) are searched by bytes, and land anywhere.
+            key = next((packet for packet in container.demux(video) if packet.is_keyframe), None)
+            if key is not None and key.pts is not None and key.pts * key.time_base <= wanted:
+                container.seek(place)
+                return True
+    except av.FFmpegError:  # what cannot be searched
+        pass
+    return False
+
+
+def _beginning(container: InputContainer) -> Fraction:
+    """The second at which a player begins."""
+    # Times below 0 are of what it cuts off, such as the priming of an audio codec.
+    return Fraction(max(0, container.start_time or 0), av.time_base)
+
+
+def _video_stream(name: str, container: InputContainer) -> av.VideoStream:
+    video = container.streams.best("video")
+    if not isinstance(video, av.VideoStream) or video.disposition & Disposition.attached_pic:
+        raise UserError(f"{name}: has no video stream")
+    if video.codec_context is None:
+        raise UserError(f"{name}: FFmpeg knows no decoder for its video stream")
+    return video
 
 
 def _device(name: str) -> str | None:
