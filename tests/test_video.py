@@ -490,6 +490,18 @@ def test_an_output_that_cannot_be_is_told_before_any_work(
 
     monkeypatch.setattr(Stylizer, "__init__", never)
     (tmp_path / "folder.mp4").mkdir()
+    with av.open(str(tmp_path / "pcm.avi"), "w") as container:  # does not say which speakers
+        stream = container.add_stream("mpeg4", rate=25, width=64, height=48)
+        silence = container.add_stream("pcm_s16le", rate=RATE, layout="stereo")
+        frame = av.VideoFrame.from_ndarray(numbered(0, 64, 48), "rgb24")
+        container.mux(stream.encode(frame) + stream.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 3840), np.int16), "s16", "stereo")
+        samples.sample_rate = RATE
+        container.mux(silence.encode(samples))
+    assert re.search(
+        r"MP4 does not take the streams of .*pcm\.avi \(pcm_s16le\) as they are: .*Matroska may",
+        complaint(trained_model, tmp_path / "pcm.avi", tmp_path / "out.mp4"),
+    )
     for name, reason in {
         "out.txt": "--output .*out.txt: is not a clip's name; one of: .mp4, .m4v",
         "out.mp3": "is not a clip's name; did you mean '.mp4'",

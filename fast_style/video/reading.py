@@ -159,7 +159,7 @@ class Clip:
                 elif packet.size:  # those that PyAV adds at the end have none
                     yield packet
         except av.FFmpegError as error:
-            logging.warning("%s: cannot be read any further: %s", self.name, error.strerror)
+            logging.warning("%s: cannot be read any further: %s", self.name, reason_of(error))
         yield None
 
     def _is_behind_the_end(self, packet: av.Packet) -> bool:
@@ -235,14 +235,19 @@ class Clip:
             )
 
 
+def reason_of(error: av.FFmpegError) -> str:
+    """FFmpeg's words for what went wrong, for the end of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 def _open(name: str) -> InputContainer:
     device = _device(name)
     try:
         return av.open(name) if device is None else av.open(device, format="v4l2")
     except av.FFmpegError as error:
         kind = "a clip" if device is None else "a camera"
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{device or name}: cannot be read as {kind}: {reason}") from None
+        message = f"{device or name}: cannot be read as {kind}: {reason_of(error)}"
+        raise UserError(message) from None
     except ValueError:  # a format that this FFmpeg lacks
         raise UserError(f"--input {name}: cameras are read through Linux's v4l2 alone") from None
 
@@ -305,4 +310,4 @@ def _tell_what_is_lost(name: str, frame: av.VideoFrame) -> None:
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
     if any(component.is_alpha for component in frame.format.components):
-        logging.warning("%s: is transparent in parts; the stylized clip is not", name)
+        logging.warning("%s: has an alpha channel; the stylized clip has none", name)

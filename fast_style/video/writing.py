@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange
 
 from fast_style.errors import UserError, nearest
 from fast_style.files import replacement
-from fast_style.video.reading import Clip, Part
+from fast_style.video.reading import Clip, Part, reason_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ class Writer:
         self._add_sound_and_subtitles()
         for key in clip.container.metadata.keys() - {"encoder"}:
             container.metadata[key] = clip.container.metadata[key]
-        with self._told():
-            container.start_encoding()
+        self._write_header()
 
     @property
     def seconds(self) -> float:
@@ -156,13 +155,22 @@ class Writer:
         self.copies[stream] = copy
         return True
 
+    def _write_header(self) -> None:
+        try:
+            self.container.start_encoding()
+        except av.FFmpegError as error:
+            codecs = ", ".join(_codec_of(stream) for stream in self.copies) or "no sound"
+            raise UserError(
+                f"--output {self.output}: {self.format.title} does not take the streams of "
+                f"{self.clip.name} ({codecs}) as they are: {reason_of(error)}; Matroska may: .mkv"
+            ) from error
+
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except av.FFmpegError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UserError(f"{self.output}: cannot be written: {reason}") from error
+            raise UserError(f"{self.output}: cannot be written: {reason_of(error)}") from error
 
 
 @contextlib.contextmanager
