@@ -28,7 +28,7 @@ av = pytest.importorskip("av", reason="PyAV is an optional extra")
 cv2 = pytest.importorskip("cv2", reason="OpenCV is an optional extra")
 
 from fast_style.video import __main__ as command  # noqa: E402
-from fast_style.video import reading  # noqa: E402
+from fast_style.video import opening, reading  # noqa: E402
 from fast_style.video.flicker import WarpingError  # noqa: E402
 from fast_style.video.motion import Motion, MotionTracker, Smoother, motion_between  # noqa: E402
 from fast_style.video.reading import Clip  # noqa: E402
@@ -283,10 +283,23 @@ def test_colours_and_the_shape_of_pixels_stay(tmp_path: Path, matrix: int) -> No
 
 
 def test_what_is_lost_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clip = make_clip(tmp_path / "in.mkv", times=[0], pixels="yuv420p10le")
+    deep = make_clip(tmp_path / "deep.mkv", times=[0], pixels="yuv420p10le")
+    fields = make_clip(tmp_path / "fields.mkv", times=[0], options={"flags": "+ilme+ildct"})
     with caplog.at_level(logging.WARNING, logger="absl"):
-        copy(clip, tmp_path / "out.mkv")
-    assert "in.mkv: has 10 bits a channel; the stylized clip has 8" in caplog.text
+        copy(deep, tmp_path / "out.mkv")
+        copy(fields, tmp_path / "out.mkv")
+    assert "deep.mkv: has 10 bits a channel; the stylized clip has 8" in caplog.text
+    assert "fields.mkv: is interlaced; stylized frames have both fields in one" in caplog.text
+
+
+def test_sound_without_pictures_does_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    monkeypatch.setattr(reading, "MOST_PACKETS", 2)
+    assert sound_of(copy(clip, tmp_path / "out.mp4")) == sound_of(clip)
+    with Clip(str(clip)) as read:
+        assert max(len(part.packets) for part in read) <= 2
 
 
 def test_subtitles_are_copied_or_told_to_be_left_out(
@@ -499,13 +512,13 @@ def test_an_output_that_cannot_be_is_told_before_any_work(
         samples.sample_rate = RATE
         container.mux(silence.encode(samples))
     assert re.search(
-        r"MP4 does not take the streams of .*pcm\.avi \(pcm_s16le\) as they are: .*Matroska may",
+        r"MP4 cannot hold the sound of .*pcm\.avi \(pcm_s16le\) as it is; Matroska \(\.mkv\) holds",
         complaint(trained_model, tmp_path / "pcm.avi", tmp_path / "out.mp4"),
     )
     for name, reason in {
         "out.txt": "--output .*out.txt: is not a clip's name; one of: .mp4, .m4v",
         "out.mp3": "is not a clip's name; did you mean '.mp4'",
-        "out.webm": r"WebM cannot hold the sound of .*in\.mp4 \(aac\); Matroska can: \.mkv",
+        "out.webm": r"WebM cannot hold the sound of .*in\.mp4 \(aac\) as it is; Matroska",
         "folder.mp4": "folder.mp4: is a folder",
     }.items():
         assert re.search(reason, complaint(trained_model, clip, tmp_path / name))
@@ -529,6 +542,22 @@ def test_wrong_flags_are_told(
     with pytest.raises(UserError) as error:
         command.main()
     assert reason in str(error.value)
+
+
+def test_help_comes_without_tensorflow_and_pyav_and_names_every_flag() -> None:
+    program = """
+import runpy, sys
+sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["av"] = sys.modules["cv2"] = None
+sys.argv = ["video", "--help"]
+runpy.run_module("fast_style.video", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    for flag in (
+        *("--model", "--input", "--output", "--style", "--strength", "--preserve-color"),
+        *("--max-size", "--scale", "--smooth", "--start", "--end", "--runtime", "--precision"),
+    ):
+        assert flag in done.stdout
 
 
 def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -583,7 +612,7 @@ def test_a_camera_is_read_until_ctrl_c(
     trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = "testsrc=size=64x48:rate=25"  # without an end
-    monkeypatch.setattr(reading, "_open", lambda name: av.open(source, format="lavfi"))
+    monkeypatch.setattr(opening, "_open", lambda name: av.open(source, format="lavfi"))
     stylize, seen = Stylizer.stylize, []
 
     def pressed_in_the_fifth(self: Stylizer, *args: Any, **how: Any) -> Any:

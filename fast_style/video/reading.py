@@ -8,17 +8,14 @@ from fractions import Fraction
 import av
 import numpy as np
 from absl import logging
-from av.container import InputContainer
-from av.stream import Disposition
 
 from fast_style.errors import UserError
 from fast_style.video.decoding import Decoder
 from fast_style.video.look import Look, look_of
+from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
 
-WEBCAM = "/dev/video0"
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
 CUT_SHORT = 1  # a second
-BETWEEN_KEY_FRAMES = 10  # seconds, at most, in what is made for broadcasting
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +54,18 @@ class Clip:
         """
         self.name, self.start, self.end, self.max_size = name, start, end, max_size
         self.broken = 0
-        self.container = _open_at(name, start)
+        self.container = open_at(name, start)
         try:
-            self.video = _video_stream(name, self.container)
+            self.video = video_stream(name, self.container)
             streams = self.container.streams
             self.sound, self.subtitles = list(streams.audio), list(streams.subtitles)
             taken = [self.video, *self.sound, *self.subtitles]
             self.left_out = [stream for stream in streams if stream not in taken]
-            self._zero = _beginning(self.container) + start
+            self._zero = beginning(self.container) + start
             self._look: Look | None = None
             self._whole: np.ndarray | None = None
             self._last: int | None = None
+            self._reached = 0
             self._early: list[int] = []
             self._parts = self._read()
             # Only a frame tells its look.
@@ -95,7 +93,7 @@ class Clip:
     @property
     def is_live(self) -> bool:
         """Whether it is a camera, which has no end."""
-        return _device(self.name) is not None
+        return device_of(self.name) is not None
 
     @property
     def time_base(self) -> Fraction:
@@ -194,6 +192,7 @@ class Clip:
             for early in self._early:
                 yield self._whole, early, 0
             self._early = []
+            self._reached = time + frame.duration
             yield self._whole, time, frame.duration
             return
         self.broken += 1
@@ -224,78 +223,15 @@ class Clip:
         return self._look.upright(frame)
 
     def _tell_if_cut_short(self) -> None:
-        if self.video.duration is None or self.end is not None or self._last is None:
+        if self.video.duration is None or self.end is not None:
             return
         whole = self.video.duration * self.time_base
-        found = self._last * self.time_base + self.start
+        found = self._reached * self.time_base + self.start
         if whole - found > CUT_SHORT:
             logging.warning(
                 "%s: ends after %.2f s of the %.2f s that it says it has",
                 *(self.name, float(found), float(whole)),
             )
-
-
-def reason_of(error: av.FFmpegError) -> str:
-    """FFmpeg's words for what went wrong, for the end of a sentence."""
-    return (error.strerror or str(error)).lower()
-
-
-def _open(name: str) -> InputContainer:
-    device = _device(name)
-    try:
-        return av.open(name) if device is None else av.open(device, format="v4l2")
-    except av.FFmpegError as error:
-        kind = "a clip" if device is None else "a camera"
-        message = f"{device or name}: cannot be read as {kind}: {reason_of(error)}"
-        raise UserError(message) from None
-    except ValueError:  # a format that this FFmpeg lacks
-        raise UserError(f"--input {name}: cameras are read through Linux's v4l2 alone") from None
-
-
-def _open_at(name: str, start: Fraction) -> InputContainer:
-    """The container, to be read from where the frames from `start` on can be decoded."""
-    container = _open(name)
-    if start and not _seeks(container, _video_stream(name, container), start):
-        container.close()
-        container = _open(name)
-    return container
-
-
-def _seeks(container: InputContainer, video: av.VideoStream, start: Fraction) -> bool:
-    """Go to a frame at or before `start` that needs no other, and say whether there is one."""
-    wanted = _beginning(container) + start
-    try:
-        for earlier in (0, BETWEEN_KEY_FRAMES):
-            place = int(max(Fraction(0), wanted - earlier) * av.time_base)
-            container.seek(place)
-            # Some containers (MPEG-TS) are searched by bytes, and land anywhere.
-            key = next((packet for packet in container.demux(video) if packet.is_keyframe), None)
-            if key is not None and key.pts is not None and key.pts * key.time_base <= wanted:
-                container.seek(place)
-                return True
-    except av.FFmpegError:  # what cannot be searched
-        pass
-    return False
-
-
-def _beginning(container: InputContainer) -> Fraction:
-    """The second at which a player begins."""
-    # Times below 0 are of what it cuts off, such as the priming of an audio codec.
-    return Fraction(max(0, container.start_time or 0), av.time_base)
-
-
-def _video_stream(name: str, container: InputContainer) -> av.VideoStream:
-    video = container.streams.best("video")
-    if not isinstance(video, av.VideoStream) or video.disposition & Disposition.attached_pic:
-        raise UserError(f"{name}: has no video stream")
-    if video.codec_context is None:
-        raise UserError(f"{name}: FFmpeg knows no decoder for its video stream")
-    return video
-
-
-def _device(name: str) -> str | None:
-    """The camera that `name` stands for; None where it is a file."""
-    return WEBCAM if name == "webcam" else name if name.startswith("/dev/video") else None
 
 
 def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
@@ -311,3 +247,5 @@ def _tell_what_is_lost(name: str, frame: av.VideoFrame) -> None:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
     if any(component.is_alpha for component in frame.format.components):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)
+    if frame.interlaced_frame:
+        logging.warning("%s: is interlaced; stylized frames have both fields in one", name)

@@ -1,6 +1,7 @@
 """Stylized pictures to clips, beside the sound as it was."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from av.video.reformatter import ColorRange
 
 from fast_style.errors import UserError, nearest
 from fast_style.files import replacement
-from fast_style.video.reading import Clip, Part, reason_of
+from fast_style.video.opening import reason_of
+from fast_style.video.reading import Clip, Part
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Writer:
         self._add_sound_and_subtitles()
         for key in clip.container.metadata.keys() - {"encoder"}:
             container.metadata[key] = clip.container.metadata[key]
-        self._write_header()
+        with self._told():
+            container.start_encoding()
 
     @property
     def seconds(self) -> float:
@@ -132,38 +135,26 @@ class Writer:
 
     def _add_sound_and_subtitles(self) -> None:
         for sound in self.clip.sound:
-            if not self._copies(sound):
-                raise UserError(
-                    f"--output {self.output}: {self.format.title} cannot hold the sound of "
-                    f"{self.clip.name} ({_codec_of(sound)}); Matroska can: .mkv"
-                )
-        subtitles = [stream for stream in self.clip.subtitles if not self._copies(stream)]
-        left_out: list[Stream] = [*subtitles, *self.clip.left_out]
+            self._copy(sound)
+        left_out: list[Stream] = list(self.clip.left_out)
+        for subtitles in self.clip.subtitles:
+            try:
+                self._copy(subtitles)
+            except ValueError:
+                left_out.append(subtitles)
         for stream in left_out:
             logging.warning(
                 "%s: stream %d (%s, %s) is left out",
                 *(self.clip.name, stream.index, stream.type, _codec_of(stream)),
             )
+        if self.clip.container.chapters():
+            logging.warning("%s: its chapters are left out", self.clip.name)
 
-    def _copies(self, stream: Stream) -> bool:
-        """Make a stream for the packets of a clip's, unless the container has none for them."""
-        try:
-            copy = self.container.add_stream_from_template(stream)
-        except ValueError:
-            return False
+    def _copy(self, stream: Stream) -> None:
+        """Make a stream for the packets of a clip's; ValueError where the container has none."""
+        copy = self.container.add_stream_from_template(stream)
         _tell_apart(stream, copy)
         self.copies[stream] = copy
-        return True
-
-    def _write_header(self) -> None:
-        try:
-            self.container.start_encoding()
-        except av.FFmpegError as error:
-            codecs = ", ".join(_codec_of(stream) for stream in self.copies) or "no sound"
-            raise UserError(
-                f"--output {self.output}: {self.format.title} does not take the streams of "
-                f"{self.clip.name} ({codecs}) as they are: {reason_of(error)}; Matroska may: .mkv"
-            ) from error
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -181,6 +172,7 @@ def writing(output: Path, clip: Clip) -> Iterator[Writer]:
     the file cannot be replaced. Where the block fails, nothing is left.
     """
     kind = _format_of(output)
+    _try_sound(output, clip, kind)
     with replacement(output) as temporary:
         container = av.open(str(temporary), "w", format=kind.muxer, container_options=kind.options)
         try:
@@ -203,6 +195,35 @@ def _format_of(output: Path) -> Format:
     if ending not in FORMATS:
         raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, FORMATS)}")
     return FORMATS[ending]
+
+
+def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
+    """Raise UserError where a container cannot hold the sound, which some tell only at their end.
+
+    So one of the first packet of each stream is made, in memory.
+    """
+    if not clip.sound:
+        return
+    with av.open(clip.name) as source:
+        streams = {stream.index: stream for stream in source.streams.audio}
+        codecs = ", ".join(map(_codec_of, streams.values()))
+        try:
+            with av.open(io.BytesIO(), "w", format=kind.muxer) as trial:
+                copies = {
+                    index: trial.add_stream_from_template(stream)
+                    for index, stream in streams.items()
+                }
+                for packet in source.demux(list(streams.values())):
+                    if packet.size and packet.stream_index in copies:
+                        packet.stream = copies.pop(packet.stream_index)
+                        trial.mux(packet)
+                    if not copies:
+                        break
+        except (ValueError, av.FFmpegError):
+            raise UserError(
+                f"--output {output}: {kind.title} cannot hold the sound of {clip.name} "
+                f"({codecs}) as it is; Matroska (.mkv) holds nearly all"
+            ) from None
 
 
 def _tell_apart(stream: Stream, copy: Stream) -> None:
