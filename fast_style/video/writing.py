@@ -200,7 +200,7 @@ def _format_of(output: Path) -> Format:
 def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
     """Raise UserError where a container cannot hold the sound, which some tell only at their end.
 
-    So one of the first packet of each stream is made, in memory.
+    So one is made in memory, of the first packet of each stream.
     """
     if not clip.sound:
         return
