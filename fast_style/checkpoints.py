@@ -95,12 +95,14 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
 
     More steps are fine, and so is whatever only changes what is written about the training.
     """
+    # A key that came later is at its default there, which leaves a training as it was.
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    there = defaults | checkpoint.config
     wanted = dataclasses.asdict(config)
     differing = [
-        f"{key} ({checkpoint.config.get(key)!r} there, {value!r} now)"
+        f"{key} ({there[key]!r} there, {value!r} now)"
         for key, value in wanted.items()
-        if key not in OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"}
-        and checkpoint.config.get(key) != value
+        if key not in OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"} and there[key] != value
     ]
     if differing:
         raise UserError(
@@ -257,7 +259,8 @@ def read_config(folder: Path, style: str | None = None) -> Config:
     Raises UserError as read_model does.
     """
     model = read_model(folder).in_style(style)
-    return config_from_mapping(model.conf, str(model.source.parent / CONF))
+    config = config_from_mapping(model.conf, str(model.source.parent / CONF))
+    return config.of_style(*config.named_style_images)
 
 
 def _read_conf(path: Path) -> dict:

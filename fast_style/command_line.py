@@ -1,8 +1,10 @@
 """What every command of this program shares: flags, and one line for what went wrong."""
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from fast_style.errors import UserError
@@ -55,3 +57,27 @@ def exit_on_user_error(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def interruption() -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C, so that a step in flight is finished before the stop.
+
+    A second Ctrl-C stops at once.
+    """
+    interrupted: list[int] = []
+
+    def note(signum, _frame):
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(signum)
+
+    try:
+        previous = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread, where signals do not arrive
+        yield interrupted
+        return
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

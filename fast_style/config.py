@@ -61,6 +61,7 @@ class Config:
     style_border: int = _number(0, at_least=0)
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
+    temporal_weight: float = _number(0.0, at_least=0)
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
 
     dataset: str = "coco/2014"

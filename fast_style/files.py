@@ -1,7 +1,9 @@
 """Files read, and files written whole or not at all."""
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from fast_style.errors import UserError
@@ -24,17 +26,26 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Put data into the file at path; whatever goes wrong, no half-written file is left.
 
-    The bytes go to a hidden temporary file in the same folder, are flushed to the disk, and take
-    the place of the old file in one step. Raises UserError naming the file when the folder is
-    missing, the target may not be replaced, or the disk refuses the data.
+    Raises UserError as replacement does.
+    """
+    with replacement(path) as temporary, open(temporary, "xb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The name of a hidden temporary file in the folder of `path`, for the block to write.
+
+    After the block it is flushed to the disk and takes the place of the old file in one step;
+    where the block fails, nothing of it is left. Raises UserError naming the file when the folder
+    is missing, the target may not be replaced, or the disk refuses the data.
     """
     target = check_target(path)
     # Not made from the target's name, which may already be as long as a name can be.
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
@@ -46,7 +57,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
-    """The file that write_atomically would replace or make.
+    """The file that `replacement` would replace or make.
 
     Raises UserError where the folder is missing or the file is not one that may be replaced.
     """

@@ -45,7 +45,12 @@ class HeldOut:
         if len(of_styles) == 1:
             return of_styles[0]
         named = zip(self.styles, of_styles, strict=True)
-        each = {f"{name}/{term}": found[term] for name, found in named for term in NAMED_TERMS}
+        each = {
+            f"{name}/{term}": found[term]
+            for name, found in named
+            for term in NAMED_TERMS
+            if term in found
+        }
         return _means(of_styles) | each
 
 

@@ -1,11 +1,13 @@
 """How good a trained network is: its objective, counted in iterations of the slow optimization.
 
     python -m fast_style.measure --model models/candy --images photos
+    python -m fast_style.measure --model models/candy --clip clip.mp4
 
 Johnson et al. (2016, section 4.1) find their networks as good as 50 to 100 iterations of L-BFGS
 on the same objective, from white noise on. This says it of any model folder, at several sizes,
 from white noise and from the content image (which is far nearer to the end), with the seconds that
-either takes and figures for what the objective does not see.
+either takes and figures for what the objective does not see. With a clip it says how much the
+network's strokes flicker (fast_style.video.flicker).
 """
 
 import datetime
@@ -21,7 +23,12 @@ from tqdm import tqdm
 from fast_style import hardware
 from fast_style.artefacts import blotched_share, frame_shift, grid_energy
 from fast_style.checkpoints import find_model_folder, read_config
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.command_line import (
+    OneLineParser,
+    at_least_1,
+    exit_on_user_error,
+    unit_interval,
+)
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
@@ -32,8 +39,10 @@ from fast_style.pictures.style_image import prepare_style_image
 from fast_style.plots import subplots, write_figure
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
+from fast_style.video import check_installed
 
 MEASURE = "measure"  # .json and .png; measure-STYLE of a folder with several
+FLICKER = "flicker"  # .json; flicker-STYLE
 TERMS = ("content", "style", "tv", "total")
 SMALLEST = 96
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
@@ -250,7 +259,22 @@ def main() -> None:
     parser.add_argument(
         "--compare", nargs="+", default=[], metavar="DIR", help="measured models to show beside it"
     )
+    parser.add_argument("--clip", help="measure flicker on it, in place of all the above")
+    parser.add_argument(
+        "--smooth",
+        type=unit_interval,
+        nargs="+",
+        default=[],
+        help="with --clip: also with that --smooth of fast_style.video",
+    )
     args = parser.parse_args()
+    if args.clip is not None:
+        if args.model is None or args.images is not None or args.compare:
+            raise UserError("--clip: goes with --model, and without --images and --compare")
+        _measure_flicker(find_model_folder(args.model), args.clip, args.style, args.smooth)
+        return
+    if args.smooth:
+        raise UserError("--smooth: goes with --clip")
     if (args.model is None) != (args.images is None):
         raise UserError("--model and --images go together; --compare alone shows earlier figures")
     if args.model is None and not args.compare:
@@ -268,6 +292,16 @@ def main() -> None:
         write_atomically(folder / f"{name}.json", json.dumps(ours, indent=2).encode())
         plot(ours, folder / f"{name}.png")
         measured.insert(0, ours)
+    print(table(measured))
+
+
+def _measure_flicker(folder: Path, clip: str, style: str | None, smooth: list[float]) -> None:
+    check_installed("av", "cv2")
+    from fast_style.video.flicker import measure_flicker, table
+
+    measured = measure_flicker(folder, clip, style, smooth)
+    path = folder / f"{name_in_style(FLICKER, style)}.json"
+    write_atomically(path, json.dumps(measured, indent=2).encode())
     print(table(measured))
 
 

@@ -54,6 +54,7 @@ class Stylizer:
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
         self.network = load(folder, precision, style)
         self.max_memory = max_memory
+        self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype."""
@@ -62,7 +63,8 @@ class Stylizer:
         needed = height * width * WHOLE_BYTES[self.runtime]
         if needed <= memory:
             return self.network.whole(rgb)
-        if self.max_memory is None:
+        if self.max_memory is None and (height, width) not in self.told_of:
+            self.told_of.add((height, width))
             _tell_of_streaming(width, height, needed, memory)
         rows = memory // (width * STREAMED_BYTES)
         stylized = np.empty_like(rgb)

@@ -3,8 +3,7 @@
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from fast_style.pictures.images import (
     read_picture,
     write_picture,
 )
+from fast_style.side_by_side import side_by_side
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 
@@ -78,32 +78,21 @@ def stylize_files(
         return replace(job, picture=picture, seconds=time.perf_counter() - started)
 
     jobs = (Job(*paths) for paths in targets.items())
-    # A picture is read and another one written while the network has a third.
-    done = _beside(_written, map(stylized, _beside(read, jobs)))
     failed: list[UserError] = []
-    for job in tqdm(done, total=len(targets), unit=" pictures", disable=len(targets) == 1):
-        if job.picture is not None:
-            height, width = job.picture.rgb.shape[:2]
-            tqdm.write(f"{job.target}  {width}x{height}  {job.seconds:.2f} s")
-        elif job.error is not None:
-            failed.append(job.error)
+    # A picture is read and another one written while the network has a third.
+    with side_by_side(map(read, jobs), stylized) as done:
+        written = map(_written, done)
+        for job in tqdm(written, total=len(targets), unit=" pictures", disable=len(targets) == 1):
+            if job.picture is not None:
+                height, width = job.picture.rgb.shape[:2]
+                tqdm.write(f"{job.target}  {width}x{height}  {job.seconds:.2f} s")
+            elif job.error is not None:
+                failed.append(job.error)
     if failed and len(targets) == 1:
         raise failed[0]
     for error in failed:
         print(f"error: {error}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _beside(stage: Callable[[Job], Job], jobs: Iterable[Job]) -> Iterator[Job]:
-    """The stage's jobs in their order; it has one in a thread while the others have theirs."""
-    with ThreadPoolExecutor(1) as thread:
-        at_work: Future[Job] | None = None
-        for job in jobs:
-            before, at_work = at_work, thread.submit(stage, job)
-            if before is not None:
-                yield before.result()
-        if at_work is not None:
-            yield at_work.result()
 
 
 def _unless_it_failed(stage: Callable[[Job], Job]) -> Callable[[Job], Job]:

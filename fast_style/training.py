@@ -1,10 +1,8 @@
 """train(config): one style's transformer network, from a conf to a model folder."""
 
-import contextlib
 import dataclasses
 import datetime
 import math
-import signal
 import time
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +28,7 @@ from fast_style.checkpoints import (
     write_model,
     write_result,
 )
+from fast_style.command_line import interruption
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.export.saved_model import write_saved_model
@@ -183,7 +182,7 @@ class Training:
         if self.step == 0:
             self.before = self.validate()
             monitor.validation(self.step, self.before)
-        with _interruption() as interrupted, self._progress() as progress:
+        with interruption() as interrupted, self._progress() as progress:
             batches = self.content_images.batches(self.step)
             started = time.perf_counter()
             while self.step < self.steps and not interrupted:
@@ -222,7 +221,10 @@ class Training:
         ramp = style_ramp(self.config, self.step, self.steps)
         self.optimizer.learning_rate.assign(rate)
         style = tf.constant(self.step % len(self.style_images))
-        terms = self._train_on(tf.constant(content), tf.constant(ramp, tf.float32), style)
+        terms = self._train_on(
+            *(tf.constant(content), tf.constant(ramp, tf.float32), style),
+            self._moved_view(content, self.step),
+        )
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
@@ -241,20 +243,34 @@ class Training:
     def validate(self) -> dict[str, float] | None:
         """Mean terms over the conf's validation_images, or None where it names none."""
         ramp = tf.constant(1.0)
-        return self.held_out.mean_terms(
-            lambda content, style: self._evaluate(tf.constant(content), ramp, tf.constant(style))
-        )
 
-    def _terms(self, content, ramp, style):
+        def terms(content: np.ndarray, style: int):
+            view = self._moved_view(content, 0)
+            return self._evaluate(tf.constant(content), ramp, tf.constant(style), view)
+
+        return self.held_out.mean_terms(terms)
+
+    def _moved_view(self, content: np.ndarray, step: int):
+        """What the temporal term compares with, or None where the conf does not weigh it."""
+        if not self.config.temporal_weight:
+            return None
+        view, shift = self.content_images.moved_view(content, step)
+        return tf.constant(view), tf.constant(shift)
+
+    def _terms(self, content, ramp, style, moved_view):
         content = tf.cast(content, tf.float32)
         targets = self.objective.content_targets(content)
         stylized = self.network(content, style, training=True)
-        return self.objective(stylized, targets, ramp, style)
+        moved = None
+        if moved_view is not None:
+            view, shift = moved_view
+            moved = self.network(view, style, training=True), shift
+        return self.objective(stylized, targets, ramp, style, moved)
 
-    def _train_on_replicas(self, content, ramp, style):
+    def _train_on_replicas(self, content, ramp, style, moved_view):
         def on_replica(content):
             with tf.GradientTape() as tape:
-                terms = self._terms(content, ramp, style)
+                terms = self._terms(content, ramp, style, moved_view)
                 loss = terms["total"] / self.strategy.num_replicas_in_sync
             variables = self.network.variables
             self.optimizer.apply(tape.gradient(loss, variables), variables)
@@ -306,24 +322,3 @@ class Training:
 
 def _resolve_precision(config: Config) -> str:
     return hardware.fastest_precision() if config.precision == "auto" else config.precision
-
-
-@contextlib.contextmanager
-def _interruption():
-    """A list that is empty until Ctrl-C, so that a step in flight is finished before the stop."""
-    interrupted: list[int] = []
-
-    def note(signum, _frame):
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted.append(signum)
-
-    try:
-        previous = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread, where signals do not arrive
-        yield interrupted
-        return
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -123,6 +123,27 @@ def test_transparent_pictures_lie_on_white(tmp_path: Path) -> None:
     assert (open_images(tmp_path).batch(0) == 255).all()
 
 
+def test_the_moved_view_is_a_part_with_noise_as_seed_and_step_say(tmp_path: Path) -> None:
+    images = open_images("synthetic")
+    content = np.stack([synthetic_picture(7, slot, 64) for slot in range(3)])
+    shifts = set()
+    for step in range(200):
+        view, shift = images.moved_view(content, step)
+        shifts.add(tuple(shift.tolist()))
+        if step == 5:
+            down, across = shift
+            noise = view - content[:, down : down + 60, across : across + 60]
+            inside = (view > 0) & (view < 255)
+            assert noise[inside].std() == pytest.approx(2, rel=0.05)
+            assert abs(noise[inside].mean()) < 0.1
+            assert view.dtype == np.float32 and view.min() >= 0 and view.max() <= 255
+    assert shifts == set(itertools.product(range(5), repeat=2))
+    again, shift = open_images("synthetic").moved_view(content, 5)
+    np.testing.assert_array_equal(again, images.moved_view(content, 5)[0])
+    other, _ = open_images("synthetic", seed=8).moved_view(content, 5)
+    assert (again != other).any()
+
+
 # Broken files
 
 

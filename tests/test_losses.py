@@ -11,6 +11,7 @@ from fast_style.loss.losses import (
     out_of_range_loss,
     style_loss,
     style_statistics,
+    temporal_loss,
     total_variation_loss,
 )
 
@@ -253,3 +254,23 @@ def test_the_grid_loss_sees_what_repeats_every_4_pixels(period: int, expected: f
     wave -= wave.mean()
     images = 100.0 + np.tile(wave[None, None, :, None], (1, 48, 1, 3)).astype(np.float32)
     assert float(grid_loss(images)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (2, 0), (1, 3)])
+def test_the_temporal_loss_is_that_of_the_loops(shift: tuple[int, int]) -> None:
+    stylized = features(8, (2, 7, 9, 3))
+    moved = features(9, (2, 5, 6, 3))
+    squares = [
+        (float(moved[n, y, x, c]) - float(stylized[n, y + shift[0], x + shift[1], c])) ** 2
+        for n, y, x, c in np.ndindex(moved.shape)
+    ]
+    found = temporal_loss(stylized, moved, np.array(shift, np.int32))
+    assert float(found) == pytest.approx(np.mean(squares), rel=1e-5)
+
+
+def test_a_picture_that_only_moves_has_no_temporal_loss() -> None:
+    stylized = features(10, (1, 12, 12, 3))
+    moved = stylized[:, 3:11, 1:9]
+    assert float(temporal_loss(stylized, moved, np.array([3, 1], np.int32))) == 0
+    assert float(temporal_loss(stylized, moved + 2, np.array([3, 1], np.int32))) == pytest.approx(4)
+    assert float(temporal_loss(stylized, moved, np.array([1, 3], np.int32))) > 0.1

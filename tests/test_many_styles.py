@@ -1,5 +1,6 @@
 """One network of several styles: trained, mixed, exported, and begun from."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from fast_style.checkpoints import (
+    copy_model,
     load_network,
     read_arrays,
     read_config,
@@ -138,6 +140,18 @@ def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, 
     theirs = Stylizer(several, "tensorflow", "float32", style="wave")(picture)
     ours = Stylizer(tmp_path / "wave", precision="float32")(picture)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_one_style_by_name_has_its_style_image(
+    trained_model: Path, conf_values: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "named"
+    folder.mkdir()
+    model = read_model(trained_model)
+    named = {"style_image": None, "style_images": {"candy": conf_values["style_image"]}}
+    copy_model(dataclasses.replace(model, conf=model.conf | named), folder)
+    for style in (None, "candy"):
+        assert read_config(folder, style).style_image == conf_values["style_image"]
 
 
 def test_one_style_begins_from_its_own_of_several(

@@ -115,6 +115,23 @@ def test_every_term_is_numpys_on_the_features(
     }
 
 
+def test_the_temporal_term_is_there_with_another_view(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    config = dataclasses.replace(config, temporal_weight=0.25)
+    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    targets = objective.content_targets(content)
+    without = objective(stylized, targets)
+    assert "temporal" not in without
+    moved = content[:, :28, :28], np.array([4, 1], np.int32)
+    terms = objective(stylized, targets, moved=moved)
+    expected = np.mean((moved[0] - stylized[:, 4:32, 1:29]) ** 2)
+    assert float(terms["temporal"]) == pytest.approx(expected, rel=1e-4)
+    assert float(terms["weighted/temporal"]) == pytest.approx(0.25 * expected, rel=1e-4)
+    added = float(terms["total"]) - float(without["total"])
+    assert added == pytest.approx(0.25 * expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("statistics", ["gram", "mean_covariance"])
 @pytest.mark.parametrize("normalization", ["published", "relative"])
 def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(

@@ -27,6 +27,7 @@ from fast_style.checkpoints import (
 from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
+from fast_style.named_terms import in_one_line
 from fast_style.pictures.content_images import ContentImages
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.training import number_of_steps, train
@@ -241,6 +242,52 @@ def test_after_ctrl_c_a_training_ends_with_the_same_weights(
     assert "1 broken pictures were passed over" in caplog.text
     assert caplog.text.count("broken.png") >= 1
     assert json.loads((folder / "result.json").read_text())["steps"] == 6
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_the_temporal_term_is_trained_shown_and_gone_on_with_bit_for_bit(
+    config: Config, conf_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = dataclasses.replace(
+        config, temporal_weight=0.01, validation_images=conf_values["validation_images"]
+    )
+    stops = {"at_once": [3], "in_two": [1, 3]}
+    checkpoints = []
+    for naming, steps in stops.items():
+        named = dataclasses.replace(steady, naming=naming)
+        for step in steps:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                press_ctrl_c_in_step(step, patch)
+                train(named)
+            assert newest(named.model_folder).step == step
+        checkpoints.append(newest(named.model_folder))
+    assert_bit_equal(checkpoints[0].arrays, checkpoints[1].arrays)
+    terms = checkpoints[0].notes["last_step"]
+    assert terms == checkpoints[1].notes["last_step"]
+    assert in_one_line(terms).endswith(f" temporal {terms['temporal']:.4g}")
+    assert terms["weighted/temporal"] == pytest.approx(0.01 * terms["temporal"], rel=1e-5)
+    assert checkpoints[0].notes["validation_before"]["temporal"] > 0
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = steady.model_folder.with_name("at_once") / "logs"
+    events = EventAccumulator(str(logs), size_guidance={"tensors": 0}).Reload()
+    for tag in ("loss/temporal", "weighted/temporal"):
+        assert [event.step for event in events.Tensors(tag)] == [1, 2, 3]
+
+
+def test_a_checkpoint_from_before_a_key_goes_on_where_the_key_is_at_its_default(
+    trained_model: Path, conf_values: dict[str, Any]
+) -> None:
+    checkpoint = newest(trained_model)
+    earlier = {key: value for key, value in checkpoint.config.items() if key != "temporal_weight"}
+    checkpoint = dataclasses.replace(checkpoint, config=earlier)
+    config = config_from_mapping(conf_values, "conf")
+    check_same_training(checkpoint, config, trained_model)
+    with pytest.raises(UserError, match=r"temporal_weight \(0.0 there, 0.5 now\)"):
+        check_same_training(
+            checkpoint, dataclasses.replace(config, temporal_weight=0.5), trained_model
+        )
 
 
 def test_a_complete_training_says_so_and_changes_nothing(

@@ -128,6 +128,20 @@ def grid_loss(images: Tensor) -> Tensor:
     return ops.mean(ops.square(phases - ops.mean(phases, axis=(2, 4), keepdims=True)))
 
 
+def temporal_loss(stylized: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
+    """Mean squared difference of two stylized views of a picture where both see it.
+
+    stylized: (N, H, W, C); moved: (N, h, w, C), no larger: the stylized image of the part of the
+    same picture that begins at row and column `shift`, (2,) int32, with whatever noise. In squared
+    grey levels: 0 where strokes stay on what they were painted on, as they should in a video.
+    After the transform invariance of Eilertsen, Mantiuk and Unger (2019, "Single-Frame
+    Regularization for Temporally Stable CNNs"), which needs neither videos nor optical flow.
+    """
+    start = ops.pad(ops.cast(shift, "int32"), (1, 1))
+    there = ops.slice(stylized, start, ops.shape(moved))
+    return ops.mean(ops.square(_float32(moved) - _float32(there)))
+
+
 def _float32(features: Tensor) -> Tensor:
     return ops.cast(features, "float32")
 

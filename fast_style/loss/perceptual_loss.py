@@ -14,6 +14,7 @@ from fast_style.loss.losses import (
     out_of_range_loss,
     style_loss,
     style_statistics,
+    temporal_loss,
     total_variation_loss,
 )
 from fast_style.vgg_layers import pixels_between
@@ -49,13 +50,17 @@ class PerceptualLoss:
         """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
         return self.content_network(content)
 
-    def __call__(self, stylized, content_targets, style_ramp=1.0, style=0) -> Mapping[str, object]:
+    def __call__(
+        self, stylized, content_targets, style_ramp=1.0, style=0, moved=None
+    ) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
         'content', 'style' and 'tv' (and 'range' and 'grid' where the conf weighs them) are
         unweighted, as is 'style/LAYER' for each style layer; 'total' adds up 'weighted/...'.
         style_ramp: a factor on the style weight, for the first steps of a training.
         style: which of the style images, counted from 0.
+        moved: another view of the content images, stylized, and its shift, as temporal_loss takes
+        them; with it there is 'temporal'.
         """
         config = self.config
         features = self.network(stylized)
@@ -82,6 +87,9 @@ class PerceptualLoss:
         if config.grid_weight:
             terms["grid"] = grid_loss(stylized)
             weights["grid"] = config.grid_weight
+        if moved is not None:
+            terms["temporal"] = temporal_loss(stylized, *moved)
+            weights["temporal"] = config.temporal_weight
         weighted = {name: weights[name] * term for name, term in terms.items()}
         terms.update({f"weighted/{name}": term for name, term in weighted.items()})
         terms.update({f"style/{layer}": term for layer, term in by_layer.items()})

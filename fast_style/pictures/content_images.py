@@ -35,8 +35,14 @@ LARGEST_ZOOM = 1.25
 TOLERATED_BROKEN = 2
 """So many broken files never stop a training, however few there are; beyond, a tenth of all."""
 
+MOST_SHIFT = 4
+"""Pixels; as many as the transformer network's strides can tell apart."""
+
+VIEW_NOISE = 2.0
+"""Grey levels, the standard deviation: about that of a camera in a lit room."""
+
 # Keys of the random streams, so that no two of them are the same.
-_ORDER, _CROP, _REPLACEMENT = range(3)
+_ORDER, _CROP, _REPLACEMENT, _VIEW = range(4)
 
 
 class EncodedPictures(Protocol):
@@ -130,6 +136,19 @@ class ContentImages:
                 yield batch
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def moved_view(self, content: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a camera that moves a little sees of the pictures next, as (seed, step) decides.
+
+        content: (N, H, W, 3) RGB 0..255. Returns (N, H - 4, W - 4, 3) float32, their part from a
+        row and column of 0 to 4 on, with normal noise of 2 grey levels, and that (2,) int32 shift.
+        """
+        random = _random(self._seed, _VIEW, step)
+        down, across = shift = random.integers(MOST_SHIFT + 1, size=2, dtype=np.int32)
+        height, width = (side - MOST_SHIFT for side in content.shape[1:3])
+        part = content[:, down : down + height, across : across + width]
+        noise = random.standard_normal(part.shape, np.float32)
+        return np.clip(part + VIEW_NOISE * noise, 0, 255).astype(np.float32), shift
 
     def _slots(self, step: int) -> range:
         return range(step * self._batch_size, (step + 1) * self._batch_size)

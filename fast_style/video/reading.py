@@ -1,0 +1,251 @@
+"""Clips and cameras, frame by frame, with what stands between the frames."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from absl import logging
+
+from fast_style.errors import UserError
+from fast_style.video.decoding import Decoder
+from fast_style.video.look import Look, look_of
+from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
+
+MOST_PACKETS = 1000  # of other streams, that wait for a frame
+CUT_SHORT = 1  # a second
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A frame of a clip, and the packets of other streams that stand before it in the file.
+
+    content: (H, W, 3) uint8 RGB, upright; None where there are packets alone. time and duration:
+    in ticks of the clip's time_base; a duration that nobody knows is 0. stylized: as content.
+    """
+
+    packets: list[av.Packet]
+    content: np.ndarray | None = None
+    time: int = 0
+    duration: int = 0
+    stylized: np.ndarray | None = None
+
+
+class Clip:
+    """The frames of a clip or a camera, to be iterated over once, a Part at a time.
+
+    A broken frame is the one before it again (at the beginning, the first that is whole), and is
+    counted in `broken`. Times begin with the file, or with `start`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        max_size: int | None = None,
+    ):
+        """name: a file, a device such as /dev/video0, or 'webcam'; start and end: seconds.
+
+        max_size: the long side is shrunk to this many pixels, both sides to even numbers of them.
+        Raises UserError where there is no clip, or no frame of it from start to end.
+        """
+        self.name, self.start, self.end, self.max_size = name, start, end, max_size
+        self.broken = 0
+        self.container = open_at(name, start)
+        try:
+            self.video = video_stream(name, self.container)
+            streams = self.container.streams
+            self.sound, self.subtitles = list(streams.audio), list(streams.subtitles)
+            taken = [self.video, *self.sound, *self.subtitles]
+            self.left_out = [stream for stream in streams if stream not in taken]
+            self._zero = beginning(self.container) + start
+            self._look: Look | None = None
+            self._whole: np.ndarray | None = None
+            self._last: int | None = None
+            self._reached = 0
+            self._early: list[int] = []
+            self._parts = self._read()
+            # Only a frame tells its look.
+            self._first = list(_up_to_a_frame(self._parts))
+            if self._look is None:
+                raise UserError(self._no_frame())
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> "Clip":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.container.close()
+
+    def __iter__(self) -> Iterator[Part]:
+        return itertools.chain(self._first, self._parts)
+
+    @property
+    def look(self) -> Look:
+        assert self._look is not None  # because a clip has a frame
+        return self._look
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a camera, which has no end."""
+        return device_of(self.name) is not None
+
+    @property
+    def time_base(self) -> Fraction:
+        """The seconds of a tick."""
+        assert self.video.time_base is not None  # because streams that are read have one
+        return self.video.time_base
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, on average."""
+        return self.video.average_rate or self.video.guessed_rate or Fraction(25)
+
+    @property
+    def seconds(self) -> Fraction | None:
+        """The length of the whole file as it says itself; None where it does not."""
+        if self.video.duration is not None:
+            return self.video.duration * self.time_base
+        whole = self.container.duration
+        return None if whole is None else Fraction(whole, av.time_base)
+
+    @property
+    def expected_frames(self) -> int | None:
+        """About how many there are from start to end; None where nobody knows."""
+        if self.video.frames and not self.start and self.end is None:
+            return self.video.frames
+        ends = [end for end in (self.seconds, self.end) if end is not None]
+        return max(1, round((min(ends) - self.start) * self.rate)) if ends else None
+
+    def _no_frame(self) -> str:
+        if not self.start and self.end is None:
+            return f"{self.name}: has no frame that can be decoded"
+        length = "" if self.seconds is None else f", which is {float(self.seconds):.2f} s long"
+        return f"--start, --end: there is no frame between them in {self.name}{length}"
+
+    def _read(self) -> Iterator[Part]:
+        waiting: list[av.Packet] = []
+        decoder = Decoder(self.video)
+        for packet in self._packets():
+            if packet is None or packet.stream is self.video:
+                for ticks, frame in decoder.frames(packet):
+                    for content, time, duration in self._shown(ticks, frame):
+                        yield Part(waiting, content, time, duration)
+                        waiting = []
+            elif self._is_wanted(packet):
+                waiting.append(self._from_zero(packet))
+                if len(waiting) == MOST_PACKETS:
+                    yield Part(waiting)
+                    waiting = []
+        yield Part(waiting)
+        self._tell_if_cut_short()
+
+    def _packets(self) -> Iterator[av.Packet | None]:
+        """Those from the place at hand to the end that is wanted, and then None."""
+        timed = {stream.index for stream in (self.video, *self.sound)}
+        try:
+            for packet in self.container.demux([self.video, *self.sound, *self.subtitles]):
+                if self._is_behind_the_end(packet):
+                    timed.discard(packet.stream_index)
+                    if not timed:
+                        break
+                elif packet.size:  # those that PyAV adds at the end have none
+                    yield packet
+        except av.FFmpegError as error:
+            logging.warning("%s: cannot be read any further: %s", self.name, reason_of(error))
+        yield None
+
+    def _is_behind_the_end(self, packet: av.Packet) -> bool:
+        if self.end is None or packet.dts is None:
+            return False
+        return packet.dts * packet.time_base - self._zero >= self.end - self.start
+
+    def _is_wanted(self, packet: av.Packet) -> bool:
+        ticks = packet.dts if packet.pts is None else packet.pts
+        return ticks is None or self._is_inside(ticks * packet.time_base - self._zero)
+
+    def _is_inside(self, seconds: Fraction) -> bool:
+        if self.start and seconds < 0:
+            return False
+        return self.end is None or seconds < self.end - self.start
+
+    def _from_zero(self, packet: av.Packet) -> av.Packet:
+        zero = round(self._zero / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - zero
+        packet.dts = None if packet.dts is None else packet.dts - zero
+        return packet
+
+    def _shown(
+        self, ticks: int | None, frame: av.VideoFrame | None
+    ) -> Iterator[tuple[np.ndarray, int, int]]:
+        """What is shown for a frame, None for a broken one: content, time and duration."""
+        if ticks is not None and not self._is_inside(ticks * self.time_base - self._zero):
+            return
+        time = self._rising(ticks)
+        if frame is not None:
+            self._whole = self._upright(frame)
+            for early in self._early:
+                yield self._whole, early, 0
+            self._early = []
+            self._reached = time + frame.duration
+            yield self._whole, time, frame.duration
+            return
+        self.broken += 1
+        if self._whole is None:
+            self._early.append(time)
+        else:
+            yield self._whole, time, 0
+
+    def _rising(self, ticks: int | None) -> int:
+        """The time from zero on; one frame after the last where there is none, or an older one."""
+        time = 0 if ticks is None else ticks - round(self._zero / self.time_base)
+        if self._last is not None and (ticks is None or time <= self._last):
+            time = self._last + max(1, round(1 / (self.rate * self.time_base)))
+        self._last = time
+        return time
+
+    def _upright(self, frame: av.VideoFrame) -> np.ndarray:
+        if self._look is None:
+            self._look = look_of(frame, self.video, self.max_size)
+            _tell_what_is_lost(self.name, frame)
+        elif (frame.width, frame.height) != self._look.decoded:
+            logging.log_first_n(
+                logging.WARNING,
+                "%s: has frames of %d x %d pixels too; they are brought to the first one's size",
+                1,
+                *(self.name, frame.width, frame.height),
+            )
+        return self._look.upright(frame)
+
+    def _tell_if_cut_short(self) -> None:
+        if self.video.duration is None or self.end is not None:
+            return
+        whole = self.video.duration * self.time_base
+        found = self._reached * self.time_base + self.start
+        if whole - found > CUT_SHORT:
+            logging.warning(
+                "%s: ends after %.2f s of the %.2f s that it says it has",
+                *(self.name, float(found), float(whole)),
+            )
+
+
+def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        if part.content is not None:
+            return
+
+
+def _tell_what_is_lost(name: str, frame: av.VideoFrame) -> None:
+    bits = max(component.bits for component in frame.format.components)
+    if bits > 8:
+        logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
+    if any(component.is_alpha for component in frame.format.components):
+        logging.warning("%s: has an alpha channel; the stylized clip has none", name)
+    if frame.interlaced_frame:
+        logging.warning("%s: is interlaced; stylized frames have both fields in one", name)

@@ -1,0 +1,98 @@
+"""A clip through a model: what python -m fast_style.video does."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from absl import logging
+from tqdm import tqdm
+
+from fast_style.checkpoints import find_model_folder
+from fast_style.command_line import interruption
+from fast_style.files import make_folder
+from fast_style.pictures.images import Picture
+from fast_style.side_by_side import side_by_side
+from fast_style.stylize import Stylizer
+from fast_style.video.reading import Clip, Part
+from fast_style.video.writing import Writer, check_output, writing
+
+
+def stylize_clip(
+    model: str,
+    name: str,
+    output: Path,
+    *,
+    start: Fraction = Fraction(0),
+    end: Fraction | None = None,
+    max_size: int | None = None,
+    smooth: float = 0.0,
+    runtime: str = "auto",
+    precision: str = "auto",
+    style: str | None = None,
+    **how,
+) -> None:
+    """Stylize the clip or camera `name` into the file `output`.
+
+    start, end, max_size: as in Clip. smooth: 0 to 1, as in Smoother. how: as in Stylizer.stylize.
+    Ctrl-C ends it after the picture at hand with a file of those that are done, which is said, and
+    raises KeyboardInterrupt, unless a camera is read, which ends so. Raises UserError.
+    """
+    check_output(output)
+    folder = find_model_folder(model)
+    make_folder(output.parent)
+    with Clip(name, start, end, max_size) as clip:
+        with writing(output, clip) as writer:
+            stylizer = Stylizer(folder, runtime, precision, style)
+
+            def stylized(part: Part) -> Part:
+                if part.content is None:
+                    return part
+                return replace(part, stylized=stylizer.stylize(Picture(part.content), **how).rgb)
+
+            # One frame is decoded, one smoothed and one encoded while the network has a fourth.
+            stages = [stylized, *([_smoothing(smooth)] if smooth else [])]
+            with side_by_side(clip, *stages) as parts:
+                is_whole = _write(parts, writer, clip)
+        _tell(writer, clip, is_whole)
+    if not is_whole and not clip.is_live:
+        raise KeyboardInterrupt
+
+
+def _smoothing(smooth: float) -> Callable[[Part], Part]:
+    # Not everybody has OpenCV.
+    from fast_style.video.motion import MotionTracker, Smoother
+
+    tracker, smoother = MotionTracker(), Smoother(smooth)
+
+    def smoothed(part: Part) -> Part:
+        if part.content is None or part.stylized is None:
+            return part
+        return replace(part, stylized=smoother(part.stylized, tracker(part.content)))
+
+    return smoothed
+
+
+def _write(parts: Iterator[Part], writer: Writer, clip: Clip) -> bool:
+    """Whether the parts came to an end before Ctrl-C."""
+    with (
+        interruption() as interrupted,
+        tqdm(total=clip.expected_frames, unit=" frames", dynamic_ncols=True) as progress,
+    ):
+        for part in parts:
+            writer.write(part)
+            progress.update(part.stylized is not None)
+            if interrupted:
+                return False
+    return True
+
+
+def _tell(writer: Writer, clip: Clip, is_whole: bool) -> None:
+    look = clip.look
+    print(f"{writer.output}  {look.width}x{look.height}  {writer.frames} frames")
+    if clip.broken:
+        logging.warning(
+            "%s: %d broken frames; in place of each is the frame before it", clip.name, clip.broken
+        )
+    if not is_whole and not clip.is_live:
+        print(f"stopped: {writer.output} has the first {writer.seconds:.2f} s")

@@ -1,0 +1,239 @@
+"""Stylized pictures to clips, beside the sound as it was."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from absl import logging
+from av.codec.codec import UnknownCodecError
+from av.container import OutputContainer
+from av.stream import Stream
+from av.video.reformatter import ColorRange
+
+from fast_style.errors import UserError, nearest
+from fast_style.files import replacement
+from fast_style.video.opening import reason_of
+from fast_style.video.reading import Clip, Part
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How frames are encoded; odd_sizes: the pixel format of those, where even ones have 4:2:0."""
+
+    encoder: str
+    options: dict[str, str]
+    odd_sizes: str
+
+
+# Qualities at which the edges of strokes stay as they are.
+H264 = Codec("libx264", {"crf": "18"}, "yuv444p")
+VP9 = Codec("libvpx-vp9", {"crf": "24", "row-mt": "1", "cpu-used": "4"}, "yuv420p")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A container, by FFmpeg's name."""
+
+    title: str
+    muxer: str
+    codec: Codec
+    options: dict[str, str]
+
+
+FAST_START = {"movflags": "+faststart"}  # browsers begin before they have the whole file
+MP4 = Format("MP4", "mp4", H264, FAST_START)
+FORMATS = {
+    ".mp4": MP4,
+    ".m4v": MP4,
+    ".mov": Format("QuickTime", "mov", H264, FAST_START),
+    ".mkv": Format("Matroska", "matroska", H264, {}),
+    ".webm": Format("WebM", "webm", VP9, {}),
+}
+
+
+class Writer:
+    """A stylized clip in the making, in a file of its own."""
+
+    def __init__(self, output: Path, clip: Clip, container: OutputContainer):
+        self.output = output
+        self.clip = clip
+        self.container = container
+        self.last = 0
+        self.frames = 0
+        self.format = _format_of(output)
+        self.is_odd = bool(clip.look.width % 2 or clip.look.height % 2)
+        self.pixel_format = self.format.codec.odd_sizes if self.is_odd else "yuv420p"
+        self.copies: dict[Stream, Stream] = {}
+        self.video = self._add_video()
+        self._add_sound_and_subtitles()
+        for key in clip.container.metadata.keys() - {"encoder"}:
+            container.metadata[key] = clip.container.metadata[key]
+        with self._told():
+            container.start_encoding()
+
+    @property
+    def seconds(self) -> float:
+        """The time of the last frame."""
+        return float(self.last * self.clip.time_base)
+
+    def write(self, part: Part) -> None:
+        """Raises UserError where the disk or the container refuses it."""
+        with self._told():
+            for packet in part.packets:
+                stream = self.copies.get(packet.stream)
+                if stream is not None:
+                    packet.stream = stream
+                    self.container.mux(packet)
+            if part.stylized is not None:
+                frame = self.clip.look.stored(part.stylized, self.pixel_format)
+                frame.pts, frame.duration = part.time, part.duration
+                frame.time_base = self.clip.time_base
+                self.container.mux(self.video.encode(frame))
+                self.last, self.frames = part.time, self.frames + 1
+
+    def finish(self) -> None:
+        with self._told():
+            self.container.mux(self.video.encode(None))
+            self.container.close()
+
+    def _add_video(self) -> av.VideoStream:
+        clip, look, codec = self.clip, self.clip.look, self.format.codec
+        try:
+            video = self.container.add_stream(
+                codec.encoder,
+                rate=clip.rate,
+                options=codec.options,
+                width=look.width,
+                height=look.height,
+                pix_fmt=self.pixel_format,
+                time_base=clip.time_base,
+            )
+        except UnknownCodecError:
+            raise UserError(
+                f"--output {self.output}: PyAV's FFmpeg was built without {codec.encoder}; "
+                "pip's package av has it"
+            ) from None
+        if self.is_odd and codec.odd_sizes == "yuv444p":
+            logging.warning(
+                "%s: H.264 has odd sizes (%d x %d) in 4:4:4 alone, which not all players show; "
+                ".webm and even sizes are shown everywhere",
+                *(self.output, look.width, look.height),
+            )
+        assert isinstance(video, av.VideoStream)
+        context = video.codec_context
+        context.colorspace, context.color_range = look.matrix, ColorRange.MPEG
+        context.color_primaries, context.color_trc = look.primaries, look.transfer
+        if look.pixel_aspect:
+            context.sample_aspect_ratio = look.pixel_aspect
+        if look.display_matrix:
+            video.set_display_matrix(look.display_matrix)
+        _tell_apart(clip.video, video)
+        return video
+
+    def _add_sound_and_subtitles(self) -> None:
+        for sound in self.clip.sound:
+            self._copy(sound)
+        left_out: list[Stream] = list(self.clip.left_out)
+        for subtitles in self.clip.subtitles:
+            try:
+                self._copy(subtitles)
+            except ValueError:
+                left_out.append(subtitles)
+        for stream in left_out:
+            logging.warning(
+                "%s: stream %d (%s, %s) is left out",
+                *(self.clip.name, stream.index, stream.type, _codec_of(stream)),
+            )
+        if self.clip.container.chapters():
+            logging.warning("%s: its chapters are left out", self.clip.name)
+
+    def _copy(self, stream: Stream) -> None:
+        """Make a stream for the packets of a clip's; ValueError where the container has none."""
+        copy = self.container.add_stream_from_template(stream)
+        _tell_apart(stream, copy)
+        self.copies[stream] = copy
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise UserError(f"{self.output}: cannot be written: {reason_of(error)}") from error
+
+
+@contextlib.contextmanager
+def writing(output: Path, clip: Clip) -> Iterator[Writer]:
+    """A Writer for the look and the streams of a clip, whose file is there after the block.
+
+    Raises UserError, before there is anything, where the container cannot hold the clip's sound or
+    the file cannot be replaced. Where the block fails, nothing is left.
+    """
+    kind = _format_of(output)
+    _try_sound(output, clip, kind)
+    with replacement(output) as temporary:
+        container = av.open(str(temporary), "w", format=kind.muxer, container_options=kind.options)
+        try:
+            writer = Writer(output, clip, container)
+            yield writer
+        except BaseException:
+            with contextlib.suppress(av.FFmpegError):
+                container.close()
+            raise
+        writer.finish()
+
+
+def check_output(output: Path) -> None:
+    """Raise UserError where `output` has not the ending of a container that is written."""
+    _format_of(output)
+
+
+def _format_of(output: Path) -> Format:
+    ending = output.suffix.lower()
+    if ending not in FORMATS:
+        raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, FORMATS)}")
+    return FORMATS[ending]
+
+
+def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
+    """Raise UserError where a container cannot hold the sound, which some tell only at their end.
+
+    So one is made in memory, of the first packet of each stream.
+    """
+    if not clip.sound:
+        return
+    with av.open(clip.name) as source:
+        streams = {stream.index: stream for stream in source.streams.audio}
+        codecs = ", ".join(map(_codec_of, streams.values()))
+        try:
+            with av.open(io.BytesIO(), "w", format=kind.muxer) as trial:
+                copies = {
+                    index: trial.add_stream_from_template(stream)
+                    for index, stream in streams.items()
+                }
+                for packet in source.demux(list(streams.values())):
+                    if packet.size and packet.stream_index in copies:
+                        packet.stream = copies.pop(packet.stream_index)
+                        trial.mux(packet)
+                    if not copies:
+                        break
+        except (ValueError, av.FFmpegError):
+            raise UserError(
+                f"--output {output}: {kind.title} cannot hold the sound of {clip.name} "
+                f"({codecs}) as it is; Matroska (.mkv) holds nearly all"
+            ) from None
+
+
+def _tell_apart(stream: Stream, copy: Stream) -> None:
+    """Give the copy what a person tells streams by."""
+    copy.disposition = stream.disposition
+    for key in ("language", "title"):
+        if key in stream.metadata:
+            copy.metadata[key] = stream.metadata[key]
+
+
+def _codec_of(stream: Stream) -> str:
+    context = stream.codec_context
+    return "an unknown codec" if context is None else context.name
