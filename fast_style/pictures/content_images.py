@@ -61,6 +61,7 @@ class ContentImages:
     flip: mirror every second picture, by chance.
     data_dir: where TFDS keeps its data sets; its own default when None.
     download: let TFDS fetch a data set that is not there.
+    share: the places in every batch that are wanted here, where others take the rest; None: all.
 
     Every epoch is a fresh permutation of all pictures. A broken file is named in the log once,
     and in `broken`, and another file takes its place; which one, (seed, slot) decides.
@@ -79,10 +80,12 @@ class ContentImages:
         flip: bool = False,
         data_dir: str | None = None,
         download: bool = False,
+        share: range | None = None,
     ) -> None:
         self._dataset = dataset
         self._image_size = image_size
         self._batch_size = batch_size
+        self._share = share or range(batch_size)
         self._seed = seed
         self._crop = crop
         self._flip = flip
@@ -104,7 +107,7 @@ class ContentImages:
             return {self._pictures.name(index): why for index, why in self._broken.items()}
 
     def batch(self, step: int) -> np.ndarray:
-        """The content images of one training step: (batch_size, S, S, 3) uint8.
+        """The share of the content images of one training step: (len(share), S, S, 3) uint8.
 
         Raises UserError when more than a tenth of the files (and more than TOLERATED_BROKEN), or
         all of them, are broken.
@@ -115,7 +118,7 @@ class ContentImages:
         """batch(first_step), batch(first_step + 1), ... without end, made ahead by threads."""
         workers = _usable_cores()
         # Two batches hide a step's wait, and enough pictures keep every core at work.
-        ahead = max(2, math.ceil(2 * workers / self._batch_size))
+        ahead = max(2, math.ceil(2 * workers / len(self._share)))
         steps = itertools.count(first_step)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="content-images")
 
@@ -132,7 +135,8 @@ class ContentImages:
             pool.shutdown(cancel_futures=True)
 
     def _slots(self, step: int) -> range:
-        return range(step * self._batch_size, (step + 1) * self._batch_size)
+        first = step * self._batch_size
+        return range(first + self._share.start, first + self._share.stop)
 
     def _picture(self, slot: int) -> np.ndarray:
         """The picture of one place in the endless sequence: (S, S, 3) uint8."""
