@@ -78,6 +78,7 @@ class Config:
     style_ramp: float = _number(0.0, at_least=0, at_most=1)
     seed: int = _number(0, at_least=0, at_most=2**31 - 1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    distribute: Literal["none", "mirrored", "multi_worker"] = "none"
 
     preview_images: list[str] = field(default_factory=lambda: ["img/sample.jpg"])
     validation_images: str | None = None
@@ -136,7 +137,8 @@ PAINTING_KEYS = frozenset(
     }
 )
 
-# Keys that change what is written about a training, but not the weights it arrives at.
+# Keys that change what is written about a training and where it runs, but not the weights that it
+# arrives at (several replicas add up in another order, and round otherwise).
 OBSERVING_KEYS = frozenset(
     {
         "model_path",
@@ -147,13 +149,22 @@ OBSERVING_KEYS = frozenset(
         "checkpoint_every",
         "keep_checkpoints",
         "data_dir",
+        "distribute",
         "artwork",
     }
 )
 
 # Keys that name places on the machine that trained; what leaves it goes without them.
 PLACE_KEYS = frozenset(
-    {"model_path", "dataset", "data_dir", "init_from", "preview_images", "validation_images"}
+    {
+        "model_path",
+        "dataset",
+        "data_dir",
+        "distribute",
+        "init_from",
+        "preview_images",
+        "validation_images",
+    }
 )
 
 

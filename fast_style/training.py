@@ -46,6 +46,7 @@ from fast_style.pictures.style_image import (
     style_image_file,
     style_image_sha256,
 )
+from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
 from fast_style.style_mix import stacked
@@ -64,6 +65,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     checkpoint = None if restart else newest_checkpoint(folder)
     if checkpoint:
         check_same_training(checkpoint, config, folder)
+    replicas = Replicas(config.distribute, config.batch_size)
     content_images = ContentImages(
         config.dataset,
         image_size=config.image_size,
@@ -73,6 +75,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         flip=config.flip,
         data_dir=config.data_dir,
         download=download,
+        share=replicas.share,
     )
     steps = number_of_steps(config, content_images)
     if checkpoint and checkpoint.step > steps:
@@ -86,15 +89,17 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         precision = checkpoint.precision
     else:
         precision = _resolve_precision(config)
-    training = Training(config, content_images, steps, precision)
+    training = Training(config, content_images, steps, precision, replicas)
     if config.init_from is not None and not checkpoint:
         training.begin_from(find_model_folder(config.init_from))
-    if restart:
+    if restart and replicas.is_chief:
         begin_anew(folder)
     if checkpoint:
         training.restore(checkpoint)
         print(f"going on from step {checkpoint.step} of {steps} in {folder}")
-    training.run()
+    with told_of_lost_workers(folder):
+        replicas.check_same_step(training.step)
+        training.run()
     return folder
 
 
@@ -110,8 +115,16 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
 class Training:
     """A transformer network on its way from one step to the next."""
 
-    def __init__(self, config, content_images: ContentImages, steps: int, precision: str):
+    def __init__(
+        self,
+        config: Config,
+        content_images: ContentImages,
+        steps: int,
+        precision: str,
+        replicas: Replicas | None = None,
+    ):
         self.config = config
+        self.replicas = replicas = replicas or Replicas("none", config.batch_size)
         self.content_images = content_images
         self.steps = steps
         self.precision = precision
@@ -120,13 +133,12 @@ class Training:
         self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
-        self.strategy = tf.distribute.get_strategy()
         self.style_images = {
             name: prepare_style_image(config.of_style(name)) for name in config.named_style_images
         }
         keras.utils.set_random_seed(config.seed)
         policy = hardware.DTYPE_POLICIES[precision]
-        with self.strategy.scope():
+        with replicas.strategy.scope():
             self.objective = PerceptualLoss(config, list(self.style_images.values()), policy)
             with default_dtype(policy):
                 network = build_transformer_network(config.output)
@@ -175,45 +187,61 @@ class Training:
         ).save(self.config.model_folder, self.config.keep_checkpoints)
 
     def run(self) -> None:
-        config, folder = self.config, self.config.model_folder
-        make_folder(folder)
-        (folder / RESULT).unlink(missing_ok=True)  # of fewer steps; it would mark these as done
-        monitor = Monitor(config, self.network, folder, self.style_images)
-        if self.step == 0:
-            self.before = self.validate()
-            monitor.validation(self.step, self.before)
+        """Train until `steps`, or until Ctrl-C at any of the workers. The chief alone writes."""
+        monitor = self._begin() if self.replicas.is_chief else None
         with interruption() as interrupted, self._progress() as progress:
             batches = self.content_images.batches(self.step)
             started = time.perf_counter()
-            while self.step < self.steps and not interrupted:
+            while self.step < self.steps and not self.replicas.any_worker(interrupted):
                 content = next(batches)
-                self.terms = terms = self.train_on(content)
+                self.terms = self.train_on(content)
                 now = time.perf_counter()
                 self.seconds, started = self.seconds + now - started, now
-                progress.update(config.batch_size)
-                if self.step % config.log_every == 0 or self.step == self.steps:
-                    progress.set_postfix_str(in_one_line(terms))
-                    monitor.scalars(self.step, terms)
-                if self.step % config.preview_every == 0 or self.step == self.steps:
-                    monitor.pictures(self.step, content)
-                if self.step % config.checkpoint_every == 0:
-                    self.save()
+                progress.update(self.config.batch_size)
+                if monitor is not None:
+                    self._record(monitor, progress, content)
             batches.close()
-        self.save()
+        if monitor is not None:
+            self.save()
         self._report_broken_pictures()
         if self.step < self.steps:
             print(f"stopped after step {self.step} of {self.steps}; the same command goes on")
             raise KeyboardInterrupt
+        if monitor is not None:
+            self._finish(monitor)
+
+    def _begin(self) -> Monitor:
+        folder = self.config.model_folder
+        make_folder(folder)
+        (folder / RESULT).unlink(missing_ok=True)  # of fewer steps; it would mark these as done
+        monitor = Monitor(self.config, self.network, folder, self.style_images)
+        if self.step == 0:
+            self.before = self.validate()
+            monitor.validation(self.step, self.before)
+        return monitor
+
+    def _record(self, monitor: Monitor, progress: tqdm, content: np.ndarray) -> None:
+        last = self.step == self.steps
+        if last or self.step % self.config.log_every == 0:
+            progress.set_postfix_str(in_one_line(self.terms))
+            monitor.scalars(self.step, self.terms)
+        if last or self.step % self.config.preview_every == 0:
+            monitor.pictures(self.step, content)
+        if self.step % self.config.checkpoint_every == 0:
+            self.save()
+
+    def _finish(self, monitor: Monitor) -> None:
+        folder = self.config.model_folder
         after = self.validate()
         monitor.validation(self.step, after)
         monitor.close()
-        write_model(folder, config, self.network)
+        write_model(folder, self.config, self.network)
         if len(self.style_images) == 1:
             write_saved_model(load_network(folder), folder)
         write_result(folder, self._result(after))
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
-        """One step on (N, H, W, 3) uint8 pictures; the objective's named terms before it.
+        """One step on this worker's (N, H, W, 3) uint8 pictures; the named terms before it.
 
         Raises UserError, without having saved anything, where the objective is not finite.
         """
@@ -221,10 +249,11 @@ class Training:
         ramp = style_ramp(self.config, self.step, self.steps)
         self.optimizer.learning_rate.assign(rate)
         style = tf.constant(self.step % len(self.style_images))
-        terms = self._train_on(
-            *(tf.constant(content), tf.constant(ramp, tf.float32), style),
-            self._moved_view(content, self.step),
-        )
+        shares = self.replicas.share_out(content)
+        view, shift = self._moved_view(content, self.step)
+        if view is not None:
+            view = self.replicas.share_out(view)
+        terms = self._train_on(shares, tf.constant(ramp, tf.float32), style, view, shift)
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
@@ -245,42 +274,38 @@ class Training:
         ramp = tf.constant(1.0)
 
         def terms(content: np.ndarray, style: int):
-            view = self._moved_view(content, 0)
-            return self._evaluate(tf.constant(content), ramp, tf.constant(style), view)
+            return self._evaluate(
+                *(tf.constant(content), ramp, tf.constant(style)), *self._moved_view(content, 0)
+            )
 
         return self.held_out.mean_terms(terms)
 
     def _moved_view(self, content: np.ndarray, step: int):
-        """What the temporal term compares with, or None where the conf does not weigh it."""
+        """What the temporal term compares with, and its shift; None where it has no weight."""
         if not self.config.temporal_weight:
-            return None
+            return None, None
         view, shift = self.content_images.moved_view(content, step)
-        return tf.constant(view), tf.constant(shift)
+        return view, tf.constant(shift)
 
-    def _terms(self, content, ramp, style, moved_view):
+    def _terms(self, content, ramp, style, view, shift):
         content = tf.cast(content, tf.float32)
         targets = self.objective.content_targets(content)
         stylized = self.network(content, style, training=True)
         moved = None
-        if moved_view is not None:
-            view, shift = moved_view
+        if view is not None:
             moved = self.network(view, style, training=True), shift
         return self.objective(stylized, targets, ramp, style, moved)
 
-    def _train_on_replicas(self, content, ramp, style, moved_view):
-        def on_replica(content):
+    def _train_on_replicas(self, content, ramp, style, view, shift):
+        def on_replica(content, view):
             with tf.GradientTape() as tape:
-                terms = self._terms(content, ramp, style, moved_view)
-                loss = terms["total"] / self.strategy.num_replicas_in_sync
+                terms = self._terms(content, ramp, style, view, shift)
+                loss = terms["total"] / self.replicas.count
             variables = self.network.variables
             self.optimizer.apply(tape.gradient(loss, variables), variables)
             return terms
 
-        per_replica = self.strategy.run(on_replica, (content,))
-        return {
-            name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
-            for name, value in per_replica.items()
-        }
+        return self.replicas.run(on_replica, content, view)
 
     def _progress(self) -> tqdm:
         return tqdm(
@@ -290,6 +315,7 @@ class Training:
             desc=self.config.naming,
             dynamic_ncols=True,
             smoothing=0.05,
+            disable=not self.replicas.is_chief,
         )
 
     def _report_broken_pictures(self) -> None:

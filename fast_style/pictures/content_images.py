@@ -42,7 +42,7 @@ VIEW_NOISE = 2.0
 """Grey levels, the standard deviation: about that of a camera in a lit room."""
 
 # Keys of the random streams, so that no two of them are the same.
-_ORDER, _CROP, _REPLACEMENT, _VIEW = range(4)
+_ORDER, _CROP, _REPLACEMENT, _VIEW, _NOISE = range(5)
 
 
 class EncodedPictures(Protocol):
@@ -67,6 +67,7 @@ class ContentImages:
     flip: mirror every second picture, by chance.
     data_dir: where TFDS keeps its data sets; its own default when None.
     download: let TFDS fetch a data set that is not there.
+    share: the places in every batch that are wanted here, where others take the rest; None: all.
 
     Every epoch is a fresh permutation of all pictures. A broken file is named in the log once,
     and in `broken`, and another file takes its place; which one, (seed, slot) decides.
@@ -85,10 +86,12 @@ class ContentImages:
         flip: bool = False,
         data_dir: str | None = None,
         download: bool = False,
+        share: range | None = None,
     ) -> None:
         self._dataset = dataset
         self._image_size = image_size
         self._batch_size = batch_size
+        self._share = share or range(batch_size)
         self._seed = seed
         self._crop = crop
         self._flip = flip
@@ -110,7 +113,7 @@ class ContentImages:
             return {self._pictures.name(index): why for index, why in self._broken.items()}
 
     def batch(self, step: int) -> np.ndarray:
-        """The content images of one training step: (batch_size, S, S, 3) uint8.
+        """The share of the content images of one training step: (len(share), S, S, 3) uint8.
 
         Raises UserError when more than a tenth of the files (and more than TOLERATED_BROKEN), or
         all of them, are broken.
@@ -121,7 +124,7 @@ class ContentImages:
         """batch(first_step), batch(first_step + 1), ... without end, made ahead by threads."""
         workers = _usable_cores()
         # Two batches hide a step's wait, and enough pictures keep every core at work.
-        ahead = max(2, math.ceil(2 * workers / self._batch_size))
+        ahead = max(2, math.ceil(2 * workers / len(self._share)))
         steps = itertools.count(first_step)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="content-images")
 
@@ -140,18 +143,27 @@ class ContentImages:
     def moved_view(self, content: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         """What a camera that moves a little sees of the pictures next, as (seed, step) decides.
 
-        content: (N, H, W, 3) RGB 0..255. Returns (N, H - 4, W - 4, 3) float32, their part from a
-        row and column of 0 to 4 on, with normal noise of 2 grey levels, and that (2,) int32 shift.
+        content: (N, H, W, 3) RGB 0..255, the share of a batch. Returns (N, H - 4, W - 4, 3)
+        float32, their part from a row and column of 0 to 4 on, with normal noise of 2 grey levels,
+        and that (2,) int32 shift, the same for the whole batch.
         """
         random = _random(self._seed, _VIEW, step)
         down, across = shift = random.integers(MOST_SHIFT + 1, size=2, dtype=np.int32)
         height, width = (side - MOST_SHIFT for side in content.shape[1:3])
         part = content[:, down : down + height, across : across + width]
-        noise = random.standard_normal(part.shape, np.float32)
+        noise = np.stack(
+            [
+                _random(self._seed, _NOISE, step, self._share.start + i).standard_normal(
+                    part.shape[1:], np.float32
+                )
+                for i in range(len(part))
+            ]
+        )
         return np.clip(part + VIEW_NOISE * noise, 0, 255).astype(np.float32), shift
 
     def _slots(self, step: int) -> range:
-        return range(step * self._batch_size, (step + 1) * self._batch_size)
+        first = step * self._batch_size
+        return range(first + self._share.start, first + self._share.stop)
 
     def _picture(self, slot: int) -> np.ndarray:
         """The picture of one place in the endless sequence: (S, S, 3) uint8."""

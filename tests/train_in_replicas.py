@@ -1,0 +1,36 @@
+"""A training on several logical CPUs, in a process of its own, as they are divided only once.
+
+    python -m tests.train_in_replicas REPLICAS CONF.yml [key=value ...]
+
+prints the total of every step, a line each.
+"""
+
+import sys
+
+import tensorflow as tf
+
+from fast_style.command_line import exit_on_user_error
+from fast_style.conf_file import load_config
+
+
+def main() -> None:
+    replicas, conf, *overrides = sys.argv[1:]
+    [cpu] = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration()] * int(replicas)
+    tf.config.set_logical_device_configuration(cpu, logical)
+
+    from fast_style.training import Training, train
+
+    step = Training.train_on
+
+    def told(self: Training, content) -> dict[str, float]:
+        terms = step(self, content)
+        print(f"total {terms['total']!r}", flush=True)
+        return terms
+
+    Training.train_on = told  # type: ignore[method-assign]
+    train(load_config(conf, overrides))
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
