@@ -208,7 +208,8 @@ class Model:
         Raises UserError where there is no such style, or none is named and there are several.
         """
         if len(self.styles) == 1:
-            style_proportions(style or self.styles[0], self.styles)
+            if style is not None:
+                style_proportions(style, self.styles)
             return self
         if style is None:
             raise UserError(

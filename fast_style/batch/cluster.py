@@ -64,9 +64,10 @@ def errors_as_they_were() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
+        if not isinstance(error.cause, UserError):
+            raise
+        # Ray Data adds lines of its own.
+        raise UserError(str(error.cause).partition("\n")[0]) from None
     except RayError as error:
         said = str(error).partition("\n")[0]
         raise UserError(f"Ray: {said}; the same command goes on with what is left") from error

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 PARQUET_ENDINGS = (".parquet", ".pq")
-FILE_COLUMN = "path"  # where Ray Data puts the name of a row's Parquet file
 SURVEYED_AT_ONCE = 16  # Parquet files; the time goes into waiting for a bucket
+BYTES_AT_ONCE = 8_000_000  # of a Parquet file, whose row groups may be larger than memory
+ROW_SCHEMA = pyarrow.schema(
+    [
+        ("source", pyarrow.string()),
+        ("inside", pyarrow.string()),
+        ("encoded", pyarrow.large_binary()),
+        ("refusal", pyarrow.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,9 @@ class Entry:
     """A picture of the input."""
 
     source: str  # what the table of broken pictures calls it
-    inside: Callable[[], str]  # its path inside the input, which the output mirrors
+    inside: str  # its path inside the input, which the output mirrors
     encoded: Callable[[], bytes]
+    refusal: str = ""  # why it cannot be stylized, where that is known already
 
 
 class Pictures(Protocol):
@@ -84,7 +93,7 @@ class PictureFiles:
         return ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / rows))
 
     def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
-        return partial(_entries_of_files, self.store)
+        return partial(entries_of_files, self.store)
 
 
 @dataclass(frozen=True)
@@ -109,20 +118,16 @@ class ParquetRows:
 
         context = ray.data.DataContext.get_current()
         context.target_max_block_size = max(1, rows * self.image_bytes // max(1, self.count))
-        dataset = ray.data.read_parquet(
-            list(self.insides),
-            filesystem=self.store.filesystem,
-            include_paths=True,
-            partitioning=None,
-            num_cpus=0,  # the workers have reserved them all, and a reader waits for the disk
-            concurrency=readers,
-            file_extensions=None,
+        items = [{"path": path, "inside": inside} for path, inside in self.insides.items()]
+        return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            partial(read_rows, self.store, self.image, self.name, rows),
+            batch_format="pyarrow",
+            num_cpus=0,  # the actors have reserved them all, and a reader waits for its store
+            compute=ray.data.TaskPoolStrategy(size=readers),
         )
-        tops = {column.partition(".")[0] for column in (self.image, self.name)}
-        return dataset.select_columns([FILE_COLUMN, *sorted(tops)])
 
     def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
-        return partial(_entries_of_rows, self.store, dict(self.insides), self.image, self.name)
+        return entries_of_rows
 
 
 def find_inputs(specs: Sequence[str], models: Sequence[str], image: str, name: str) -> Pictures:
@@ -190,8 +195,6 @@ def _targets_of_rows(names: Iterable[Any], folder: str, model: str) -> Iterator[
 
 
 def _check_columns(schema: pyarrow.Schema, image: str, name: str, label: str) -> None:
-    if name == FILE_COLUMN:
-        raise UserError(f"--name-column {name}: this name is Ray Data's own; rename the column")
     for flag, column in (("--image-column", image), ("--name-column", name)):
         leaves = {leaf.name: leaf.type for leaf in _leaves(schema)}
         if column not in leaves:
@@ -231,32 +234,60 @@ def _bytes_of(metadata: parquet.FileMetaData, column: str) -> int:
     return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == column)
 
 
-def _entries_of_files(store: Store, block: pyarrow.Table) -> Iterator[Entry]:
+def read_rows(
+    store: Store, image: str, name: str, at_once: int, files: pyarrow.Table
+) -> Iterator[pyarrow.Table]:
+    """The pictures of Parquet files, or why there are none, as entries_of_rows takes them."""
+    for file in files.to_pylist():
+        label, folder = store.label(file["path"]), _without_ending(file["inside"])
+        try:
+            opened = parquet.ParquetFile(
+                file["path"], filesystem=store.filesystem, buffer_size=BYTES_AT_ONCE
+            )
+            for batch in opened.iter_batches(at_once, columns=[image, name]):
+                table = pyarrow.Table.from_batches([batch])
+                names = _column(table, name).to_pylist()
+                encoded = _column(table, image).cast(pyarrow.large_binary())
+                yield _table(label, folder, names, encoded)
+        except (OSError, pyarrow.ArrowException) as error:
+            yield _refusal(label, f"cannot be read to its end: {' '.join(str(error).split())}")
+
+
+def _table(label: str, folder: str, names: list[Any], encoded: Any) -> pyarrow.Table:
+    insides, refusals = [], []
+    for name in names:
+        try:
+            insides.append(_inside(folder, name))
+            refusals.append("")
+        except UserError as error:
+            insides.append("")
+            refusals.append(str(error))
+    sources = [f"{label}: {name}" for name in names]
+    return pyarrow.table([sources, insides, encoded, refusals], ROW_SCHEMA)
+
+
+def _refusal(label: str, reason: str) -> pyarrow.Table:
+    return pyarrow.table([[label], [""], [b""], [reason]], ROW_SCHEMA)
+
+
+def entries_of_files(store: Store, block: pyarrow.Table) -> Iterator[Entry]:
     for row in block.to_pylist():
-        path, inside = row["path"], row["inside"]
-        yield Entry(store.label(path), partial(str, inside), partial(store.read, path))
+        path = row["path"]
+        yield Entry(store.label(path), row["inside"], partial(store.read, path))
 
 
-def _entries_of_rows(
-    store: Store, insides: Mapping[str, str], image: str, name: str, block: pyarrow.Table
-) -> Iterator[Entry]:
-    files = block.column(FILE_COLUMN).to_pylist()
-    folders = {path: _without_ending(inside) for path, inside in insides.items()}
-    names = _column(block, name).to_pylist()
-    for path, called, encoded in zip(files, names, _column(block, image), strict=True):
-        yield Entry(
-            f"{store.label(path)}: {called}",
-            partial(_inside, folders[path], called),
-            partial(_bytes, encoded),
-        )
-
-
-def _without_ending(path: str) -> str:
-    return posixpath.splitext(path)[0]
+def entries_of_rows(block: pyarrow.Table) -> Iterator[Entry]:
+    texts = block.drop_columns("encoded").to_pylist()
+    for row, encoded in zip(texts, block.column("encoded"), strict=True):
+        yield Entry(row["source"], row["inside"], partial(_bytes, encoded), row["refusal"])
 
 
 def _bytes(scalar: pyarrow.Scalar) -> bytes:
     return scalar.as_py() or b""
+
+
+def _without_ending(path: str) -> str:
+    return posixpath.splitext(path)[0]
 
 
 def _inside(folder: str, name: Any) -> str:

@@ -49,7 +49,8 @@ def stylize_collection(
     if store.has(folder):
         raise UserError(f"--output {output}: is a file; the pictures need a folder")
     pictures = find_inputs(inputs, list(named), image_column, name_column)
-    left = pictures.without(set(store.names_below(folder)), list(named))
+    done = {name for name, size in store.sizes_below(folder).items() if size}
+    left = pictures.without(done, list(named))
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     total = Report(there=(pictures.count - left.count) * len(named))
@@ -67,8 +68,11 @@ def stylize_collection(
                 )
                 for report in _shown(reports(work, left, found), left.count):
                     total.add(report)
-    finally:  # Ctrl-C and a lost cluster too
-        _write_table(work, total)
+    finally:  # after Ctrl-C too, and where the cluster was lost
+        if total.broken:
+            _write_table(work, total)
+        else:
+            store.remove(f"{folder}/{BROKEN}")
     _print_summary(work, total, time.monotonic() - started)
     return 1 if total.broken else 0
 

@@ -43,7 +43,7 @@ class Store:
         elif self._info(path).is_file:
             return {path: posixpath.basename(path)}
         else:
-            insides = {f"{path}/{name}": name for name in self.names_below(path)}
+            insides = {f"{path}/{name}": name for name in self.sizes_below(path)}
         insides = {
             found: insides[found]
             for found in sorted(insides)
@@ -53,16 +53,17 @@ class Store:
             raise UserError(f"{self.label(path)}: no files there of {', '.join(endings)}")
         return insides
 
-    def names_below(self, folder: str) -> list[str]:
-        """The files in a folder and all below it, by their paths inside; none where it is not."""
+    def sizes_below(self, folder: str) -> dict[str, int]:
+        """The bytes of each file in a folder and all below it, by its path inside the folder.
+
+        None where the folder is not there. Raises UserError where it cannot be listed.
+        """
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
         try:
             infos = self.filesystem.get_file_info(selector)
         except OSError as error:
             raise UserError(f"{self.label(folder)}: cannot be listed: {_reason(error)}") from error
-        return [
-            posixpath.relpath(info.path, folder) for info in infos if info.is_file and info.size
-        ]
+        return {posixpath.relpath(info.path, folder): info.size for info in infos if info.is_file}
 
     def has(self, path: str) -> bool:
         """Whether there is such a file, and anything in it."""

@@ -100,8 +100,10 @@ class Worker:
     def _stylized(self, entry: Entry) -> tuple[int, int, str]:
         made = there = 0
         reason = ""
+        if entry.refusal:
+            return 0, 0, entry.refusal
         try:
-            missing = self._missing(entry.inside())
+            missing = self._missing(entry.inside)
             there = len(self.stylizers) - len(missing)
             if missing:
                 most = self.work.most_pixels
