@@ -24,7 +24,9 @@ from pyarrow import parquet
 
 from fast_style.batch import __main__ as program
 from fast_style.batch.cluster import Actors, actors_for
-from fast_style.batch.inputs import PictureFiles, entries_of_rows, find_inputs, read_rows
+from fast_style.batch.inputs import find_inputs
+from fast_style.batch.parquet_rows import entries_of_rows, read_rows
+from fast_style.batch.picture_files import PictureFiles
 from fast_style.batch.run import stylize_collection
 from fast_style.batch.stores import Store, open_store
 from fast_style.batch.work import Work, models_by_name
@@ -281,11 +283,13 @@ def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
     parquet.write_table(pyarrow.table({"image": images, "n": range(8)}), one, row_group_size=3)
     images = pyarrow.array([{"path": "a.png", "bytes": good[3]}])
     parquet.write_table(pyarrow.table({"image": images}), two)
+    no_parquet = tmp_path / "in" / "text.parquet"
+    no_parquet.write_text("no Parquet")
     out = tmp_path / "out"
     (out / "one").mkdir(parents=True)
     (out / "one" / "there-tiny.png").write_text("mine")
     columns = {"image_column": "image.bytes", "name_column": "image.path"}
-    inputs = [str(one), str(two)]
+    inputs = [str(one), str(two), str(no_parquet)]
     status = stylize_collection([str(trained_model)], inputs, str(out), **columns, **FASTEST)
     assert status == 1
     written = ["one/a-tiny.png", "one/deep/b-tiny.jpg", "one/c-tiny.png", "two/a-tiny.png"]
@@ -295,7 +299,9 @@ def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
     for place, seed in zip(written, range(4), strict=True):
         if place.endswith(".png"):
             np.testing.assert_array_equal(read_picture(out / place).rgb, stylizer(photo(seed=seed)))
-    assert table(out) == {
+    refused = table(out)
+    assert refused.pop(str(no_parquet)).startswith("cannot be read to its end: ")
+    assert refused == {
         f"{one}: ../d.png": "'../d.png' leads out of the output's folder",
         f"{one}: e.png": "is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture",
         f"{one}: f.png": "is empty, not a picture",
@@ -357,6 +363,17 @@ def test_two_inputs_of_one_name_are_refused(
     assert "would both become" in complaint(
         trained_model, tmp_path / "**" / "x.parquet", tmp_path / "out"
     )
+    write_parquet(tmp_path / "x.pq", ["a.png"], [b""])
+    with pytest.raises(UserError, match="would both become x"):
+        find_inputs(
+            [str(tmp_path / name) for name in ("x.pq", "x.parquet")], ["m"], "bytes", "name"
+        )
+    write_parquet(tmp_path / "two.parquet", ["x/a.png"], [b""])
+    (tmp_path / "in.parquet").mkdir()
+    for place in ("two", "two.parquet"):
+        (tmp_path / place).rename(tmp_path / "in.parquet" / place)
+    said = complaint(trained_model, tmp_path / "in.parquet", tmp_path / "out")
+    assert "pictures of two and two/x would mix" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -372,6 +389,7 @@ def test_inputs_and_outputs_that_cannot_be_are_told(
     assert "is a file" in complaint(trained_model, collection, tmp_path / "y.parquet")
     assert "cannot be made" in complaint(trained_model, collection, tmp_path / "y.parquet" / "z")
     assert "xx://a/b: cannot be reached" in complaint(trained_model, "xx://a/b", out)
+    assert "an empty name" in complaint(trained_model, "", out)
     with pytest.raises(UserError, match="not both in one run"):
         find_inputs([str(collection), str(tmp_path / "x.parquet")], ["tiny"], "bytes", "name")
 
@@ -393,6 +411,7 @@ def test_a_store_has_what_was_put_there(store: tuple[Store, str]) -> None:
     at.write(f"{folder}/new/empty.png", b"")
     assert at.read(f"{folder}/new/deep/b.PNG") == b"deep/b.PNG"
     assert at.has(f"{folder}/new/a.png") and not at.has(f"{folder}/new/empty.png")
+    assert not at.has(f"{folder}/new") and not at.has(f"{folder}/new/a.png/b.png")
     sizes = {"a.png": 5, "deep/b.PNG": 10, "deep/.hidden.png": 16, "deep/c.txt": 10, "empty.png": 0}
     assert at.sizes_below(f"{folder}/new") == sizes
     found = at.find(f"{folder}/new", (".png",))

@@ -10,7 +10,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from fast_style.batch.cluster import Actors, errors_as_they_were
-from fast_style.batch.inputs import Pictures
+from fast_style.batch.picture_files import Pictures
 from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Attempts, Worker
 

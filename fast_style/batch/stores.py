@@ -17,6 +17,7 @@ from fast_style.files import make_folder, write_atomically
 # What is put there is there whole or not at all, by the store's own doing. (Azure's stream leaves
 # an empty file until it is closed, and an empty file does not count as there.)
 PUT_WHOLE = ("s3", "gcs", "abfs")
+ONE_REQUEST = "allow_delayed_open=true"  # else Arrow puts a small file into S3 in three requests
 # Arrow wants all others, spaces and brackets for instance, as a URL has them.
 URL_CHARACTERS = "%/:?&=@+~*$!'(),;"
 
@@ -27,6 +28,11 @@ class Store:
 
     filesystem: fs.FileSystem
     prefix: str = ""  # before a path, what a person would write: s3://
+
+    @property
+    def is_disk(self) -> bool:
+        """Whether its paths are those of this machine."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def label(self, path: str) -> str:
         """What messages call a file."""
@@ -40,7 +46,7 @@ class Store:
         """
         if glob.has_magic(path):
             insides = {found: posixpath.basename(found) for found in self._globbed(path)}
-        elif self._info(path).is_file:
+        elif self._is_file(path):
             return {path: posixpath.basename(path)}
         else:
             insides = {f"{path}/{name}": name for name in self.sizes_below(path)}
@@ -67,14 +73,22 @@ class Store:
 
     def has(self, path: str) -> bool:
         """Whether there is such a file, and anything in it."""
-        info = self._info(path)
-        return info.is_file and bool(info.size)
+        if self.is_disk:
+            return os.path.isfile(path) and os.path.getsize(path) > 0
+        try:
+            # Not get_file_info: of what is not there S3 would be asked twice.
+            with self.filesystem.open_input_file(path) as file:
+                return file.size() > 0
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
 
     def read(self, path: str) -> bytes:
         """All of a file. Raises UserError where that fails."""
         try:
-            with self.filesystem.open_input_stream(path) as file:
-                return file.read()
+            with self.filesystem.open_input_file(path) as file:
+                return file.read(file.size())  # in one request
         except FileNotFoundError:
             raise UserError(f"{self.label(path)}: no such file") from None
         except OSError as error:
@@ -82,7 +96,7 @@ class Store:
 
     def write(self, path: str, data: bytes) -> None:
         """Put data into a file, whole or not at all. Raises UserError where that fails."""
-        if isinstance(self.filesystem, fs.LocalFileSystem):
+        if self.is_disk:
             make_folder(Path(path).parent)
             write_atomically(path, data)
             return
@@ -107,9 +121,9 @@ class Store:
         with self.filesystem.open_output_stream(path) as file:
             file.write(data)
 
-    def _info(self, path: str) -> fs.FileInfo:
+    def _is_file(self, path: str) -> bool:
         try:
-            return self.filesystem.get_file_info(path)
+            return self.filesystem.get_file_info(path).is_file
         except OSError as error:
             raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
 
@@ -125,6 +139,8 @@ def open_store(place: str) -> tuple[Store, str]:
     URLs are those that Arrow knows (s3, gs, abfs, hdfs, file), and beside them those for which
     fsspec has a package. Raises UserError for any other.
     """
+    if not place:
+        raise UserError("an empty name is neither a folder nor a URL")
     scheme, separator, _ = place.partition("://")
     if not separator:
         return Store(fs.LocalFileSystem()), os.path.abspath(os.path.expanduser(place))
@@ -132,11 +148,14 @@ def open_store(place: str) -> tuple[Store, str]:
         filesystem, path = _opened(place)
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"{place}: cannot be reached: {_reason(error)}") from error
-    local = isinstance(filesystem, fs.LocalFileSystem)
-    return Store(filesystem, "" if local else f"{scheme}://"), path.rstrip("/")
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return Store(filesystem), path
+    return Store(filesystem, f"{scheme}://"), path.rstrip("/")
 
 
 def _opened(url: str) -> tuple[fs.FileSystem, str]:
+    if url.startswith("s3://") and ONE_REQUEST not in url:
+        url += ("&" if "?" in url else "?") + ONE_REQUEST
     try:
         return fs.FileSystem.from_uri(quote(url, safe=URL_CHARACTERS))
     except pyarrow.ArrowInvalid:  # not one of Arrow's own

@@ -10,9 +10,10 @@ import pyarrow
 import ray
 from absl import logging
 
-from fast_style.batch.inputs import Entry
+from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Work
 from fast_style.errors import UserError
+from fast_style.hardware import free_memory, usable_cores
 from fast_style.output_names import stylized_name
 from fast_style.pictures.images import TooManyPixels, decode_picture, encode_picture
 from fast_style.runtimes.threads import compute_on
@@ -33,7 +34,7 @@ class Attempts:
         return self.begun[name]
 
     def end(self, name: str) -> None:
-        del self.begun[name]
+        self.begun.pop(name, None)
 
 
 class Worker:
@@ -55,6 +56,7 @@ class Worker:
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         compute_on(cpus)
+        self.share = min(1.0, cpus / usable_cores())  # of the machine
         self.work = work
         self.entries = entries
         self.attempts = attempts
@@ -82,8 +84,10 @@ class Worker:
     def _load(self) -> None:
         with self.loading:
             if not self.stylizers:
+                # Two actors that both find so much memory free would both take it.
+                most = int(free_memory() * self.share) if self.share < 1 else None
                 self.stylizers = {
-                    name: Stylizer(model, self.work.runtime, self.work.precision)
+                    name: Stylizer(model, self.work.runtime, self.work.precision, max_memory=most)
                     for name, model in self.work.models.items()
                 }
 
