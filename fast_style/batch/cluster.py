@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Actors:
 def connected(address: str) -> Iterator[None]:
     """With Ray: with the one that the program has started already, or else one for the block.
 
-    Raises UserError for an address where there is none, and where the cluster is lost.
+    Raises UserError for an address where there is none.
     """
     if ray.is_initialized():
         yield
@@ -46,7 +47,8 @@ def connected(address: str) -> Iterator[None]:
         package = str(Path(fast_style.__file__).parent)
         options |= {"runtime_env": {"py_modules": [package]}}
     try:
-        ray.init(address, **options)
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(address, **options)
     except (ConnectionError, RayError, ValueError, RuntimeError) as error:
         raise UserError(f"--address {address}: {' '.join(str(error).split())[:300]}") from error
     try:
