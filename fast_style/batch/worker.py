@@ -55,6 +55,8 @@ class Worker:
         """cpus, gpus: what the actor has reserved; attempts: the handle of the run's Attempts."""
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        elif gpus < 1:  # TensorFlow would take all of its memory
+            os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         compute_on(cpus)
         self.share = min(1.0, cpus / usable_cores())  # of the machine
         self.work = work
