@@ -165,9 +165,15 @@ def load_network(folder: Path, policy: str = "float32", style: str | None = None
     A training that has not finished gives its newest checkpoint, and says so.
     Raises UserError where the folder holds no model, a damaged one, or not that style.
     """
-    model = read_model(folder).in_style(style)
+    return build_network(read_model(folder).in_style(style), policy)
 
-    # After the folder is known to hold a model: Keras takes seconds to import.
+
+def build_network(model: "Model", policy: str = "float32"):
+    """The transformer network of a model of one style, as load_network gives it.
+
+    Raises UserError where the arrays are those of another network.
+    """
+    # After the model is known to be there: Keras takes seconds to import.
     from fast_style.network.layers import default_dtype
     from fast_style.network.transformer_network import build_transformer_network
 
@@ -204,7 +210,8 @@ class Model:
         Raises UserError where there is no such style, or none is named and there are several.
         """
         if len(self.styles) == 1:
-            style_proportions(style or self.styles[0], self.styles)
+            if style is not None:
+                style_proportions(style, self.styles)
             return self
         if style is None:
             raise UserError(

@@ -90,11 +90,17 @@ def free_memory() -> int:
         return free
 
 
+def usable_cores() -> int:
+    """How many of the machine's cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: what a container may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def describe() -> str:
     """One line for cards and logs: GPUs if there are any, CPU, cores, AMX."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     amx = ", AMX" if cpu_has_amx() else ""
-    return ", ".join([*_gpu_names(), f"{cpu_name()} ({cores} cores{amx})"])
+    return ", ".join([*_gpu_names(), f"{cpu_name()} ({usable_cores()} cores{amx})"])
 
 
 def fastest_precision() -> str:

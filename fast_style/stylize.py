@@ -1,5 +1,6 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import load_network, read_model
+from fast_style.checkpoints import Model, build_network, read_model
 from fast_style.errors import UserError
 from fast_style.hardware import DTYPE_POLICIES, fastest_precision, free_memory, start_tensorflow
 from fast_style.pictures.guided_upsampling import enlarged
@@ -34,14 +35,15 @@ class Stylizer:
 
     def __init__(
         self,
-        folder: Path,
+        model: Path | Model,
         runtime: str = "auto",
         precision: str = "auto",
         style: str | None = None,
         max_memory: int | None = None,
     ):
-        """runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
+        """model: a folder, or what read_model found in one, which needs no disk any more.
 
+        runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
         style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
         max_memory: bytes, beyond which a picture goes through in strips (runtimes.streaming), to
         the same result in more than twice the time; None: what is free when the picture comes.
@@ -52,7 +54,8 @@ class Stylizer:
         """
         self.runtime = _choose_runtime(runtime)
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
-        self.network = load(folder, precision, style)
+        found = read_model(model) if isinstance(model, Path) else model
+        self.network = load(found.in_style(style), precision)
         self.max_memory = max_memory
         self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
@@ -113,7 +116,8 @@ def _choose_runtime(runtime: str) -> str:
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
     if runtime == "auto":
         # Asked of the driver, because asking TensorFlow costs the seconds that OpenVINO saves.
-        gpu = Path("/proc/driver/nvidia/version").exists()
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+        gpu = Path("/proc/driver/nvidia/version").exists() and not hidden
         return "openvino" if installed and not gpu else "tensorflow"
     return runtime
 
@@ -128,10 +132,9 @@ def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
     )
 
 
-def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Network:
+def _load_in_openvino(model: Model, precision: str) -> Network:
     from fast_style.runtimes.openvino_network import OpenVinoNetwork
 
-    model = read_model(folder).in_style(style)
     output = model.conf.get("output", "tanh")
 
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
@@ -146,12 +149,12 @@ def _load_in_openvino(folder: Path, precision: str, style: str | None) -> Networ
         raise UserError(f"{model.source}: {error}") from None
 
 
-def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Network:
+def _load_in_tensorflow(model: Model, precision: str) -> Network:
     start_tensorflow()
     import tensorflow as tf
 
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
-    network = load_network(folder, policy, style)
+    network = build_network(model, policy)
     run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
 
     def whole(rgb: np.ndarray) -> np.ndarray:
@@ -162,7 +165,6 @@ def _load_in_tensorflow(folder: Path, precision: str, style: str | None) -> Netw
         from fast_style.runtimes.streaming import stylize_rows
         from fast_style.runtimes.tensorflow_rows import TensorFlowRows
 
-        model = read_model(folder).in_style(style)
         operations = TensorFlowRows(policy)
         output = model.conf.get("output", "tanh")
         return stylize_rows(model.arrays, output, operations, rgb, rows_at_once)

@@ -12,12 +12,12 @@ from tqdm import tqdm
 from fast_style.checkpoints import find_model_folder
 from fast_style.errors import UserError
 from fast_style.files import make_folder
+from fast_style.output_names import pictures_and_insides, refuse_shared_targets, stylized_name
 from fast_style.pictures.images import (
     MAX_PIXELS,
     PICTURE_ENDINGS,
     Picture,
     TooManyPixels,
-    find_pictures,
     read_picture,
     write_picture,
 )
@@ -117,12 +117,7 @@ def _written(job: Job) -> Job:
 
 def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Path, Path]:
     """Where the stylized image of each picture goes; UserError where two would go to one place."""
-    relative: dict[Path, Path] = {}
-    for spec in inputs:
-        given = Path(spec).expanduser()
-        for picture in find_pictures(spec):
-            inside = picture.relative_to(given) if given.is_dir() else Path(picture.name)
-            relative[picture] = inside
+    relative = pictures_and_insides(inputs)
     if output is not None and len(relative) == 1 and not output.is_dir() and output.suffix:
         if output.suffix.lower() not in PICTURE_ENDINGS:
             endings = ", ".join(PICTURE_ENDINGS)
@@ -132,17 +127,7 @@ def _targets(inputs: Sequence[str], output: Path | None, model: str) -> dict[Pat
         raise UserError(f"--output {output}: is a file; {len(relative)} pictures need a folder")
     folder = output or Path("stylized")
     targets = {
-        picture: folder / inside.with_name(f"{inside.stem}-{model}{_ending(inside)}")
-        for picture, inside in relative.items()
+        picture: folder / stylized_name(str(inside), model) for picture, inside in relative.items()
     }
-    origins: dict[Path, Path] = {}
-    for picture, target in targets.items():
-        if target in origins:
-            raise UserError(f"--image: {origins[target]} and {picture} would both become {target}")
-        origins[target] = picture
+    refuse_shared_targets("--image", targets.items())
     return targets
-
-
-def _ending(path: Path) -> str:
-    # A stylized picture has more colours than a GIF's palette holds.
-    return ".png" if path.suffix.lower() == ".gif" else path.suffix

@@ -9,7 +9,6 @@ training, and a replica that wants its share alone.
 import functools
 import itertools
 import math
-import os
 import re
 import threading
 from collections import deque
@@ -23,6 +22,7 @@ from absl import logging
 
 from fast_style.errors import UserError
 from fast_style.files import read_bytes
+from fast_style.hardware import usable_cores
 from fast_style.locations import locate
 from fast_style.pictures.images import decode_picture, find_pictures, flatten_on_white
 from fast_style.pictures.pixels import square
@@ -122,7 +122,7 @@ class ContentImages:
 
     def batches(self, first_step: int) -> Generator[np.ndarray]:
         """batch(first_step), batch(first_step + 1), ... without end, made ahead by threads."""
-        workers = _usable_cores()
+        workers = usable_cores()
         # Two batches hide a step's wait, and enough pictures keep every core at work.
         ahead = max(2, math.ceil(2 * workers / len(self._share)))
         steps = itertools.count(first_step)
@@ -223,12 +223,6 @@ class ContentImages:
             f"dataset: {self._dataset}: of {count} pictures {len(broken)} so far cannot be read, "
             f"{verdict}; the first is {name}: {reason}"
         )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: what a container may use
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _random(*key: int) -> np.random.Generator:

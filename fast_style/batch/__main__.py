@@ -1,0 +1,83 @@
+"""Stylize a collection: python -m fast_style.batch --model models/candy --input photos --output out
+
+On Ray: all the cores of this machine, or with --address those and the GPUs of a cluster. The same
+command goes on where an earlier one was stopped.
+"""
+
+import argparse
+import os
+from importlib.util import find_spec
+
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
+from fast_style.errors import UserError
+
+NEEDED = ("ray", "pandas", "pyarrow", "fsspec")
+
+
+def gpus(text: str) -> float:
+    """0, a part of one, or a whole number. Raises as argparse wants it."""
+    value = float(text)
+    if (not 0 <= value <= 1 and not value.is_integer()) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is neither a part of a GPU nor a number of them")
+    return value
+
+
+def main() -> int:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", required=True, nargs="+", help="model folders")
+    parser.add_argument(
+        "--style", action="append", default=[], help="of a model of several; may be repeated"
+    )
+    parser.add_argument(
+        "--input", required=True, nargs="+", help="pictures, folders, globs, *.parquet, or URLs"
+    )
+    parser.add_argument("--output", required=True, help="folder, or URL of one")
+    parser.add_argument("--image-column", default="bytes", help="of Parquet: encoded pictures")
+    parser.add_argument("--name-column", default="name", help="of Parquet: the pictures' names")
+    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
+    parser.add_argument("--preserve-color", action="store_true", help="keep the photos' colours")
+    parser.add_argument(
+        "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
+    )
+    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
+    parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
+    parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument(
+        "--address",
+        default=os.environ.get("RAY_ADDRESS", "local"),
+        help="of a Ray cluster: ray://HOST:10001, or auto on one of its machines",
+    )
+    parser.add_argument("--actors", type=at_least_1, help="default: as many as there is room for")
+    parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
+    parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
+    args = parser.parse_args()
+    missing = [package for package in NEEDED if not find_spec(package)]
+    if missing:
+        raise UserError(f"batch needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+
+    from fast_style.batch.run import stylize_collection
+
+    return stylize_collection(
+        args.model,
+        args.input,
+        args.output,
+        styles=args.style,
+        image_column=args.image_column,
+        name_column=args.name_column,
+        address=args.address,
+        actors=args.actors,
+        cpus_per_actor=args.cpus_per_actor,
+        gpus_per_actor=args.gpus_per_actor,
+        runtime=args.runtime,
+        precision=args.precision,
+        allow_huge=args.allow_huge,
+        strength=args.strength,
+        preserve_color=args.preserve_color,
+        max_size=args.max_size,
+        scale=args.scale,
+    )
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

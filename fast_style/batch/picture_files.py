@@ -1,0 +1,84 @@
+"""What an input of pictures is to the run, and one of pictures in files of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow
+
+from fast_style.batch.stores import Store
+from fast_style.output_names import stylized_name
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture of the input."""
+
+    source: str  # what the table of broken pictures calls it
+    inside: str  # its path inside the input, which the output mirrors
+    encoded: Callable[[], bytes]
+    refusal: str = ""  # why it cannot be stylized, where that is known already
+
+
+class Pictures(Protocol):
+    """The pictures of an input; how many, and as blocks of rows for the machines to share."""
+
+    @property
+    def count(self) -> int: ...
+
+    def without(self, done: set[str], models: Sequence[str]) -> Pictures:
+        """Those of which a stylized image is missing, as far as that is known before a row is read.
+
+        done: what the output's folder has. models: what stands behind a picture's name there.
+        """
+        ...
+
+    def blocks(self, rows: int, readers: int) -> Dataset:
+        """In blocks of about so many; readers: how many tasks may read at once, where any do."""
+        ...
+
+    def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
+        """What makes the pictures of a block, on the machine that has the block."""
+        ...
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Pictures in files of their own. Only their names go from machine to machine."""
+
+    store: Store
+    insides: Mapping[str, str]  # each file's path in the store to that inside the input
+
+    @property
+    def count(self) -> int:
+        return len(self.insides)
+
+    def without(self, done: set[str], models: Sequence[str]) -> PictureFiles:
+        left = {
+            path: inside
+            for path, inside in self.insides.items()
+            if not done.issuperset(stylized_name(inside, model) for model in models)
+        }
+        return PictureFiles(self.store, left)
+
+    def blocks(self, rows: int, readers: int) -> Dataset:
+        import ray.data
+
+        items = [{"path": path, "inside": inside} for path, inside in self.insides.items()]
+        return ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / rows))
+
+    def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
+        return partial(entries_of_files, self.store)
+
+
+def entries_of_files(store: Store, block: pyarrow.Table) -> Iterator[Entry]:
+    for row in block.to_pylist():
+        path = row["path"]
+        yield Entry(store.label(path), row["inside"], partial(store.read, path))

@@ -1,0 +1,107 @@
+"""A collection of pictures through models: from what a person names to the table of broken ones."""
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from fast_style.batch.inputs import find_inputs
+from fast_style.batch.stores import open_store
+from fast_style.batch.work import Report, Work, models_by_name
+from fast_style.errors import UserError
+from fast_style.pictures.images import MAX_PIXELS
+
+BROKEN = "broken.csv"  # in the output's folder
+SHOWN = 5  # broken pictures; the table has them all
+
+
+def stylize_collection(
+    models: Sequence[str],
+    inputs: Sequence[str],
+    output: str,
+    *,
+    styles: Sequence[str] = (),
+    image_column: str = "bytes",
+    name_column: str = "name",
+    address: str = "local",
+    actors: int | None = None,
+    cpus_per_actor: int | None = None,
+    gpus_per_actor: float | None = None,
+    runtime: str = "auto",
+    precision: str = "auto",
+    allow_huge: bool = False,
+    **how: Any,
+) -> int:
+    """Stylize files, folders, globs, Parquet files and URLs on Ray; returns the exit status.
+
+    output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
+    file counts as a folder of its pictures. Of several models or styles, each adds its own file
+    beside the others. What is there is not made again. how: as in Stylizer.stylize.
+    The pictures of which no stylized image could be made stand in OUTPUT/broken.csv, do not stop
+    the others, and make the status 1. Raises UserError for all else.
+    """
+    named = models_by_name(models, styles)
+    store, folder = open_store(output)
+    if store.has(folder):
+        raise UserError(f"--output {output}: is a file; the pictures need a folder")
+    pictures = find_inputs(inputs, list(named), image_column, name_column)
+    done = {name for name, size in store.sizes_below(folder).items() if size}
+    left = pictures.without(done, list(named))
+    most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
+    work = Work(named, store, folder, most_pixels, runtime, precision, how)
+    total = Report(there=(pictures.count - left.count) * len(named))
+    started = time.monotonic()
+    _write_table(work, total)  # an output that cannot be written is told before all work
+    try:
+        if left.count:
+            # After all that a person named is known to be good: Ray takes seconds to import.
+            from fast_style.batch.cluster import actors_for, connected, machines
+            from fast_style.batch.pipeline import reports
+
+            with connected(address):
+                found = actors_for(
+                    machines(), cpus=cpus_per_actor, gpus=gpus_per_actor, count=actors
+                )
+                for report in _shown(reports(work, left, found), left.count):
+                    total.add(report)
+    finally:  # after Ctrl-C too, and where the cluster was lost
+        if total.broken:
+            _write_table(work, total)
+        else:
+            store.remove(f"{folder}/{BROKEN}")
+    _print_summary(work, total, time.monotonic() - started)
+    return 1 if total.broken else 0
+
+
+def _shown(reports: Iterable[Report], pictures: int) -> Iterator[Report]:
+    broken = 0
+    with tqdm(total=pictures, unit=" pictures") as bar:
+        for report in reports:
+            broken += len(report.broken)
+            bar.set_postfix(broken=broken, refresh=False)
+            bar.update(report.pictures)
+            yield report
+
+
+def _write_table(work: Work, report: Report) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([("path", "reason"), *sorted(report.broken)])
+    work.output.write(f"{work.folder}/{BROKEN}", text.getvalue().encode())
+
+
+def _print_summary(work: Work, report: Report, seconds: float) -> None:
+    output = work.output.label(work.folder)
+    told = [f"{report.made} stylized images in {seconds:.1f} s"]
+    if report.made:
+        told.append(f"{report.made / seconds:.2f} images/s")
+    if report.there:
+        told.append(f"{report.there} were there")
+    print(f"{output}: {', '.join(told)}")
+    for path, reason in report.broken[:SHOWN]:
+        print(f"error: {path}: {reason}", file=sys.stderr)
+    if report.broken:
+        print(f"broken: {len(report.broken)}, see {output}/{BROKEN}", file=sys.stderr)

@@ -1,0 +1,169 @@
+"""Where pictures lie and go: disks, and buckets by their URLs, as Arrow knows them."""
+
+import glob
+import os
+import posixpath
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow
+from pyarrow import fs
+
+from fast_style.errors import UserError
+from fast_style.files import make_folder, write_atomically
+
+# What is put there is there whole or not at all, by the store's own doing. (Azure's stream leaves
+# an empty file until it is closed, and an empty file does not count as there.)
+PUT_WHOLE = ("s3", "gcs", "abfs")
+ONE_REQUEST = "allow_delayed_open=true"  # else Arrow puts a small file into S3 in three requests
+# Arrow wants all others, spaces and brackets for instance, as a URL has them.
+URL_CHARACTERS = "%/:?&=@+~*$!'(),;"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A file system on which a path names the same file from every machine of the run."""
+
+    filesystem: fs.FileSystem
+    prefix: str = ""  # before a path, what a person would write: s3://
+
+    @property
+    def is_disk(self) -> bool:
+        """Whether its paths are those of this machine."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def label(self, path: str) -> str:
+        """What messages call a file."""
+        return self.prefix + path
+
+    def find(self, path: str, endings: tuple[str, ...]) -> dict[str, str]:
+        """The files that a file, a folder or a glob stands for, each with its path inside it.
+
+        Of a file or a glob that is the name alone. In folders and globs those count that have one
+        of the endings and no leading dot. Raises UserError where there are none.
+        """
+        if glob.has_magic(path):
+            insides = {found: posixpath.basename(found) for found in self._globbed(path)}
+        elif self._is_file(path):
+            return {path: posixpath.basename(path)}
+        else:
+            insides = {f"{path}/{name}": name for name in self.sizes_below(path)}
+        insides = {
+            found: insides[found]
+            for found in sorted(insides)
+            if found.lower().endswith(endings) and not posixpath.basename(found).startswith(".")
+        }
+        if not insides:
+            raise UserError(f"{self.label(path)}: no files there of {', '.join(endings)}")
+        return insides
+
+    def sizes_below(self, folder: str) -> dict[str, int]:
+        """The bytes of each file in a folder and all below it, by its path inside the folder.
+
+        None where the folder is not there. Raises UserError where it cannot be listed.
+        """
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise UserError(f"{self.label(folder)}: cannot be listed: {_reason(error)}") from error
+        return {posixpath.relpath(info.path, folder): info.size for info in infos if info.is_file}
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file, and anything in it."""
+        if self.is_disk:
+            return os.path.isfile(path) and os.path.getsize(path) > 0
+        try:
+            # Not get_file_info: of what is not there S3 would be asked twice.
+            with self.filesystem.open_input_file(path) as file:
+                return file.size() > 0
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
+
+    def read(self, path: str) -> bytes:
+        """All of a file. Raises UserError where that fails."""
+        try:
+            with self.filesystem.open_input_file(path) as file:
+                return file.read(file.size())  # in one request
+        except FileNotFoundError:
+            raise UserError(f"{self.label(path)}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{self.label(path)}: cannot be read: {_reason(error)}") from error
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put data into a file, whole or not at all. Raises UserError where that fails."""
+        if self.is_disk:
+            make_folder(Path(path).parent)
+            write_atomically(path, data)
+            return
+        try:
+            if self.filesystem.type_name in PUT_WHOLE:
+                self._put(path, data)
+            else:
+                folder, _ = posixpath.split(path)
+                self.filesystem.create_dir(folder, recursive=True)
+                temporary = f"{folder}/.{secrets.token_hex(8)}.tmp"
+                self._put(temporary, data)
+                self.filesystem.move(temporary, path)
+        except OSError as error:
+            raise UserError(f"{self.label(path)}: cannot be written: {_reason(error)}") from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file where there is one."""
+        if self.has(path):
+            self.filesystem.delete_file(path)
+
+    def _put(self, path: str, data: bytes) -> None:
+        with self.filesystem.open_output_stream(path) as file:
+            file.write(data)
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return self.filesystem.get_file_info(path).is_file
+        except OSError as error:
+            raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
+
+    def _globbed(self, path: str) -> list[str]:
+        from fsspec.implementations.arrow import ArrowFSWrapper
+
+        return ArrowFSWrapper(self.filesystem).glob(path)
+
+
+def open_store(place: str) -> tuple[Store, str]:
+    """The store that a path or a URL leads to, and the path in it.
+
+    URLs are those that Arrow knows (s3, gs, abfs, hdfs, file), and beside them those for which
+    fsspec has a package. Raises UserError for any other.
+    """
+    if not place:
+        raise UserError("an empty name is neither a folder nor a URL")
+    scheme, separator, _ = place.partition("://")
+    if not separator:
+        return Store(fs.LocalFileSystem()), os.path.abspath(os.path.expanduser(place))
+    try:
+        filesystem, path = _opened(place)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"{place}: cannot be reached: {_reason(error)}") from error
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return Store(filesystem), path
+    return Store(filesystem, f"{scheme}://"), path.rstrip("/")
+
+
+def _opened(url: str) -> tuple[fs.FileSystem, str]:
+    if url.startswith("s3://") and ONE_REQUEST not in url:
+        url += ("&" if "?" in url else "?") + ONE_REQUEST
+    try:
+        return fs.FileSystem.from_uri(quote(url, safe=URL_CHARACTERS))
+    except pyarrow.ArrowInvalid:  # not one of Arrow's own
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

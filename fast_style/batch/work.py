@@ -1,0 +1,62 @@
+"""What is done to every picture of a collection, and what is told of it afterwards; without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fast_style.batch.stores import Store
+from fast_style.checkpoints import Model, find_model_folder, read_model
+from fast_style.errors import UserError
+from fast_style.style_mix import name_in_style
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to every picture, and where it goes."""
+
+    models: Mapping[str, Model]  # of one style each, by what stands behind a picture's name
+    output: Store
+    folder: str
+    most_pixels: int
+    runtime: str = "auto"
+    precision: str = "auto"
+    how: Mapping[str, Any] = field(default_factory=dict)  # as in Stylizer.stylize
+
+
+@dataclass
+class Report:
+    """What became of some pictures."""
+
+    pictures: int = 0
+    made: int = 0  # stylized images, one for each model
+    there: int = 0
+    broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
+
+    def add(self, other: Report) -> None:
+        self.pictures += other.pictures
+        self.made += other.made
+        self.there += other.there
+        self.broken += other.broken
+
+
+def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Model]:
+    """Models of one style each, by what stands behind the name of a picture that they stylized.
+
+    Every style is taken of every model of several styles; beside such a model, those of one style
+    are taken as they are. Raises UserError where two would have the same name.
+    """
+    folders = [find_model_folder(name) for name in models]
+    read = [read_model(folder) for folder in folders]
+    if styles and len(read) > 1 and all(len(model.styles) == 1 for model in read):
+        raise UserError(f"--style {styles[0]}: each of the models has one style")
+    named: dict[str, Model] = {}
+    for folder, model in zip(folders, read, strict=True):
+        chosen = bool(styles) and (len(read) == 1 or len(model.styles) > 1)
+        for style in styles if chosen else [None]:
+            name = name_in_style(folder.name, style)
+            if name in named:
+                raise UserError(f"--model: two would write pictures named NAME-{name}")
+            named[name] = model.in_style(style)
+    return named
