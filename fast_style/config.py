@@ -66,6 +66,7 @@ class Config:
 
     dataset: str = "coco/2014"
     data_dir: str | None = None
+    data_service: str | None = None
     crop: Literal["centre", "random"] = "centre"
     flip: bool = False
 
@@ -149,6 +150,7 @@ OBSERVING_KEYS = frozenset(
         "checkpoint_every",
         "keep_checkpoints",
         "data_dir",
+        "data_service",
         "distribute",
         "artwork",
     }
@@ -160,6 +162,7 @@ PLACE_KEYS = frozenset(
         "model_path",
         "dataset",
         "data_dir",
+        "data_service",
         "distribute",
         "init_from",
         "preview_images",

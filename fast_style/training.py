@@ -74,6 +74,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         crop=config.crop,
         flip=config.flip,
         data_dir=config.data_dir,
+        data_service=config.data_service,
         download=download,
         share=replicas.share,
     )

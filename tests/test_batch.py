@@ -23,7 +23,7 @@ import ray
 from pyarrow import parquet
 
 from fast_style.batch import __main__ as program
-from fast_style.batch.cluster import Actors, actors_for
+from fast_style.batch.actors import Actors, actors_for
 from fast_style.batch.inputs import find_inputs
 from fast_style.batch.parquet_rows import entries_of_rows, read_rows
 from fast_style.batch.picture_files import PictureFiles

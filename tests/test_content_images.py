@@ -365,3 +365,48 @@ def test_the_pictures_reach_the_step_as_they_were_decoded(tmp_path: Path) -> Non
     np.testing.assert_array_equal(open_images(path).batch(0)[2], rgb)
     np.testing.assert_array_equal(decode_picture(path.read_bytes(), "x").rgb, rgb)
     assert Image.open(path).size == (16, 16)
+
+
+# Elsewhere
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Ray cluster, to which the program is connected."""
+    ray = pytest.importorskip("ray", reason="Ray is an optional extra")
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    here = {"num_cpus": 2, "object_store_memory": 100_000_000, "_node_ip_address": "127.0.0.1"}
+    ray.init("local", **quiet, **here)
+    yield "local"
+    ray.shutdown()
+
+
+def test_pictures_of_a_data_service_are_those_of_this_machine(tmp_path: Path, cluster: str) -> None:
+    folder = write_folder(tmp_path, 24, broken=2)
+    here = open_images(folder, crop="random", flip=True)
+    served = open_images(folder, crop="random", flip=True, data_service=cluster)
+    batches = served.batches(4)
+    for step in range(4, 16):
+        np.testing.assert_array_equal(next(batches), here.batch(step))
+    batches.close()
+    assert served.broken == here.broken and len(here.broken) == 2
+
+
+def test_a_data_service_that_is_lost_in_part_goes_on(tmp_path: Path, cluster: str) -> None:
+    import psutil
+
+    here = open_images(write_folder(tmp_path, 8))
+    batches = open_images(tmp_path, data_service=cluster).batches(0)
+    np.testing.assert_array_equal(next(batches), here.batch(0))
+    readers = [p for p in psutil.process_iter(["cmdline"]) if "ray::Reader" in str(p.info)]
+    assert len(readers) == 2
+    readers[0].kill()
+    for step in range(1, 40):
+        np.testing.assert_array_equal(next(batches), here.batch(step))
+    batches.close()
+
+
+def test_broken_files_of_a_data_service_are_told(tmp_path: Path, cluster: str) -> None:
+    broken = open_images(write_folder(tmp_path, 8, broken=8), data_service=cluster)
+    with pytest.raises(UserError, match=r"of 8 pictures \d so far cannot be read"):
+        next(broken.batches(0))

@@ -9,10 +9,11 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from fast_style.batch.cluster import Actors, errors_as_they_were
+from fast_style.batch.actors import Actors
 from fast_style.batch.picture_files import Pictures
 from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Attempts, Worker
+from fast_style.ray_cluster import errors_as_they_were
 
 MOST_ROWS = 256  # of a block: what is lost with a process, and one message to the pipeline
 BLOCKS_PER_THREAD = 32  # of a whole run, so that all end together

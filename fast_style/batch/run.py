@@ -59,8 +59,9 @@ def stylize_collection(
     try:
         if left.count:
             # After all that a person named is known to be good: Ray takes seconds to import.
-            from fast_style.batch.cluster import actors_for, connected, machines
+            from fast_style.batch.actors import actors_for
             from fast_style.batch.pipeline import reports
+            from fast_style.ray_cluster import connected, machines
 
             with connected(address):
                 found = actors_for(

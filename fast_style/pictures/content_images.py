@@ -12,8 +12,9 @@ import math
 import re
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,7 @@ class ContentImages:
     data_dir: where TFDS keeps its data sets; its own default when None.
     download: let TFDS fetch a data set that is not there.
     share: the places in every batch that are wanted here, where others take the rest; None: all.
+    data_service: address of a Ray cluster whose machines read the pictures; None: this one does.
 
     Every epoch is a fresh permutation of all pictures. A broken file is named in the log once,
     and in `broken`, and another file takes its place; which one, (seed, slot) decides.
@@ -87,7 +89,19 @@ class ContentImages:
         data_dir: str | None = None,
         download: bool = False,
         share: range | None = None,
+        data_service: str | None = None,
     ) -> None:
+        self._data_service = data_service
+        self._same_elsewhere = functools.partial(
+            ContentImages,
+            dataset,
+            image_size=image_size,
+            batch_size=batch_size,
+            seed=seed,
+            crop=crop,
+            flip=flip,
+            data_dir=data_dir,
+        )
         self._dataset = dataset
         self._image_size = image_size
         self._batch_size = batch_size
@@ -96,7 +110,7 @@ class ContentImages:
         self._crop = crop
         self._flip = flip
         self._pictures = _open(dataset, data_dir, download)
-        self._broken: dict[int, str] = {}
+        self._broken: dict[str, str] = {}
         self._broken_lock = threading.Lock()
 
     @property
@@ -107,10 +121,8 @@ class ContentImages:
     @property
     def broken(self) -> dict[str, str]:
         """Name to reason of every broken file met so far, those of the batches ahead included."""
-        if self._pictures is None:
-            return {}
         with self._broken_lock:
-            return {self._pictures.name(index): why for index, why in self._broken.items()}
+            return dict(self._broken)
 
     def batch(self, step: int) -> np.ndarray:
         """The share of the content images of one training step: (len(share), S, S, 3) uint8.
@@ -118,18 +130,45 @@ class ContentImages:
         Raises UserError when more than a tenth of the files (and more than TOLERATED_BROKEN), or
         all of them, are broken.
         """
-        return np.stack([self._picture(slot) for slot in self._slots(step)])
+        return np.stack([self.picture(slot) for slot in self._slots(step)])
 
     def batches(self, first_step: int) -> Generator[np.ndarray]:
-        """batch(first_step), batch(first_step + 1), ... without end, made ahead by threads."""
-        workers = usable_cores()
-        # Two batches hide a step's wait, and enough pictures keep every core at work.
-        ahead = max(2, math.ceil(2 * workers / len(self._share)))
+        """batch(first_step), batch(first_step + 1), ... without end, made ahead by threads.
+
+        Raises UserError as batch does, and where there is no data service.
+        """
+        if self._data_service is None:
+            yield from self._in_order(self.picture, usable_cores(), first_step)
+            return
+        if not find_spec("ray"):
+            raise UserError(
+                f"data_service: {self._data_service}: needs ray: pip install 'fast-style[batch]'"
+            )
+        from fast_style.pictures.data_service import readers
+
+        with readers(self._data_service, self._same_elsewhere) as (read, count):
+
+            def picture(slot: int) -> np.ndarray:
+                rgb, broken = read(slot)
+                for name, reason in broken.items():
+                    self._add_broken(name, reason)
+                if broken:
+                    self._stop_if_too_many_are_broken()
+                return rgb
+
+            # Of each reader's pictures one is made while another is on its way.
+            yield from self._in_order(picture, 2 * count, first_step)
+
+    def _in_order(
+        self, picture: Callable[[int], np.ndarray], threads: int, first_step: int
+    ) -> Generator[np.ndarray]:
+        # Two batches hide a step's wait, and enough pictures keep every thread at work.
+        ahead = max(2, math.ceil(2 * threads / len(self._share)))
         steps = itertools.count(first_step)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="content-images")
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="content-images")
 
         def start() -> list[Future[np.ndarray]]:
-            return [pool.submit(self._picture, slot) for slot in self._slots(next(steps))]
+            return [pool.submit(picture, slot) for slot in self._slots(next(steps))]
 
         try:
             waiting = deque(start() for _ in range(ahead))
@@ -165,8 +204,11 @@ class ContentImages:
         first = step * self._batch_size
         return range(first + self._share.start, first + self._share.stop)
 
-    def _picture(self, slot: int) -> np.ndarray:
-        """The picture of one place in the endless sequence: (S, S, 3) uint8."""
+    def picture(self, slot: int) -> np.ndarray:
+        """The picture of one place in the endless sequence: (S, S, 3) uint8.
+
+        Raises UserError as batch does.
+        """
         mirror, zoom, across, down = _random(self._seed, _CROP, slot).random(4)
         if self._pictures is None:
             rgb = synthetic_picture(self._seed, slot, self._image_size)
@@ -189,24 +231,22 @@ class ContentImages:
         at_least = math.ceil(self._image_size * largest_zoom)
         attempt = 0
         while True:
-            if index not in self._broken:
-                name = self._pictures.name(index)
+            name = self._pictures.name(index)
+            if name not in self._broken:
                 try:
                     data = self._pictures.encoded(index)
                     return flatten_on_white(decode_picture(data, name, at_least=at_least))
                 except UserError as error:
-                    self._add_broken(index, str(error).removeprefix(f"{name}: "))
+                    self._add_broken(name, str(error).removeprefix(f"{name}: "))
             self._stop_if_too_many_are_broken()
             index = int(_random(self._seed, _REPLACEMENT, slot, attempt).integers(count))
             attempt += 1
 
-    def _add_broken(self, index: int, reason: str) -> None:
-        assert self._pictures is not None
+    def _add_broken(self, name: str, reason: str) -> None:
         with self._broken_lock:
-            new = index not in self._broken
-            self._broken[index] = reason
+            new = name not in self._broken
+            self._broken[name] = reason
         if new:
-            name = self._pictures.name(index)
             logging.warning("%s: %s; another picture takes its place", name, reason)
 
     def _stop_if_too_many_are_broken(self) -> None:
