@@ -47,15 +47,19 @@ def measure_flicker(
     style: as in Stylizer. smooth: strengths of a Smoother, each of which is measured too.
     Raises UserError as Clip, Stylizer and MotionTracker do.
     """
-    with Clip(name) as clip:
+    with (
+        Clip(name) as clip,
+        tqdm(total=clip.expected_frames, unit=" frames", dynamic_ncols=True) as progress,
+    ):
         stylizer, tracker = Stylizer(folder, style=style), MotionTracker()
         smoothers = {f"smooth {strength:g}": Smoother(strength) for strength in smooth}
         errors = {row: WarpingError() for row in ("content", "plain", *smoothers)}
         frames = 0
-        for part in tqdm(clip, total=clip.expected_frames, unit=" frames", dynamic_ncols=True):
+        for part in clip:
             if part.content is None:
                 continue
             frames += 1
+            progress.update()
             motion, stylized = tracker(part.content), stylizer(part.content)
             errors["content"].add(part.content, motion)
             errors["plain"].add(stylized, motion)
