@@ -36,7 +36,7 @@ def card(folder: Path) -> str:
         "- Licence: MIT, as the project",
         "",
     ]
-    return "\n".join([*lines, *_losses(model, result), *_measured(folder)])
+    return "\n".join([*lines, *_losses(model, result), *_measured(folder), *_flicker(folder)])
 
 
 def _example_style(model: Model) -> str:
@@ -76,6 +76,23 @@ def _measured(folder: Path) -> list[str]:
                 f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['frame']:.1f} |"
             )
     return [*lines, ""]
+
+
+def _flicker(folder: Path) -> list[str]:
+    paths = sorted(folder.glob("flicker*.json"))
+    if not paths:
+        return []
+    lines = ["Flicker in clips, as the warping error in grey levels:", ""]
+    for path in paths:
+        measured = json.loads(read_bytes(path))
+        width, height = measured["size"]
+        lines += [
+            f"| {measured['clip']}, {measured['frames']} frames of {width}x{height} | error |",
+            "|---|---|",
+            *(f"| {row} | {error:.2f} |" for row, error in measured["warping_error"].items()),
+            "",
+        ]
+    return lines
 
 
 def table(folders: Iterable[Path]) -> str:

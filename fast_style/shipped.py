@@ -59,8 +59,9 @@ def ship(folder: Path, data: str, target: Path) -> None:
     result = json.loads(read_bytes(folder / RESULT))
     result |= {"data": data, "weights_sha256": _sha256(target / WEIGHTS), "begun_from": begun_from}
     write_result(target, result)
-    for measured in folder.glob("measure*.json"):
-        write_atomically(target / measured.name, measured.read_bytes())
+    for pattern in ("measure*.json", "flicker*.json"):
+        for measured in folder.glob(pattern):
+            write_atomically(target / measured.name, measured.read_bytes())
     for style in model.styles:
         picture = Picture(rgb=_reference_stylized(target, style), alpha=None, icc_profile=None)
         write_picture(_recorded(target, model, style), picture)

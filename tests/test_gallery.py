@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fast_style import gallery
-from fast_style.cards import table
+from fast_style.cards import card, table
 from fast_style.checkpoints import read_arrays, write_arrays
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
@@ -106,6 +106,13 @@ def test_nothing_shipped_names_a_place_on_this_machine(
     texts += [str(v) for k, v in conf.items() if k not in ("style_image", "loss_model_file")]
     for key in ("dataset", "validation_images", "model_path"):
         assert not any(conf_values[key] in text for text in texts)
+
+
+def test_a_card_says_how_much_a_model_flickers(shipped: Path) -> None:
+    measured = {"clip": "a.mp4", "frames": 9, "size": [64, 48], "warping_error": {"plain": 8.456}}
+    (shipped / "flicker.json").write_text(json.dumps(measured))
+    text = card(shipped)
+    assert "a.mp4, 9 frames of 64x48" in text and "| plain | 8.46 |" in text
 
 
 def test_a_changed_model_is_found(shipped: Path) -> None:
