@@ -1,5 +1,6 @@
 """The page, as a person uses it: in Chromium, where that and its driver are installed."""
 
+import os
 import shutil
 import socket
 import threading
@@ -113,7 +114,6 @@ def test_a_picture_is_painted_in_every_style_and_saved(
         painted(page, style)
         seen.add(the(page, "after").get_attribute("src"))
     assert len(seen) == len(NAMES)
-    assert page.get_screenshot_as_png().startswith(b"\x89PNG")
 
     the(page, "save").click()
     saved = downloads / f"holiday-{NAMES[-1]}.png"
@@ -153,15 +153,32 @@ def test_a_bad_file_is_told_in_words_and_another_one_works(
     painted(page, NAMES[0])
 
 
-def test_everything_has_a_name_and_fits_a_phone(page: webdriver.Chrome) -> None:
-    page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
-    )
+@pytest.mark.parametrize(("name", "width", "height"), [("desktop", 1280, 900), ("phone", 390, 844)])
+def test_everything_has_a_name_and_fits(
+    page: webdriver.Chrome, name: str, width: int, height: int, tmp_path: Path, photo: Photo
+) -> None:
+    """FAST_STYLE_SCREENSHOTS=FOLDER keeps what is seen."""
+    folder = Path(os.environ.get("FAST_STYLE_SCREENSHOTS", tmp_path))
+    screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": name == "phone"}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+        page.save_screenshot(folder / f"{name}_empty.png")
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        write_picture(tmp_path / "a.png", Picture(photo(60, 80)))
+        upload(page, tmp_path / "a.png")
+        painted(page, NAMES[0])
+        page.save_screenshot(folder / f"{name}.png")
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        shown = page.execute_script(
+            "return document.getElementById('result').getBoundingClientRect().toJSON()"
+        )
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    top, left = round(2 * shown["top"]), round(2 * shown["left"])
+    rows, columns = round(2 * shown["height"]), round(2 * shown["width"])
+    seen = read_picture(folder / f"{name}.png").rgb[top : top + rows, left : left + columns]
+    assert seen.shape[0] > 100 and seen.shape[1] > 2 * 0.5 * min(width, 600)
+    assert (seen.std((0, 1)) > 5).all()  # a picture, on the screen
     for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
         assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")
 
