@@ -10,7 +10,12 @@ import numpy as np
 
 from fast_style.checkpoints import Model, build_network, read_model
 from fast_style.errors import UserError
-from fast_style.hardware import DTYPE_POLICIES, fastest_precision, free_memory, start_tensorflow
+from fast_style.hardware import (
+    DTYPE_POLICIES,
+    fastest_precision,
+    free_memory,
+    start_tensorflow_to_stylize,
+)
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
@@ -150,7 +155,7 @@ def _load_in_openvino(model: Model, precision: str) -> Network:
 
 
 def _load_in_tensorflow(model: Model, precision: str) -> Network:
-    start_tensorflow()
+    start_tensorflow_to_stylize()
     import tensorflow as tf
 
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]

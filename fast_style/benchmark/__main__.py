@@ -60,7 +60,10 @@ def main() -> None:
     if args.against is not None and args.what != "stylize":
         raise UserError(f"--against goes with stylize, not with {args.what}")
 
-    hardware.start_tensorflow()
+    if args.what == "train":
+        hardware.start_tensorflow()
+    else:
+        hardware.start_tensorflow_to_stylize()
     from fast_style.benchmark import networks, programs
 
     found: dict[str, list[dict[str, Any]]] = {}
