@@ -2,8 +2,10 @@
 
 import os
 
-# TensorFlow leaves oneDNN off on CPUs without AVX-512, though its AVX2 kernels are twice as fast
-# as the default ones there. It has to be set before TensorFlow is first imported.
+# A person's own choice stands; hardware.start_tensorflow_to_stylize has another.
+CHOOSES_ONEDNN = "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+# TensorFlow leaves oneDNN off on CPUs without AVX-512, though trainings are faster with it there.
+# It has to be set before TensorFlow is first imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Hides the start-up banner and the cuInit complaint of machines without a GPU, not real errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from fast_style import CHOOSES_ONEDNN
+
 # Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 CGROUP = Path("/sys/fs/cgroup")
@@ -31,8 +33,8 @@ def start_tensorflow_to_stylize() -> None:
     own, and at 2048 x 2048 minutes (TensorFlow 2.21 on AMD Zen 3); trainings are faster with it.
     A process in which TensorFlow is at work already keeps what it has.
     """
-    if _widest_is_avx2():
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    if CHOOSES_ONEDNN and _widest_is_avx2():
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     start_tensorflow()
 
 
