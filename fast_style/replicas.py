@@ -94,10 +94,9 @@ def told_of_lost_workers(folder) -> Iterator[None]:
     except LOST as error:
         if "TF_CONFIG" not in os.environ:
             raise
-        reason = " ".join(str(error.message).split())[:200]
         raise UserError(
-            f"{folder}: another worker of the training is gone ({reason}); start all of them "
-            "again, and they go on from the newest checkpoint"
+            f"{folder}: another worker of the training is gone ({type(error).__name__}); start all "
+            "of them again, and they go on from the newest checkpoint"
         ) from error
 
 

@@ -47,7 +47,7 @@ def compare(conf: str, common: list[str], scratch: Path) -> None:
     print(f"{'replicas':>10}{'objective':>12}{'weights':>12}{'images/s':>10}")
     first: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
     for kind, distribute in kinds.items():
-        naming = kind.replace(" ", "_")
+        naming = "of_" + kind.replace(" ", "_")
         overrides = [*common, f"naming={naming}", f"distribute={distribute}"]
         if distribute == "multi_worker":
             trainings = [start(1, conf, overrides, tf_config) for tf_config in tf_configs()]
