@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fast_style.errors import UserError
 
@@ -44,6 +44,24 @@ def unit_interval(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
+
+
+def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of every program that stylizes: how, and on what."""
+    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
+    parser.add_argument("--preserve-color", action="store_true", help="keep the content's colours")
+    parser.add_argument(
+        "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
+    )
+    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
+    parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+
+
+def stylization(args: argparse.Namespace) -> dict[str, Any]:
+    """What add_stylization_flags' flags say, by the names of Stylizer's arguments."""
+    names = ("strength", "preserve_color", "max_size", "scale", "runtime", "precision")
+    return {name: getattr(args, name) for name in names}
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> None:

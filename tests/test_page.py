@@ -177,7 +177,7 @@ def test_everything_has_a_name_and_fits(
     top, left = round(2 * shown["top"]), round(2 * shown["left"])
     rows, columns = round(2 * shown["height"]), round(2 * shown["width"])
     seen = read_picture(folder / f"{name}.png").rgb[top : top + rows, left : left + columns]
-    assert seen.shape[0] > 100 and seen.shape[1] > 2 * 0.5 * min(width, 600)
+    assert seen.shape[0] > 100 and seen.shape[1] > min(width, 600)
     assert (seen.std((0, 1)) > 5).all()  # a picture, on the screen
     for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
         assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")

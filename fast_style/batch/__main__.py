@@ -8,7 +8,13 @@ import argparse
 import os
 from importlib.util import find_spec
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
+from fast_style.command_line import (
+    OneLineParser,
+    add_stylization_flags,
+    at_least_1,
+    exit_on_user_error,
+    stylization,
+)
 from fast_style.errors import UserError
 
 NEEDED = ("ray", "pandas", "pyarrow", "fsspec")
@@ -34,15 +40,8 @@ def main() -> int:
     parser.add_argument("--output", required=True, help="folder, or URL of one")
     parser.add_argument("--image-column", default="bytes", help="of Parquet: encoded pictures")
     parser.add_argument("--name-column", default="name", help="of Parquet: the pictures' names")
-    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
-    parser.add_argument("--preserve-color", action="store_true", help="keep the photos' colours")
-    parser.add_argument(
-        "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
-    )
-    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
+    add_stylization_flags(parser)
     parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
-    parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS", "local"),
@@ -69,13 +68,8 @@ def main() -> int:
         actors=args.actors,
         cpus_per_actor=args.cpus_per_actor,
         gpus_per_actor=args.gpus_per_actor,
-        runtime=args.runtime,
-        precision=args.precision,
         allow_huge=args.allow_huge,
-        strength=args.strength,
-        preserve_color=args.preserve_color,
-        max_size=args.max_size,
-        scale=args.scale,
+        **stylization(args),
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fast_style.command_line import (
     OneLineParser,
-    at_least_1,
+    add_stylization_flags,
     exit_on_user_error,
+    stylization,
     unit_interval,
 )
 from fast_style.errors import UserError
@@ -34,19 +35,12 @@ def main() -> None:
     parser.add_argument("--input", required=True, help="clip, /dev/video1, or webcam until Ctrl-C")
     parser.add_argument("--output", required=True, type=Path, help=".mp4, .m4v, .mov, .mkv, .webm")
     parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
-    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
-    parser.add_argument("--preserve-color", action="store_true", help="keep the clip's colours")
-    parser.add_argument(
-        "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
-    )
-    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
+    add_stylization_flags(parser)
     parser.add_argument(
         "--smooth", type=unit_interval, default=0.0, help="0 to 1: how much less it flickers"
     )
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")
     parser.add_argument("--end", type=seconds, help="seconds or HH:MM:SS")
-    parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
     if args.end is not None and args.end <= args.start:
         raise UserError(f"--end {float(args.end):g}: is not after --start {float(args.start):g}")
@@ -60,14 +54,9 @@ def main() -> None:
         args.output,
         start=args.start,
         end=args.end,
-        max_size=args.max_size,
         smooth=args.smooth,
-        runtime=args.runtime,
-        precision=args.precision,
         style=args.style,
-        strength=args.strength,
-        preserve_color=args.preserve_color,
-        scale=args.scale,
+        **stylization(args),
     )
 
 
