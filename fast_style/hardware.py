@@ -62,18 +62,22 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def cpu_has_amx() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in hardware (Intel AMX)."""
-    return "amx_bf16" in _cpu_flags()
+def bfloat16_unit() -> str | None:
+    """'AMX' or 'AVX512_BF16', by which the CPU multiplies bfloat16 in hardware; None if by none."""
+    units = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}
+    return next((unit for flag, unit in units.items() if flag in _cpu_flags()), None)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def trains_on_avx2() -> bool:
     """Whether TensorFlow computes on a CPU whose widest vectors are those of AVX2."""
-    import tensorflow as tf
-
-    if tf.config.list_physical_devices("GPU"):
-        return False
-    return _widest_is_avx2()
+    return not has_gpu() and _widest_is_avx2()
 
 
 def _widest_is_avx2() -> bool:
@@ -116,16 +120,16 @@ def usable_cores() -> int:
 
 
 def describe() -> str:
-    """One line for cards and logs: GPUs if there are any, CPU, cores, AMX."""
-    amx = ", AMX" if cpu_has_amx() else ""
-    return ", ".join([*_gpu_names(), f"{cpu_name()} ({usable_cores()} cores{amx})"])
+    """One line for cards and logs: GPUs if there are any, CPU, cores, what multiplies bfloat16."""
+    unit = f", {bfloat16_unit()}" if bfloat16_unit() else ""
+    return ", ".join([*_gpu_names(), f"{cpu_name()} ({usable_cores()} cores{unit})"])
 
 
 def fastest_precision() -> str:
     """'bfloat16' where it is faster than 'float32' on this machine, else 'float32'.
 
-    bfloat16 is 3 to 5 times faster on CPUs with AMX and on GPUs of compute capability 8 and up,
-    and slower than float32 everywhere else.
+    bfloat16 is faster on GPUs of compute capability 8 and up, 3 to 5 times on CPUs with AMX and up
+    to 2 times on those with AVX512_BF16, and slower than float32 everywhere else.
     """
     import tensorflow as tf
 
@@ -134,7 +138,7 @@ def fastest_precision() -> str:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         new_enough = all(d.get("compute_capability", (0, 0))[0] >= 8 for d in details)
         return "bfloat16" if new_enough else "float32"
-    return "bfloat16" if cpu_has_amx() else "float32"
+    return "bfloat16" if bfloat16_unit() else "float32"
 
 
 def _gpu_names() -> list[str]:

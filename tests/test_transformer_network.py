@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.network import avx2_convolution
+from fast_style.network import avx2_convolution, fused_normalization
 from fast_style.network.layers import (
     InstanceNormalization,
     ReflectionPadding2D,
@@ -73,6 +73,39 @@ def test_the_form_that_trains_is_the_network_that_runs(
     trained, run = network(batch, training=True), network(batch)
     assert sorted(strides) == [1] * 14 + [2] * 2
     np.testing.assert_allclose(trained, run, atol=0.01)
+
+
+def test_the_form_that_trains_in_bfloat16_normalizes_as_the_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = InstanceNormalization(dtype="mixed_bfloat16")
+    rng = np.random.default_rng(2)
+    spread = rng.uniform(0.1, 30, (3, 1, 1, 8))
+    features = tf.cast(rng.normal(3, 1, (3, 9, 14, 8)) * spread, tf.bfloat16)
+    layer.build(features.shape)
+    layer.scale.assign(rng.normal(1, 0.3, 8))
+    layer.shift.assign(rng.normal(0, 0.3, 8))
+    slope = rng.normal(0, 1, (14, 8)).astype(np.float32)
+    calls = []
+    normalize = fused_normalization.normalize
+
+    def noted(*arguments):
+        calls.append(arguments)
+        return normalize(*arguments)
+
+    monkeypatch.setattr(fused_normalization, "normalize", noted)
+    found = {}
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            normalized = layer(features, training=training)
+            total = tf.reduce_sum(tf.cast(normalized, tf.float32) ** 2 * slope)
+        variables = [features, layer.scale.value, layer.shift.value]
+        found[training] = [normalized, *tape.gradient(total, variables)]
+    assert len(calls) == 1
+    for plain, fused in zip(found[False], found[True], strict=True):
+        plain, fused = (np.asarray(tf.cast(x, tf.float32)) for x in (plain, fused))
+        np.testing.assert_allclose(fused, plain, rtol=0.03, atol=0.01 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize(
