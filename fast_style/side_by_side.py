@@ -3,16 +3,14 @@
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def side_by_side(
-    items: Iterable[Item], *stages: Callable[[Item], Item]
-) -> Iterator[Iterator[Item]]:
-    """The items in their order, each after all stages.
+def side_by_side(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterator[Iterator[Any]]:
+    """The items in their order, each after all stages, which may make something else of it.
 
     While the caller has one, the last stage has the next, the stage before it the one after that,
     and so on to the items' own iterator. No more than these are ever in memory. After the block

@@ -26,6 +26,7 @@ from fast_style.network.architecture import (
     borders,
     transformed,
 )
+from fast_style.side_by_side import side_by_side
 
 Kind = Literal["plain", "resize", "rgb"]
 
@@ -106,8 +107,19 @@ class Features:
     def computed(
         self, runtime: Runtime, rows_at_once: int, wanted: Sequence[Wanted]
     ) -> Iterator[dict[Wanted, np.ndarray]]:
-        """What is wanted of one strip after the other, from the top."""
+        """What is wanted of one strip after the other, from the top.
+
+        Files are read and written while the runtime has another strip.
+        """
         on_strip = runtime.on_strips(self.convolutions, wanted)
+        seen = self._seen_by_strips(rows_at_once)
+        with side_by_side(seen, lambda strip: on_strip(*strip)) as found:
+            yield from found
+
+    def _seen_by_strips(
+        self, rows_at_once: int
+    ) -> Iterator[tuple[np.ndarray, list[int], list[int]]]:
+        """The rows of the source that each strip comes from, and what Wanted says is mirrored."""
         heights = self._heights()
         for first, last in self.strips(rows_at_once):
             above: list[int] = []
@@ -121,7 +133,7 @@ class Features:
                 first, last = first - surplus[0], last + surplus[1]
                 above.insert(0, beyond[0] - surplus[0])
                 below.insert(0, beyond[1] - surplus[1])
-            yield on_strip(self.source.read(first, last), above, below)
+            yield self.source.read(first, last), above, below
 
     def _is_resized(self, number: int) -> bool:
         """Whether what a convolution sees comes from a resize."""
