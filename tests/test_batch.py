@@ -471,7 +471,7 @@ from fast_style.stylize import Stylizer
 compute_on({reserved})
 stylizer = Stylizer(Path({str(trained_model)!r}), "openvino")
 stylizer(numpy.zeros((8, 8, 3), numpy.uint8))
-[compiled] = stylizer.network.whole.compiled.values()
+compiled = stylizer.network.whole.compiled
 print(compiled.get_property("INFERENCE_NUM_THREADS"), min({reserved}, usable_cores()))
 print(os.environ.get("TF_NUM_INTRAOP_THREADS"), usable_cores())
 """

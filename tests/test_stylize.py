@@ -103,6 +103,32 @@ def test_openvino_takes_one_size_after_the_other(
         assert np.abs(other(picture) - expected[id(picture)]).max() <= 1
 
 
+def test_openvino_compiles_seldom(trained_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino_network = pytest.importorskip("fast_style.runtimes.openvino_network")
+    compiled: list[bool] = []
+    compile_for_cpu = openvino_network.compile_for_cpu
+
+    def noted(model, precision):
+        compiled.append(not model.is_dynamic())  # for one shape
+        return compile_for_cpu(model, precision)
+
+    monkeypatch.setattr(openvino_network, "compile_for_cpu", noted)
+    small, wide = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)
+    many = openvino_network.MANY
+    for pictures, expected in [
+        ([small], [True]),
+        ([small] * 2 * many, [True]),
+        ([small, wide, wide, small, wide], [True, False]),
+        ([small] + [wide] * 3 * many, [True, False, True]),
+        ([small] + [wide] * many + [small], [True, False, True, False]),
+    ]:
+        compiled.clear()
+        stylizer = Stylizer(trained_model, "openvino")
+        for picture in pictures:
+            stylizer(picture)
+        assert compiled == expected
+
+
 def test_openvino_gives_what_tensorflow_gives(
     stylizer: Stylizer, trained_model: Path, photo: Photo
 ) -> None:
