@@ -35,7 +35,7 @@ from fast_style.stylize import Stylizer
 STYLES = ("candy", "wave", "mosaic")
 PATIENCE = 60.0  # seconds, for any answer
 LEAK = re.compile(rb"Traceback|File \"|\.py\b|site-packages|/(work|usr|root|home|tmp|proc)/")
-CLOSED, SILENT = "closed", "no answer"
+CLOSED, SILENT, OPEN = "closed", "no answer", "still open"
 MEGABYTE = 1e6
 Attack = Callable[[int, np.random.Generator, Counter, list[bytes]], None]
 
@@ -196,8 +196,9 @@ def _attacked(
     findings = [f"{name}: an answer shows {body[:300]!r}" for body in leaks]
     if process.poll() is not None:
         raise SystemExit(f"{name}: the server ended with status {process.returncode}")
-    errors = counted.get("500", 0)
-    return [*findings, *([f"{name}: {errors} answers are 500"] if errors else [])]
+    return findings + [
+        f"{name}: {counted[wrong]} {wrong}" for wrong in ("500", OPEN) if counted[wrong]
+    ]
 
 
 def slow_headers(port: int, rng: np.random.Generator, counted: Counter, seen: list[bytes]) -> None:
@@ -368,7 +369,7 @@ def idle_connections(number: int) -> Attack:
                 counted[_status(got)] += 1
                 seen.append(got)
             except BlockingIOError:
-                counted["open"] += 1
+                counted["waiting"] += 1
             except OSError:
                 counted[CLOSED] += 1
             client.close()
@@ -509,7 +510,7 @@ def _trickle(
         client.sendall(asked[:at_once])
         client.setblocking(False)
     sent = at_once
-    until = time.monotonic() + 15
+    until = time.monotonic() + PATIENCE
     while clients and time.monotonic() < until:
         time.sleep(0.5)
         for client in list(clients):
@@ -527,7 +528,7 @@ def _trickle(
             client.close()
         sent += 1
     for client in clients:
-        counted["still open"] += 1
+        counted[OPEN] += 1
         client.close()
 
 
