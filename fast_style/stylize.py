@@ -16,15 +16,20 @@ from fast_style.hardware import (
     free_memory,
     start_tensorflow_to_stylize,
 )
+from fast_style.network.architecture import borders, pixels_with_border
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
-# What a pass over a whole picture takes for each pixel, and streaming for each pixel of the rows
-# that it has at once; measured at 1024 to 2048 pixels.
+# What a pass over a whole picture takes for each pixel, its border included, and streaming for each
+# pixel of the rows that it has at once; measured at 1024 to 2048 pixels.
 WHOLE_BYTES = {"openvino": 550, "tensorflow": 900}
 STREAMED_BYTES = 2500
 MOST_ROWS, FEWEST_ROWS = 256, 8
+
+
+class TooLarge(UserError):
+    """A picture that does not fit into memory, not even a few rows at a time."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Network:
 
     whole: Callable[[np.ndarray], np.ndarray]  # an (H, W, 3) uint8 picture to the stylized one
     in_rows: Callable[[np.ndarray, int], Iterator[np.ndarray]]  # the same, so many rows at once
+    release: Callable[[], None] = lambda: None  # memory that is kept for the next picture
 
 
 class Stylizer:
@@ -65,22 +71,34 @@ class Stylizer:
         self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype."""
+        """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype.
+
+        Raises TooLarge where neither the whole nor a few rows of it fit into the memory.
+        """
         height, width = rgb.shape[:2]
         memory = self.max_memory or free_memory()
-        needed = height * width * WHOLE_BYTES[self.runtime]
+        needed = pixels_with_border(height, width) * WHOLE_BYTES[self.runtime]
         if needed <= memory:
             return self.network.whole(rgb)
+        a_row = (width + sum(borders(width))) * STREAMED_BYTES
+        if FEWEST_ROWS * a_row > memory:
+            raise TooLarge(
+                f"{width}x{height}: takes {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, and "
+                f"{memory / 1e6:,.0f} MB may be taken; --max-size shrinks it"
+            )
         if self.max_memory is None and (height, width) not in self.told_of:
             self.told_of.add((height, width))
             _tell_of_streaming(width, height, needed, memory)
-        rows = memory // (width * STREAMED_BYTES)
         stylized = np.empty_like(rgb)
         done = 0
-        for part in self.network.in_rows(rgb, max(FEWEST_ROWS, min(rows, MOST_ROWS))):
+        for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
             stylized[done : done + len(part)] = part
             done += len(part)
         return stylized
+
+    def release(self) -> None:
+        """Give back the memory that is kept to be quick with the next picture of this size."""
+        self.network.release()
 
     def stylize(
         self,
@@ -98,7 +116,7 @@ class Stylizer:
         max_size: the long side is shrunk to this first; otherwise the size stays.
         scale: strokes so many times as large (pictures.guided_upsampling).
         """
-        if max_size is not None:
+        if max_size is not None and max_size < max(picture.rgb.shape[:2]):
             picture = fit_within(picture, max_size)
         if scale > 1:
             height, width = (max(1, round(side / scale)) for side in picture.rgb.shape[:2])
@@ -149,9 +167,10 @@ def _load_in_openvino(model: Model, precision: str) -> Network:
         return stylize_rows(model.arrays, output, OpenVinoRows(precision), rgb, rows_at_once)
 
     try:
-        return Network(OpenVinoNetwork(model.arrays, output, precision), in_rows)
+        whole = OpenVinoNetwork(model.arrays, output, precision)
     except UserError as error:
         raise UserError(f"{model.source}: {error}") from None
+    return Network(whole, in_rows, whole.release)
 
 
 def _load_in_tensorflow(model: Model, precision: str) -> Network:

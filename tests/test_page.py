@@ -1,5 +1,6 @@
 """The page, as a person uses it: in Chromium, where that and its driver are installed."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -22,7 +23,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.serve.app import application
+from fast_style.serve.app import Access, application
 from fast_style.serve.models import Models
 from tests.conftest import NAMES, Photo
 
@@ -46,18 +47,27 @@ image.decode().then(() => {
 
 @pytest.fixture(scope="module")
 def address(several: Path) -> Iterator[str]:
+    with serving(several, Access()) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(several: Path, access: Access) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = uvicorn.Config(application(Models([several])), port=port, log_level="error")
+    app = application(Models([several]), access=access)
+    config = uvicorn.Config(app, port=port, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +200,16 @@ def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: st
     asked = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert asked and all(name.startswith((address, "data:", "blob:")) for name in asked)
     assert page.get_log("browser") == []
+
+
+def test_the_browser_shows_a_token_that_it_was_given(
+    browser: webdriver.Chrome, several: Path, tmp_path: Path, photo: Photo
+) -> None:
+    with serving(several, Access(token="swordfish")) as address:
+        browser.get(address.replace("//", "//anybody:swordfish@"))  # what a person would type in
+        browser.get(address)
+        wait(browser).until(lambda b: len(b.find_elements(By.NAME, "style")) == len(NAMES))
+        write_picture(tmp_path / "a.png", Picture(photo(20, 30)))
+        upload(browser, tmp_path / "a.png")
+        painted(browser, NAMES[0])
+        browser.get("about:blank")  # its connections would be waited for

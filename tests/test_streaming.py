@@ -49,7 +49,7 @@ def test_a_picture_beyond_the_memory_flows(
     picture = photo(70, 50)
     expected = Stylizer(trained_model)(picture).astype(int)
     monkeypatch.setattr(stylize, "MOST_ROWS", 16)
-    little = Stylizer(trained_model, max_memory=1_000_000)
+    little = Stylizer(trained_model, max_memory=2_500_000)
     monkeypatch.setattr(little, "network", stylize.Network(_refused, little.network.in_rows))
     assert np.abs(little(picture) - expected).max() <= 1
 
@@ -57,8 +57,8 @@ def test_a_picture_beyond_the_memory_flows(
 def test_want_of_memory_is_told(
     trained_model: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    monkeypatch.setattr(stylize, "free_memory", lambda: 1_000_000)
-    Stylizer(trained_model, max_memory=1_000_000)(photo(70, 50))
+    monkeypatch.setattr(stylize, "free_memory", lambda: 2_500_000)
+    Stylizer(trained_model, max_memory=2_500_000)(photo(70, 50))
     assert "in rows" not in caplog.text  # as it was asked for
     Stylizer(trained_model)(photo(70, 50))
     assert "50 x 70: takes 0.0 GB at once" in caplog.text

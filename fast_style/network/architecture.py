@@ -29,6 +29,11 @@ def borders(side: int) -> tuple[int, int]:
     return BORDER, BORDER + -side % DOWNSAMPLING
 
 
+def pixels_with_border(height: int, width: int) -> int:
+    """The pixels that a picture is computed on, which are many more where it is thin."""
+    return (height + sum(borders(height))) * (width + sum(borders(width)))
+
+
 def transformed(x: Any, layers: Any) -> Any:
     """Features of 3 channels from pixels in -1..1, by table 1 of Johnson et al.'s supplement.
 

@@ -4,14 +4,22 @@ Speaks TensorFlow Serving's REST API (GET /v1/models/NAME, POST /v1/models/NAME:
 plain pictures (POST /stylize/NAME), and shows a page at /.
 """
 
+import os
+from argparse import ArgumentTypeError
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, number_of_bytes
 from fast_style.errors import UserError
+from fast_style.files import read_bytes
+from fast_style.hardware import free_memory
 
 NEEDED = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
-SECONDS_TO_FINISH = 30
+TOKEN = "FAST_STYLE_TOKEN"
+# Of a header. Also what a connection that never ends one can make the server hold.
+HEADER_BYTES = 16_384
 
 
 def main() -> None:
@@ -25,9 +33,42 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: for other machines too")
     parser.add_argument("--port", type=int, default=8501)
-    parser.add_argument("--queue", type=at_least_1, default=64, help="requests that may wait")
-    parser.add_argument("--max-body", type=number_of_bytes, default=64_000_000, help="such as 64MB")
-    parser.add_argument("--max-pixels", type=at_least_1, default=50_000_000, help="of a picture")
+    who = parser.add_argument_group("who may ask")
+    who.add_argument(
+        "--token-file", type=Path, help=f"holds what every request has to show; or ${TOKEN}"
+    )
+    who.add_argument(
+        "--allow-origin", nargs="+", default=[], help="web pages that may ask: https://example.com"
+    )
+    who.add_argument(
+        "--allow-host", nargs="+", default=[], help="names that this server is reached by"
+    )
+    how_much = parser.add_argument_group("limits")
+    how_much.add_argument("--queue", type=at_least_1, default=64, help="requests that may wait")
+    how_much.add_argument(
+        "--max-body", type=number_of_bytes, default=64_000_000, help="such as 64MB"
+    )
+    how_much.add_argument(
+        "--max-bodies", type=number_of_bytes, default=512_000_000, help="of all requests together"
+    )
+    how_much.add_argument(
+        "--max-pixels", type=at_least_1, default=50_000_000, help="of a request's pictures"
+    )
+    how_much.add_argument(
+        "--max-memory",
+        type=number_of_bytes,
+        help="of a pass; default: half of what is free at the start",
+    )
+    how_much.add_argument("--max-connections", type=at_least_1, default=1000)
+    how_much.add_argument(
+        "--header-seconds", type=_seconds, default=10.0, help="for a request's header to arrive"
+    )
+    how_much.add_argument(
+        "--body-seconds", type=_seconds, default=60.0, help="for its body, and to take its answer"
+    )
+    how_much.add_argument(
+        "--finish-seconds", type=at_least_1, default=30, help="for what waits, after SIGTERM"
+    )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
@@ -37,19 +78,73 @@ def main() -> None:
 
     import uvicorn
 
-    from fast_style.serve.app import Limits, application
+    from fast_style.serve.access import LOOPBACK
+    from fast_style.serve.app import Access, Limits, application
+    from fast_style.serve.connections import (
+        BACKLOG,
+        ConnectionLimits,
+        Connections,
+        allow_connections,
+    )
     from fast_style.serve.models import Models
 
-    models = Models(args.models, args.runtime, args.precision)
+    token = _token(args.token_file)
+    allow_connections(args.max_connections)
+    memory = args.max_memory or free_memory() // 2
+    models = Models(args.models, args.runtime, args.precision, memory)
+    hosts = (*LOOPBACK, args.host, *args.allow_host)
+    # Elsewhere nobody knows by which names it is reached, unless they are given.
+    knows_its_names = _is_loopback(args.host) or args.allow_host
+    access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else None)
+    limits = Limits(
+        places=args.queue,
+        body_bytes=args.max_body,
+        bytes_together=args.max_bodies,
+        body_seconds=args.body_seconds,
+        pixels=args.max_pixels,
+    )
+    connections = ConnectionLimits(args.max_connections, args.header_seconds, args.body_seconds)
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
     print(f"http://{args.host}:{args.port}/ shows them")
+    if not (_is_loopback(args.host) or token):
+        print(f"anybody who reaches this machine may ask; ${TOKEN} or --token-file sets a token")
+    http: Any = Connections(connections)  # which makes protocols, as the class that is asked for
     uvicorn.run(
-        application(models, Limits(args.queue, args.max_body, args.max_pixels)),
+        application(models, limits, access),
         host=args.host,
         port=args.port,
-        log_level="warning",
-        timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        http=http,
+        ws="none",
+        backlog=BACKLOG,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        server_header=False,
+        log_level="error",  # a warning for each bad request is a way to fill a disk
+        timeout_graceful_shutdown=args.finish_seconds,
     )
+
+
+def _token(path: Path | None) -> str | None:
+    # No flag holds it: everybody on the machine can list the flags of a process.
+    if path is None:
+        return os.environ.get(TOKEN) or None
+    token = read_bytes(path).decode(errors="replace").strip()
+    if not token:
+        raise UserError(f"--token-file {path}: is empty")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
 
 
 if __name__ == "__main__":

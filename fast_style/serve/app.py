@@ -1,10 +1,11 @@
 """The server as an ASGI application: which request is answered with what."""
 
+import asyncio
 import contextlib
 import functools
 import json
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -20,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from fast_style.command_line import at_least_1, unit_interval
 from fast_style.errors import UserError, nearest
 from fast_style.locations import PROJECT
+from fast_style.network.architecture import pixels_with_border
 from fast_style.pictures.images import (
     Picture,
     TooManyPixels,
@@ -29,25 +32,70 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import fit_within
 from fast_style.serve import tensorflow_serving as serving
-from fast_style.serve.desk import Desk, Full
+from fast_style.serve.access import SameSite, Token
+from fast_style.serve.desk import Desk, Full, Result
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
-from fast_style.stylize import Stylizer
+from fast_style.stylize import Stylizer, TooLarge
 
 PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
 JPEG = b"\xff\xd8"
+MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
+NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
+FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may take."""
+    """What requests may take."""
 
     places: int = 64  # requests that wait or are worked on
     body_bytes: int = 64_000_000
-    pixels: int = 50_000_000
+    bytes_together: int = 512_000_000  # of the bodies of all requests
+    body_seconds: float = 60.0
+    pixels: int = 50_000_000  # of a request's pictures together, with their borders
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask; access.py explains."""
+
+    token: str | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
+
+
+class Pixels:
+    """Those that the pictures of a request may have: some bytes can claim to be any number."""
+
+    def __init__(self, most: int):
+        self.most = most
+        self.taken = 0
+
+    @property
+    def left(self) -> int:
+        return self.most - self.taken
+
+    def take(self, rgb: np.ndarray) -> None:
+        """Raises TooManyPixels."""
+        height, width = rgb.shape[:2]
+        self.taken += pixels_with_border(height, width)
+        if self.left < 0:
+            raise TooManyPixels(
+                f"{width}x{height}: at most {self.most:,} pixels are taken, of all the pictures of "
+                "a request with the borders that they are given"
+            )
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture that came encoded, and the ending of the format that goes back."""
+
+    picture: Picture
+    ending: str
 
 
 class Server:
@@ -72,13 +120,13 @@ class Server:
 
         def work() -> bytes:
             prediction = serving.read_prediction(body)
-            stylizer = self.models.stylizer(name)
-            stylized = [
-                self._predicted(stylizer, prediction.signature, p) for p in prediction.pictures
-            ]
+            with self._stylizer(name) as (stylizer, pixels):
+                # All are counted before the first is worked on.
+                given = [self._counted(picture, pixels) for picture in prediction.pictures]
+                stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
             return json.dumps(serving.write_prediction(prediction, stylized)).encode()
 
-        return Response(await self.desk.do(work), media_type="application/json")
+        return Response(await self._done(request, work), media_type="application/json")
 
     async def stylize(self, request: Request) -> Response:
         name = self._name(request)
@@ -94,9 +142,10 @@ class Server:
         how = _how({**request.query_params, **texts})
 
         def work() -> bytes:
-            return self._stylized(self.models.stylizer(name), encoded, **how)
+            with self._stylizer(name) as (stylizer, pixels):
+                return self._stylized(stylizer, self._decoded(encoded, pixels), **how)
 
-        stylized = await self.desk.do(work)
+        stylized = await self._done(request, work)
         kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
         return Response(stylized, media_type=kind)
 
@@ -122,20 +171,51 @@ class Server:
             raise HTTPException(404, f"no model {name!r}; {nearest(name, self.models.styles)}")
         return name
 
-    def _stylized(self, stylizer: Stylizer, encoded: bytes, **how: Any) -> bytes:
-        picture = decode_picture(encoded, "the picture", most_pixels=self.limits.pixels)
-        ending = ".jpg" if encoded.startswith(JPEG) else ".png"
-        return encode_picture(stylizer.stylize(picture, **how), ending)
+    async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
+        """What the desk does. Raises ClientDisconnect as soon as nobody waits for it."""
+        doing = asyncio.ensure_future(self.desk.do(work))
+        gone = asyncio.ensure_future(_disconnection(request))
+        try:
+            await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise ClientDisconnect
+            return doing.result()
+        finally:
+            doing.cancel()
+            gone.cancel()
 
-    def _predicted(self, stylizer: Stylizer, signature: str, given: Any) -> bytes | np.ndarray:
-        if signature == serving.BYTES:
+    @contextlib.contextmanager
+    def _stylizer(self, name: str) -> Iterator[tuple[Stylizer, Pixels]]:
+        with _fault_of_the_server():
+            stylizer = self.models.stylizer(name)
+        pixels = Pixels(self.limits.pixels)
+        yield stylizer, pixels
+        if pixels.taken > FEW_PIXELS:
+            stylizer.release()
+
+    def _decoded(self, given: bytes, pixels: Pixels) -> Given:
+        picture = decode_picture(given, "the picture", most_pixels=pixels.left)
+        pixels.take(picture.rgb)
+        return Given(picture, ".jpg" if given.startswith(JPEG) else ".png")
+
+    def _counted(self, given: bytes | np.ndarray, pixels: Pixels) -> Given | np.ndarray:
+        if isinstance(given, bytes):
+            return self._decoded(given, pixels)
+        pixels.take(given)
+        return given
+
+    def _stylized(self, stylizer: Stylizer, given: Given, **how: Any) -> bytes:
+        with _fault_of_the_server():
+            stylized = stylizer.stylize(given.picture, **how)
+        return encode_picture(stylized, given.ending)
+
+    def _predicted(
+        self, stylizer: Stylizer, signature: str, given: Given | np.ndarray
+    ) -> bytes | np.ndarray:
+        if isinstance(given, Given):
             return self._stylized(stylizer, given)
-        height, width = given.shape[:2]
-        if height * width > self.limits.pixels:
-            raise TooManyPixels(
-                f"{width}x{height}: at most {self.limits.pixels:,} pixels are taken"
-            )
-        stylized = stylizer(np.rint(given).astype(np.uint8))
+        with _fault_of_the_server():
+            stylized = stylizer(np.rint(given).astype(np.uint8))
         return stylized if signature == serving.UINT8 else stylized.astype(np.float32)
 
     def _stylized_sample(self, name: str) -> bytes:
@@ -143,9 +223,11 @@ class Server:
         return encode_picture(Picture(self.models.stylizer(name)(sample.rgb)), ".jpg", quality=85)
 
 
-def application(models: Models, limits: Limits | None = None) -> Starlette:
+def application(
+    models: Models, limits: Limits | None = None, access: Access | None = None
+) -> Starlette:
     """The ASGI application."""
-    limits = limits or Limits()
+    limits, access = limits or Limits(), access or Access()
     server = Server(models, limits)
     metrics = Metrics(lambda: server.desk.taken)
 
@@ -179,12 +261,29 @@ def application(models: Models, limits: Limits | None = None) -> Starlette:
         exception_handlers={
             UserError: _told(400),
             TooManyPixels: _told(413),
+            TooLarge: _told(413),
             Full: _told(429, "too many requests are waiting; try again", {"retry-after": "1"}),
             HTTPException: _http_error,
+            ClientDisconnect: _told(NOBODY_WAITS, "the client is gone"),
             Exception: _told(500, "an error of the server; its log says which"),
         },
     )
-    app.add_middleware(BodyLimit, most_bytes=limits.body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        most_bytes=limits.body_bytes,
+        most_together=limits.bytes_together,
+        seconds=limits.body_seconds,
+    )
+    if access.token:
+        app.add_middleware(Token, token=access.token)
+    if access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=access.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+        )
+    app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
     app.add_middleware(metrics.middleware)
     return app
 
@@ -214,13 +313,36 @@ def _truth(text: str) -> bool:
     return text in ("true", "1")
 
 
+@contextlib.contextmanager
+def _fault_of_the_server() -> Iterator[None]:
+    """What a network cannot do is no fault of the request, and names files of this machine."""
+    try:
+        yield
+    except TooLarge:
+        raise
+    except UserError as error:
+        raise RuntimeError(str(error)) from error
+
+
+async def _disconnection(request: Request) -> None:
+    """Return when the client has gone; its body has been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def _told(status: int, words: str | None = None, headers: dict[str, str] | None = None) -> Any:
     def answer(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": words or " ".join(str(error).split())}, status, headers)
+        told = words or _shortened(" ".join(str(error).split()))
+        return JSONResponse({"error": told}, status, headers)
 
     return answer
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return JSONResponse({"error": _shortened(error.detail)}, error.status_code, error.headers)
+
+
+def _shortened(words: str) -> str:
+    whole = len(words) <= MOST_CHARACTERS_TOLD
+    return words if whole else f"{words[:MOST_CHARACTERS_TOLD]}..."

@@ -26,8 +26,17 @@ class Models:
     comes first.
     """
 
-    def __init__(self, folders: list[Path], runtime: str = "auto", precision: str = "auto"):
-        """folders: model folders, or folders of such. Raises UserError where there are none."""
+    def __init__(
+        self,
+        folders: list[Path],
+        runtime: str = "auto",
+        precision: str = "auto",
+        max_memory: int | None = None,
+    ):
+        """folders: model folders, or folders of such. Raises UserError where there are none.
+
+        The others are Stylizer's arguments.
+        """
         found = [model for folder in folders for model in _models_in(folder)]
         if not found:
             raise UserError(f"--models {' '.join(map(str, folders))}: no model folders there")
@@ -36,19 +45,27 @@ class Models:
             for style in model.styles:
                 name = folder.name if len(model.styles) == 1 else style
                 self.styles.setdefault(name, Style(name, folder, style, _artwork(model)))
-        self.runtime, self.precision = runtime, precision
+        self.runtime, self.precision, self.max_memory = runtime, precision, max_memory
+        self._latest: Stylizer | None = None
         self._loaded: dict[str, Stylizer] = {}
         self._lock = threading.Lock()
 
     def stylizer(self, name: str) -> Stylizer:
-        """Raises KeyError for an unknown name."""
+        """Only the one that was asked for last keeps memory between pictures.
+
+        Raises KeyError for an unknown name.
+        """
         with self._lock:
             if name not in self._loaded:
                 style = self.styles[name]
                 self._loaded[name] = Stylizer(
-                    style.folder, self.runtime, self.precision, style.style
+                    style.folder, self.runtime, self.precision, style.style, self.max_memory
                 )
-            return self._loaded[name]
+            asked_for = self._loaded[name]
+            if self._latest not in (None, asked_for):
+                self._latest.release()
+            self._latest = asked_for
+            return asked_for
 
 
 def _models_in(folder: Path) -> list[tuple[Path, Model]]:

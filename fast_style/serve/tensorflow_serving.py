@@ -18,6 +18,7 @@ BYTES, UINT8, FLOAT = "serving_bytes", "serving_uint8", "serving_default"
 INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures"}
 OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized"}
 VERSION = "1"
+MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,17 @@ def read_prediction(body: bytes) -> Prediction:
     if isinstance(given, dict) and "b64" not in given:
         given = _only_value(given)
     given = given if isinstance(given, list) else [given]
-    given = [_only_value(one) if _is_named(one) else one for one in given]
     if not given:
         raise UserError("there are no pictures in the request")
+    if len(given) > MOST_PICTURES:
+        raise UserError(f"{len(given):,} pictures; a request has at most {MOST_PICTURES}")
+    given = [_only_value(one) if _is_named(one) else one for one in given]
     encoded = [isinstance(one, dict | str) for one in given]
     if any(encoded) and not all(encoded):
         raise UserError("pictures have to be all encoded or all arrays")
     found = BYTES if encoded[0] else FLOAT
     signature = request.get("signature_name") or found
-    if signature not in INPUTS:
+    if not isinstance(signature, str) or signature not in INPUTS:
         raise UserError(f"signature_name: unknown {signature!r}; one of {', '.join(INPUTS)}")
     if (signature == BYTES) != encoded[0]:
         raise UserError(f"{signature} takes {'encoded pictures' if not encoded[0] else 'arrays'}")
@@ -115,7 +118,7 @@ def _picture(given: Any) -> Any:
             raise UserError(f"b64: is not base64: {error}") from None
     try:
         array = np.asarray(given, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"a picture is no array of numbers: {error}") from None
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise UserError(f"a picture has shape {array.shape}; (height, width, 3) is wanted")
