@@ -7,6 +7,7 @@ saved_model.pb, variables/    the same network as a SavedModel
 checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
 logs/             TensorBoard
 previews/         fixed pictures, stylized as the training went on
+training.lock     as long as a training is at it
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from absl import logging
 from fast_style.conf_file import config_as_yaml, config_from_mapping
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
-from fast_style.files import write_atomically
+from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
 from fast_style.locations import PROJECT
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
@@ -34,6 +35,7 @@ RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 PREVIEWS = "previews"
+UNFINISHED_SAVED_MODEL = ".saving-"  # and more characters
 WRITTEN_BY_TRAINING = (
     CONF,
     WEIGHTS,
@@ -62,7 +64,7 @@ class Checkpoint:
     def save(self, folder: Path, keep: int) -> None:
         """Write checkpoints/STEP.npz whole or not at all; only the newest `keep` remain."""
         checkpoints = folder / CHECKPOINTS
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        make_folder(checkpoints)
         header = {
             "step": self.step,
             "seconds": self.seconds,
@@ -109,6 +111,13 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
             f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
             "give the conf another naming, or --restart to begin anew"
         )
+
+
+def check_still_newest(checkpoint: Checkpoint | None, folder: Path) -> None:
+    """Raise UserError where a training has written others since `checkpoint` was read there."""
+    newest = newest_checkpoint(folder)
+    if (newest and newest.step) != (checkpoint and checkpoint.step):
+        raise UserError(f"{folder}: another training wrote into it meanwhile; start this one again")
 
 
 def variables_as_arrays(prefix: str, variables: Iterable) -> dict[str, np.ndarray]:
@@ -298,6 +307,15 @@ def begin_anew(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a training that was killed was writing; none may be at it now."""
+    for place in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
+        for file in place.glob(UNFINISHED_FILES):
+            file.unlink(missing_ok=True)
+    for saved_model in folder.glob(f"{UNFINISHED_SAVED_MODEL}*"):
+        shutil.rmtree(saved_model)
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

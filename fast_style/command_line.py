@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -65,16 +66,32 @@ def stylization(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> None:
-    """Run a program's main function; a UserError becomes one line on stderr and status 2."""
+    """Run a program's main function; a UserError becomes one line on stderr and status 2.
+
+    So does what the system refuses, such as the disk that stdout is on.
+    """
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
     except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        status = _told(str(error))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        status = _told(": ".join(str(part) for part in (error.filename, error.strerror) if part))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        status = 130
+    sys.exit(status)
+
+
+def _told(message: str) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:  # else Python tries once more at its end, and adds a traceback
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
 
 
 @contextlib.contextmanager

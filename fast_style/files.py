@@ -1,12 +1,15 @@
 """Files read, and files written whole or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from fast_style.errors import UserError
+
+UNFINISHED_FILES = ".*.tmp"  # a kill leaves one where it was being written
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -37,22 +40,23 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
     """The name of a hidden temporary file in the folder of `path`, for the block to write.
 
     After the block it is flushed to the disk and takes the place of the old file in one step;
-    where the block fails, nothing of it is left. Raises UserError naming the file when the folder
-    is missing, the target may not be replaced, or the disk refuses the data.
+    where the block fails, nothing of it is left. After a power cut there is the old file or the
+    new one, whole, and after the return of this the new one. Raises UserError naming the file when
+    the folder is missing, the target may not be replaced, or the disk refuses the data.
     """
     target = check_target(path)
     # Not made from the target's name, which may already be as long as a name can be.
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        flush_folder(target.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # that error would hide this one
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
 
 
@@ -73,6 +77,31 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     if target.exists() and not os.access(target, os.W_OK):
         raise UserError(f"{path}: is read-only; choose another name")
     return target
+
+
+def flush(path: Path) -> None:
+    """Have a file, or a folder and all below it, outlast a power cut. Raises OSError."""
+    for one in [path, *path.rglob("*")]:
+        if one.is_dir():
+            flush_folder(one)
+        else:
+            with open(one, "rb+") as file:
+                os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut, as far as the file system can do that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one that may be written but not listed, and any on Windows
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of some network file systems
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

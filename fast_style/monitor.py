@@ -1,6 +1,8 @@
 """What a person sees of a training: TensorBoard and preview pictures."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import tensorflow as tf
 
 from fast_style.checkpoints import LOGS, PREVIEWS
 from fast_style.config import Config
+from fast_style.errors import UserError
+from fast_style.files import make_folder
 from fast_style.locations import locate
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
@@ -16,7 +20,10 @@ PREVIEW_SIZES = (256, 512)
 
 
 class Monitor:
-    """Writes scalars and pictures of a training into its model folder."""
+    """Writes scalars and pictures of a training into its model folder.
+
+    Each method raises UserError where that is refused.
+    """
 
     def __init__(self, config: Config, network, folder: Path, style_images: dict[str, np.ndarray]):
         """network: a StyledNetwork; style_images: name to the prepared one, (S, S, 3) uint8."""
@@ -24,22 +31,24 @@ class Monitor:
         self.styles = list(style_images)
         self.batch_size = config.batch_size
         self.previews_folder = folder / PREVIEWS
-        self.previews_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.previews_folder)
         self.previews = {
             f"{Path(name).stem}-{size}": fit_within(read_picture(locate(name)), size).rgb
             for name in config.preview_images
             for size in PREVIEW_SIZES
         }
-        self.writer = tf.summary.create_file_writer(str(folder / LOGS))
+        self.logs = folder / LOGS
         self.last: tuple[int, float] | None = None
-        with self.writer.as_default(step=0):
+        with self._told():
+            self.writer = tf.summary.create_file_writer(str(self.logs))
+        with self._told(), self.writer.as_default(step=0):
             for name, style_image in style_images.items():
                 tf.summary.image(f"style image/{name}", style_image[None])
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
         now = time.perf_counter()
-        with self.writer.as_default(step=step):
+        with self._told(), self.writer.as_default(step=step):
             for name, value in terms.items():
                 tf.summary.scalar(_tag(name), value)
             if self.last:
@@ -50,26 +59,36 @@ class Monitor:
     def pictures(self, step: int, content: np.ndarray) -> None:
         """The step's content images beside what they become, and the fixed previews."""
         for number, style in enumerate(self.styles):
-            with self.writer.as_default(step=step):
-                self._pictures(step, content, number, f"-{style}" if len(self.styles) > 1 else "")
-        self.writer.flush()
+            self._pictures(step, content, number, f"-{style}" if len(self.styles) > 1 else "")
+        with self._told():
+            self.writer.flush()
 
     def _pictures(self, step: int, content: np.ndarray, style: int, suffix: str) -> None:
         pairs = np.concatenate([content, self._stylize(content, style)], axis=2)
-        tf.summary.image(f"content and stylized{suffix}", pairs)
-        for name, rgb in self.previews.items():
-            preview = self._stylize(rgb[None], style)
-            tf.summary.image(f"preview/{name}{suffix}", preview)
+        previews = {name: self._stylize(rgb[None], style) for name, rgb in self.previews.items()}
+        with self._told(), self.writer.as_default(step=step):
+            tf.summary.image(f"content and stylized{suffix}", pairs)
+            for name, preview in previews.items():
+                tf.summary.image(f"preview/{name}{suffix}", preview)
+        for name, preview in previews.items():
             path = self.previews_folder / f"{name}{suffix}-step-{step:06d}.jpg"
             write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
 
     def validation(self, step: int, terms: dict[str, float] | None) -> None:
-        with self.writer.as_default(step=step):
+        with self._told(), self.writer.as_default(step=step):
             for name, value in (terms or {}).items():
                 tf.summary.scalar(f"validation/{name}", value)
 
     def close(self) -> None:
-        self.writer.close()
+        with self._told():
+            self.writer.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise UserError(f"{self.logs}: cannot be written: {error.message}") from error
 
     def _stylize(self, rgb: np.ndarray, style: int) -> np.ndarray:
         stylized = np.asarray(self.network(rgb.astype(np.float32), style))

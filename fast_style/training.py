@@ -1,5 +1,6 @@
 """train(config): one style's transformer network, from a conf to a model folder."""
 
+import contextlib
 import dataclasses
 import datetime
 import math
@@ -20,10 +21,12 @@ from fast_style.checkpoints import (
     assign_variables,
     begin_anew,
     check_same_training,
+    check_still_newest,
     find_model_folder,
     load_network,
     newest_checkpoint,
     read_model,
+    remove_unfinished,
     variables_as_arrays,
     write_model,
     write_result,
@@ -49,6 +52,7 @@ from fast_style.pictures.style_image import (
 from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
+from fast_style.sole_training import sole_training
 from fast_style.style_mix import stacked
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
@@ -93,14 +97,16 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     training = Training(config, content_images, steps, precision, replicas)
     if config.init_from is not None and not checkpoint:
         training.begin_from(find_model_folder(config.init_from))
-    if restart and replicas.is_chief:
-        begin_anew(folder)
-    if checkpoint:
-        training.restore(checkpoint)
-        print(f"going on from step {checkpoint.step} of {steps} in {folder}")
-    with told_of_lost_workers(folder):
-        replicas.check_same_step(training.step)
-        training.run()
+    with sole_training(folder) if replicas.is_chief else contextlib.nullcontext():
+        if replicas.is_chief:
+            begin_anew(folder) if restart else check_still_newest(checkpoint, folder)
+            remove_unfinished(folder)
+        if checkpoint:
+            training.restore(checkpoint)
+            print(f"going on from step {checkpoint.step} of {steps} in {folder}")
+        with told_of_lost_workers(folder):
+            replicas.check_same_step(training.step)
+            training.run()
     return folder
 
 

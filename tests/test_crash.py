@@ -10,12 +10,58 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style.checkpoints import newest_checkpoint, read_arrays, remove_unfinished
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.vgg_layers import convolutions
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = 5
 STEPS = 60
+
+
+# Without TensorFlow, whose threads a fork would lose.
+SAVER = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from fast_style.checkpoints import Checkpoint
+from tests.faults import Kill, struck
+
+def save(folder, step):
+    arrays = {"network/a": np.full(5000, step)}
+    Checkpoint(step, 1.0, "float32", {}, {}, arrays).save(folder, keep=1)
+
+status, number = 1, 0
+while status:
+    number += 1
+    folder = Path(sys.argv[1]) / str(number)
+    save(folder, 2)
+    process = os.fork()
+    if not process:
+        with struck(folder, Kill(number)):
+            save(folder, 4)
+        os._exit(0)
+    status = os.waitpid(process, 0)[1]
+"""
+
+
+def test_a_kill_at_any_moment_of_a_checkpoint_leaves_the_one_before_or_all_of_it(tmp_path):
+    saver = subprocess.run(
+        [sys.executable, "-c", SAVER, tmp_path], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert saver.returncode == 0, saver.stderr
+    found = []
+    for folder in sorted(tmp_path.iterdir(), key=lambda folder: int(folder.name)):
+        for path in (folder / "checkpoints").glob("[0-9]*"):
+            assert (read_arrays(path)["network/a"] == int(path.stem)).all()
+        found.append(newest_checkpoint(folder).step)
+        remove_unfinished(folder)
+        assert {path.name for path in folder.rglob("*")} <= {
+            *("checkpoints", "00000002.npz", "00000004.npz")
+        }
+    # Until the rename the old one; from the flush of the folder on, before the old one goes, the
+    # new one.
+    assert found == sorted(found) and found.count(2) >= 5 and found.count(4) == 3
 
 
 @pytest.fixture

@@ -389,7 +389,7 @@ def test_saved_file_is_the_same_bytes_and_values_every_time(tmp_path, monkeypatc
 
 def test_unwritable_or_overflowing_weights_leave_no_file(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be made"):
         save_weights(tmp_path / "file" / "a.npz", {})
     with pytest.raises(ValueError, match="block1_conv1/bias"):
         save_weights(tmp_path / "a.npz", {"block1_conv1": (np.zeros(1), np.array([1e6]))})

@@ -113,9 +113,14 @@ class Store:
             raise UserError(f"{self.label(path)}: cannot be written: {_reason(error)}") from error
 
     def remove(self, path: str) -> None:
-        """Remove a file where there is one."""
+        """Remove a file where there is one. Raises UserError where that fails."""
         if self.has(path):
-            self.filesystem.delete_file(path)
+            try:
+                self.filesystem.delete_file(path)
+            except OSError as error:
+                raise UserError(
+                    f"{self.label(path)}: cannot be removed: {_reason(error)}"
+                ) from error
 
     def _put(self, path: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(path) as file:

@@ -18,6 +18,7 @@ from fast_style import __version__
 from fast_style.checkpoints import Model, load_network, read_model
 from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
+from fast_style.files import flush, flush_folder
 
 SIZES = ((256, 256), (181, 243), (1, 5))
 BATCH = 2
@@ -121,10 +122,10 @@ def export(
             found = agreements(module.load(unfinished, pixels), network, pixels)
             check_agreement(found, wanted.title, "float16" if half else "float32")
             _keep(found, unfinished)
-            for written in Path(temporary).iterdir():
-                written.replace(output.parent / written.name)
+            _put_in_place(unfinished, output)
     except OSError as error:
-        raise UserError(f"--output {output}: cannot be written: {error.strerror}") from error
+        reason = error.strerror or error
+        raise UserError(f"--output {output}: cannot be written: {reason}") from error
     return found
 
 
@@ -176,3 +177,18 @@ def check_agreement(found: list[Agreement], title: str, precision: str) -> None:
 def _keep(found: list[Agreement], path: Path) -> None:
     figures = path / "agreement.json" if path.is_dir() else path.with_name(f"{path.name}.json")
     figures.write_text(json.dumps([asdict(one) for one in found], indent=2))
+
+
+def _put_in_place(unfinished: Path, output: Path) -> None:
+    """Give the output its name, and before it what lies beside it: where it is, all of it is."""
+    beside = [path for path in unfinished.parent.iterdir() if path != unfinished]
+    placed: list[Path] = []
+    flush(unfinished.parent)
+    try:
+        for path in [*beside, unfinished]:
+            placed.append(path.replace(output.with_name(path.name)))
+    except OSError:
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
+    flush_folder(output.parent)

@@ -7,11 +7,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fast_style.checkpoints import Model, copy_model
+from fast_style.checkpoints import UNFINISHED_SAVED_MODEL, Model, copy_model
 from fast_style.errors import UserError
 from fast_style.export import Order, Run
+from fast_style.files import flush
 
 JPEG_QUALITY = 95
+GRAPH = "saved_model.pb"
 
 
 def write(model: Model, network, path: Path, order: Order) -> None:
@@ -74,12 +76,16 @@ def write_saved_model(network, folder: Path) -> None:
     archive.add_endpoint(
         "serving_bytes", stylize_bytes, [tf.TensorSpec((None,), tf.string, name="image_bytes")]
     )
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED_SAVED_MODEL) as temporary:
         try:
             archive.write_out(temporary, verbose=False)
         except (OSError, tf.errors.OpError) as error:
             raise UserError(f"{folder}: no SavedModel can be written there: {error}") from error
-        for name in ("variables", "assets", "fingerprint.pb", "saved_model.pb"):
+        flush(Path(temporary))
+        # saved_model.pb goes first and comes last: without it there is no SavedModel, so whenever
+        # this is stopped there is none rather than a mixture of two.
+        (folder / GRAPH).unlink(missing_ok=True)
+        for name in ("variables", "assets", "fingerprint.pb", GRAPH):
             new, old = Path(temporary) / name, folder / name
             if old.is_dir():
                 shutil.rmtree(old)

@@ -4,7 +4,6 @@ A file is recognized by its content. Inside, each reader names its arrays as our
 `block1_conv1/kernel`, (3, 3, in, out), and `block1_conv1/bias`, (out,).
 """
 
-import contextlib
 import os
 import re
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fast_style.errors import UserError
+from fast_style.files import make_folder, replacement
 from fast_style.locations import locate
 from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 
@@ -60,21 +60,13 @@ def save_weights(path: str | Path, weights: Mapping[str, tuple[np.ndarray, np.nd
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds a value that is not finite in float16")
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for name, array in arrays.items():
-                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                entry.create_system = 3
-                with archive.open(entry, "w") as file:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    make_folder(path.parent)
+    with replacement(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _read_imagenet(loss_model: str) -> Arrays:
