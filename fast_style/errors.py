@@ -11,6 +11,17 @@ class UserError(Exception):
     been right. Programs print it to stderr and exit with status 2.
     """
 
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(str(message)))
+
+
+def printable(text: str) -> str:
+    """The text as one line of a terminal, whatever a file's name holds: codes are spelt out."""
+    return "".join(
+        letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
+        for letter in text
+    )
+
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:
     """The part of a message that names the likeliest correction, or everything there is."""

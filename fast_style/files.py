@@ -9,10 +9,17 @@ from pathlib import Path
 from fast_style.errors import UserError
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable."""
+def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> bytes:
+    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable.
+
+    at_most: a file of more bytes is refused too, before it is read.
+    """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if at_most is not None and size > at_most:
+                raise UserError(f"{path}: has {size:,} bytes; at most {at_most:,} are read")
+            return file.read()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

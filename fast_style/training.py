@@ -30,7 +30,7 @@ from fast_style.checkpoints import (
 )
 from fast_style.command_line import interruption
 from fast_style.config import Config
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
@@ -324,7 +324,7 @@ class Training:
         if broken:
             logging.warning("%d broken pictures were passed over:", len(broken))
         for name, reason in broken.items():
-            logging.warning("  %s: %s", name, reason)
+            logging.warning("  %s: %s", printable(name), reason)
 
     def _result(self, after: dict[str, float] | None) -> dict:
         return {
