@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1500  # letters of a message
+
 
 class UserError(Exception):
     """Something the person at the keyboard can put right.
@@ -12,7 +14,12 @@ class UserError(Exception):
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(printable(str(message)))
+        super().__init__(_shortened(printable(str(message))))
+
+
+def _shortened(line: str) -> str:
+    # A value of a megabyte is not what a person looks for in a message.
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
 
 
 def printable(text: str) -> str:

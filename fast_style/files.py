@@ -16,10 +16,13 @@ def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> byte
     """
     try:
         with open(path, "rb") as file:
+            if at_most is None:
+                return file.read()
             size = os.fstat(file.fileno()).st_size
-            if at_most is not None and size > at_most:
-                raise UserError(f"{path}: has {size:,} bytes; at most {at_most:,} are read")
-            return file.read()
+            data = file.read(at_most + 1) if size <= at_most else b""
+            if max(size, len(data)) > at_most:  # a device has no size
+                raise UserError(f"{path}: is too large; at most {at_most:,} bytes are read")
+            return data
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

@@ -31,12 +31,13 @@ _ADAM7 = (
 _INFLATED_AT_ONCE = 1 << 18
 
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in a scan's data
 # Any do that are not all the same, and no marker.
 _OTHER_BITS = bytes(number * number % 251 for number in range(1, 65))
 
-_COMPRESSION, _DEFLATE = 259, (8, 32946)
+_COMPRESSION, _JPEG, _DEFLATE = 259, 7, (8, 32946)
 _BITS, _PHOTOMETRIC, _SUBSAMPLED, _OFFSETS, _SIZES, _PLANES = 258, 262, 6, 273, 279, 284
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _VALUE_BYTES |= {13: 4, 16: 8, 17: 8, 18: 8}  # by TIFF's field type
@@ -250,22 +251,23 @@ def _gif_damage(data: bytes) -> str | None:
 
 
 def _gif_holds_more(data: bytes) -> str | None:
-    # A row more than it says is cut short, or else the data have it.
+    # With a few pixels more than it says it is cut short, or else the data have them.
     place = 13 + _palette(data[10])
     while data[place] != 0x2C:
         place += 2
         while data[place]:
             place += 1 + data[place]
         place += 1
-    (height,) = struct.unpack_from("<H", data, place + 7)
-    if height == 0xFFFF:
-        return None
+    width, height = struct.unpack_from("<HH", data, place + 5)
+    more_wide = -(-(width * height + 1) // 0xFFFF)
+    more_high = -(-(width * height + 1) // more_wide)
     end = place + 11 + _palette(data[place + 9])
     while data[end]:
         end += 1 + data[end]
-    higher = data[: place + 7] + struct.pack("<H", height + 1) + data[place + 9 : end] + b"\0;"
+    size = struct.pack("<HH", more_wide, more_high)
+    larger = data[: place + 5] + size + data[place + 9 : end] + b"\0;"
     try:
-        with Image.open(io.BytesIO(higher), formats=("GIF",)) as image:
+        with Image.open(io.BytesIO(larger), formats=("GIF",)) as image:
             image.load()
     except OSError:
         return None
@@ -279,7 +281,7 @@ def _bmp_damage(data: bytes) -> str | None:
         return None
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     row = (width * bits + 31) // 32 * 4
-    if compression in (0, 3) and min(size, len(data)) - first - row * abs(height) >= row:
+    if compression in (0, 3) and min(size, len(data)) - first - row * abs(height) > 3:
         return "holds more pixels than it says"
     return None
 
@@ -289,6 +291,8 @@ def _tiff_damage(data: bytes, image: TiffImageFile) -> str | None:
     tags = image.tag_v2
     places = list(zip(tags.get(_OFFSETS, ()), tags.get(_SIZES, ()), strict=False))
     compression = tags.get(_COMPRESSION, 1)
+    if compression == _JPEG:
+        return _tiff_jpeg_damage(data, image, places)
     if not places or compression not in (1, *_DEFLATE) or tags.get(_PHOTOMETRIC) == _SUBSAMPLED:
         return None
     planes = tags.get(_PLANES, 1)
@@ -310,7 +314,23 @@ def _tiff_damage(data: bytes, image: TiffImageFile) -> str | None:
         return None
     if held < wanted:
         return "holds fewer pixels than it says"
-    return "holds more pixels than it says" if held >= wanted + row else None
+    return "holds more pixels than it says" if held > wanted + 3 * len(places) else None
+
+
+def _tiff_jpeg_damage(
+    data: bytes, image: TiffImageFile, places: list[tuple[int, int]]
+) -> str | None:
+    rows = 0
+    for begin, size in places:
+        strip = data[begin : begin + size]
+        frame = next((at for marker, at in _jpeg_markers(strip) if marker in _FRAMES), None)
+        if frame is None:
+            return "a part of it is missing"
+        height, width = struct.unpack_from(">HH", strip, frame + 5)
+        if width != image.width:
+            return "its parts have another width than it says"
+        rows += height
+    return None if rows == image.height or not places else "has other rows than it says"
 
 
 def _palette(flags: int) -> int:
