@@ -122,7 +122,8 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
     if differing:
         raise UserError(
             f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
-            "give the conf another naming, or --restart to begin anew"
+            f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
+            "--restart to begin anew"
         )
 
 

@@ -133,7 +133,9 @@ def after_decoding(data: bytes, image: Image.Image) -> str | None:
         begin, end = scans[0]
         end = begin + len(data[begin:end].rstrip(b"\0\xff"))  # some programs fill up with these
         other = _with(data, [(max(end - len(_OTHER_BITS), (begin + end) // 2), end)])
-        if _small(other) == _small(data):
+        # Of a picture all of one colour no bits may matter, not even the first.
+        first = _with(data, [(begin, (begin + end) // 2)])
+        if _small(other) == _small(data) != _small(first):
             return "holds more pixels than it says"
     return None
 
