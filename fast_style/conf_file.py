@@ -66,6 +66,17 @@ class _PlainLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def whole_number(self, node: Any) -> int:
+        value = self.construct_yaml_int(node)
+        if abs(value) >= 2**63:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a whole number has more than 64 bits", node.start_mark
+            )
+        return value
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.whole_number)
+
 
 def read_yaml(path: Path) -> Any:
     """What the YAML file holds: plain values only, and no objects of any program.

@@ -137,6 +137,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("naming: " + "[" * 100_000, "lists in lists"),
         ("steps: " + "9" * 10_000, "is not valid YAML"),
         ("steps: 2001-99-99\n", "is not valid YAML"),
+        ("steps: 0x" + "f" * 90_000, "more than 64 bits"),
         ("".join(f"key{n}: {n}\n" for n in range(500_000)), "is too large; at most 1,000,000"),
         ("naming: " + "x" * 900_000, "is not"),
         ('naming: "a\\0b"\nstyle_image: img/sample.jpg\n', "not a plain folder name"),
