@@ -13,6 +13,7 @@ training.lock     as long as a training is at it
 import dataclasses
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ import numpy as np
 import yaml
 from absl import logging
 
-from fast_style.conf_file import config_as_yaml, config_from_mapping
+from fast_style.conf_file import check_types, config_as_yaml, config_from_mapping, read_yaml
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
 from fast_style.locations import PROJECT
+from fast_style.npz import check_weights, read_npz
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
 CONF = "conf.yml"
@@ -61,6 +63,17 @@ class Checkpoint:
     notes: dict
     arrays: dict[str, np.ndarray]
 
+    def check(self, where: str) -> None:
+        """Raise UserError where it holds what no training can have written."""
+        numbers = isinstance(self.step, int) and isinstance(self.seconds, int | float)
+        notes = isinstance(self.notes, dict) and {"last_step", "validation_before"} <= set(
+            self.notes
+        )
+        if not numbers or self.step < 0 or not notes or not isinstance(self.config, dict):
+            raise UserError(f"{where}: has a header that no training wrote")
+        check_types({**self.config, "precision": self.precision}, where)
+        check_weights(_of_network(self.arrays), where)
+
     def save(self, folder: Path, keep: int) -> None:
         """Write checkpoints/STEP.npz whole or not at all; only the newest `keep` remain."""
         checkpoints = folder / CHECKPOINTS
@@ -86,8 +99,10 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
         try:
             arrays = read_arrays(path)
             header = json.loads(str(arrays.pop("header")))
-            return Checkpoint(arrays=arrays, **header)
-        except (UserError, KeyError, TypeError, ValueError) as error:
+            checkpoint = Checkpoint(arrays=arrays, **header)
+            checkpoint.check(str(path))
+            return checkpoint
+        except (UserError, KeyError, TypeError, ValueError, RecursionError) as error:
             logging.warning("%s is damaged (%s); going back to the one before it", path, error)
     return None
 
@@ -109,7 +124,8 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
     if differing:
         raise UserError(
             f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
-            "give the conf another naming, or --restart to begin anew"
+            f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
+            "--restart to begin anew"
         )
 
 
@@ -148,10 +164,11 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz; UserError where it is missing or damaged. Never runs pickled code."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_npz(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UserError:
+        raise
     except Exception as error:  # on damaged bytes zipfile and NumPy raise nearly anything
         raise UserError(f"{path}: is damaged or not an .npz of arrays: {error}") from None
 
@@ -257,7 +274,9 @@ def read_model(folder: Path) -> Model:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such model folder; {_models_there_are(folder)}")
     if (folder / WEIGHTS).exists() and (folder / CONF).exists():
-        return Model(_read_conf(folder / CONF), read_arrays(folder / WEIGHTS), folder / WEIGHTS)
+        arrays = read_arrays(folder / WEIGHTS)
+        check_weights(_of_network(arrays), str(folder / WEIGHTS))
+        return Model(_read_conf(folder / CONF), arrays, folder / WEIGHTS)
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise UserError(
@@ -265,8 +284,7 @@ def read_model(folder: Path) -> Model:
             f"{_models_there_are(folder)}"
         )
     logging.warning("%s: not finished; taking its checkpoint of step %d", folder, checkpoint.step)
-    network = {n: a for n, a in checkpoint.arrays.items() if n.startswith("network/")}
-    return Model(checkpoint.config, network, folder / CHECKPOINTS)
+    return Model(checkpoint.config, _of_network(checkpoint.arrays), folder / CHECKPOINTS)
 
 
 def read_config(folder: Path, style: str | None = None) -> Config:
@@ -280,13 +298,19 @@ def read_config(folder: Path, style: str | None = None) -> Config:
 
 
 def _read_conf(path: Path) -> dict:
-    try:
-        conf = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as a conf: {error}") from None
+    conf = read_yaml(path)
     if not isinstance(conf, dict):
         raise UserError(f"{path}: is not a mapping of keys to values")
+    check_types(conf, str(path))
+    # They become names of files and of requests.
+    for name in [conf.get("naming") or "", *(named_images(conf.get("style_images") or []))]:
+        if name and not re.fullmatch(r"[\w .-]+", name):
+            raise UserError(f"{path}: {name!r} is not a name in letters, digits, - and _")
     return conf
+
+
+def _of_network(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in arrays.items() if name.startswith("network/")}
 
 
 def find_model_folder(name: str) -> Path:

@@ -11,6 +11,7 @@ import yaml
 
 from fast_style.config import OWN_FILES, Config, check_meaning
 from fast_style.errors import UserError, nearest
+from fast_style.files import read_bytes
 from fast_style.typed_values import WrongValue, check_limits, convert
 
 
@@ -48,24 +49,87 @@ class _Sourced:
     source: str
 
 
+MOST_BYTES = 1_000_000
+"""Of a conf; the longest that ships has 5,000."""
+
+MOST_BASES = 20
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor} is an alias; write the value itself", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def whole_number(self, node: Any) -> int:
+        value = self.construct_yaml_int(node)
+        if abs(value) >= 2**63:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a whole number has more than 64 bits", node.start_mark
+            )
+        return value
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.whole_number)
+
+
+def read_yaml(path: Path) -> Any:
+    """What the YAML file holds: plain values only, and no objects of any program.
+
+    Raises UserError where it is missing, of more than MOST_BYTES or not valid YAML.
+    """
+    try:
+        text = read_bytes(path, at_most=MOST_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
+    return _parse_yaml(text, str(path))
+
+
+def check_types(values: Mapping[str, Any], source: str) -> None:
+    """Raise UserError where a key of a conf has a value that none of its kind has.
+
+    Unlike config_from_mapping this lets keys be that this program does not know, or that lack, and
+    files be gone.
+    """
+    hints = typing.get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        if field.name in values:
+            _converted(field, values[field.name], hints[field.name], source)
+
+
+def _converted(field: dataclasses.Field, value: Any, hint: Any, source: str) -> Any:
+    try:
+        converted = convert(value, hint)
+        check_limits(converted, field.metadata)
+    except WrongValue as wrong:
+        raise UserError(f"{source}: {field.name}: {value!r} {wrong}") from None
+    return converted
+
+
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return yaml.load(text, _PlainLoader)
+    except RecursionError:
+        raise UserError(f"{source}: is not valid YAML: has lists in lists without end") from None
+    # Of dates and numbers that are none, the constructors raise what Python does.
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{source}: is not valid YAML: {error}") from error
 
 
 def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
     if path.resolve() in seen:
         raise UserError(f"{path}: base: leads back to the same file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    if len(seen) > MOST_BASES:
+        raise UserError(f"{path}: base: is the {len(seen)}th in a row; at most {MOST_BASES} are")
+    if not path.exists():
         siblings = sorted(str(p) for p in path.parent.glob("*.yml")) or ["a .yml file"]
-        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
-    content = _parse_yaml(text, str(path))
+        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}")
+    content = read_yaml(path)
     if not isinstance(content, dict):
         kind = "empty" if content is None else f"a {type(content).__name__}"
         raise UserError(f"{path}: is {kind}; a conf file is a mapping of keys to values")
@@ -97,11 +161,7 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
     for key, (value, source) in ((k, (s.value, s.source)) for k, s in sourced.items()):
         if key not in fields:
             raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
-        try:
-            values[key] = convert(value, hints[key])
-            check_limits(values[key], fields[key].metadata)
-        except WrongValue as wrong:
-            raise UserError(f"{source}: {key}: {value!r} {wrong}") from None
+        values[key] = _converted(fields[key], value, hints[key], source)
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in values:

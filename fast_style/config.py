@@ -178,7 +178,8 @@ def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
-    if not config.naming or config.naming != Path(config.naming).name or config.naming == "..":
+    plain = config.naming.isprintable() and config.naming == Path(config.naming).name
+    if not plain or config.naming in ("", ".."):
         raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
     _check_style_images(config, source)
     for key in ("content_layers", "style_layers"):

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1500  # letters of a message
+
 
 class UserError(Exception):
     """Something the person at the keyboard can put right.
@@ -10,6 +12,22 @@ class UserError(Exception):
     The message is one line that names the file, the key or flag, the value, and what would have
     been right. Programs print it to stderr and exit with status 2.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(_shortened(printable(str(message))))
+
+
+def _shortened(line: str) -> str:
+    # A value of a megabyte is not what a person looks for in a message.
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
+
+
+def printable(text: str) -> str:
+    """The text as one line of a terminal, whatever a file's name holds: codes are spelt out."""
+    return "".join(
+        letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
+        for letter in text
+    )
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:

@@ -12,10 +12,20 @@ from fast_style.errors import UserError
 UNFINISHED_FILES = ".*.tmp"  # a kill leaves one where it was being written
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable."""
+def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> bytes:
+    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable.
+
+    at_most: a file of more bytes is refused too, before it is read.
+    """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            if at_most is None:
+                return file.read()
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(at_most + 1) if size <= at_most else b""
+            if max(size, len(data)) > at_most:  # a device has no size
+                raise UserError(f"{path}: is too large; at most {at_most:,} bytes are read")
+            return data
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fast_style.checkpoints import find_model_folder
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.files import make_folder
 from fast_style.output_names import pictures_and_insides, refuse_shared_targets, stylized_name
 from fast_style.pictures.images import (
@@ -85,7 +85,8 @@ def stylize_files(
         for job in tqdm(written, total=len(targets), unit=" pictures", disable=len(targets) == 1):
             if job.picture is not None:
                 height, width = job.picture.rgb.shape[:2]
-                tqdm.write(f"{job.target}  {width}x{height}  {job.seconds:.2f} s")
+                target = printable(str(job.target))
+                tqdm.write(f"{target}  {width}x{height}  {job.seconds:.2f} s")
             elif job.error is not None:
                 failed.append(job.error)
     if failed and len(targets) == 1:

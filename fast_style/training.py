@@ -33,7 +33,7 @@ from fast_style.checkpoints import (
 )
 from fast_style.command_line import interruption
 from fast_style.config import Config
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
@@ -43,6 +43,7 @@ from fast_style.named_terms import in_one_line
 from fast_style.network.layers import default_dtype
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
+from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.style_image import (
     prepare_style_image,
@@ -178,12 +179,17 @@ class Training:
         assign_variables("optimizer", self.optimizer.variables, checkpoint.arrays, source)
 
     def save(self) -> None:
-        """Write a checkpoint. Raises UserError where a step left weights that are not finite."""
+        """Write a checkpoint.
+
+        Raises UserError where a step left weights that are not finite, or that have run away.
+        """
         arrays = variables_as_arrays("network", self.network.variables)
         arrays |= variables_as_arrays("optimizer", self.optimizer.variables)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
-                raise self._not_finite(name)
+                raise self._spoiled(f"{name} is not finite")
+            if name.startswith("network/") and np.abs(array).max(initial=0) > LARGEST_WEIGHT:
+                raise self._spoiled(f"{name} has grown beyond {LARGEST_WEIGHT:g}")
         Checkpoint(
             step=self.step,
             seconds=self.seconds,
@@ -264,15 +270,21 @@ class Training:
         terms = {name: float(value) for name, value in terms.items()}
         self.step += 1
         if not math.isfinite(terms["total"]):
-            raise self._not_finite(f"the objective ({in_one_line(terms)})")
+            raise self._spoiled(f"the objective ({in_one_line(terms)}) is not finite")
         return terms | {"learning_rate": rate, "style_ramp": ramp}
 
-    def _not_finite(self, what: str) -> UserError:
+    def _spoiled(self, what: str) -> UserError:
         folder = self.config.model_folder
         kept = newest_checkpoint(folder)
-        there = f"the last good checkpoint is of step {kept.step}" if kept else "no checkpoint yet"
+        if kept is None:
+            there = "no checkpoint yet"
+        else:
+            there = (
+                f"the last good checkpoint is of step {kept.step}; to begin from it: "
+                f"--set naming=ANOTHER --set init_from={folder}"
+            )
         return UserError(
-            f"{folder}: {what} is not finite at step {self.step}; {there}; "
+            f"{folder}: {what} at step {self.step}; {there}; "
             "try a lower learning_rate or style_weight"
         )
 
@@ -330,7 +342,7 @@ class Training:
         if broken:
             logging.warning("%d broken pictures were passed over:", len(broken))
         for name, reason in broken.items():
-            logging.warning("  %s: %s", name, reason)
+            logging.warning("  %s: %s", printable(name), reason)
 
     def _result(self, after: dict[str, float] | None) -> dict:
         return {

@@ -257,7 +257,7 @@ def test_a_conf_that_is_not_there_suggests_one_that_is(tmp_path: Path) -> None:
     written(tmp_path, "candy.yml")
     said = f"no such conf file; did you mean {str(tmp_path / 'candy.yml')!r}?"
     assert complaint(tmp_path / "cndy.yml") == f"{tmp_path / 'cndy.yml'}: {said}"
-    assert "cannot be read as a conf file" in complaint(tmp_path)
+    assert "is a folder" in complaint(tmp_path)
 
 
 def test_the_resolved_conf_is_read_back_as_it_was(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fast_style.batch.inputs import find_inputs
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.pictures.images import MAX_PIXELS
 
 BROKEN = "broken.csv"  # in the output's folder
@@ -91,7 +91,7 @@ def _shown(reports: Iterable[Report], pictures: int) -> Iterator[Report]:
 def _write_table(work: Work, report: Report) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([("path", "reason"), *sorted(report.broken)])
-    work.output.write(f"{work.folder}/{BROKEN}", text.getvalue().encode())
+    work.output.write(f"{work.folder}/{BROKEN}", text.getvalue().encode(errors="surrogateescape"))
 
 
 def _print_summary(work: Work, report: Report, seconds: float) -> None:
@@ -103,6 +103,6 @@ def _print_summary(work: Work, report: Report, seconds: float) -> None:
         told.append(f"{report.there} were there")
     print(f"{output}: {', '.join(told)}")
     for path, reason in report.broken[:SHOWN]:
-        print(f"error: {path}: {reason}", file=sys.stderr)
+        print(printable(f"error: {path}: {reason}"), file=sys.stderr)
     if report.broken:
         print(f"broken: {len(report.broken)}, see {output}/{BROKEN}", file=sys.stderr)

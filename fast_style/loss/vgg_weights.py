@@ -4,17 +4,21 @@ A file is recognized by its content. Inside, each reader names its arrays as our
 `block1_conv1/kernel`, (3, 3, in, out), and `block1_conv1/bias`, (out,).
 """
 
+import math
 import os
 import re
+import struct
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fast_style.errors import UserError
-from fast_style.files import make_folder, replacement
+from fast_style.files import make_folder, read_bytes, replacement
 from fast_style.locations import locate
+from fast_style.npz import check_weights, read_npz
 from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 
 Arrays = dict[str, np.ndarray]
@@ -24,6 +28,13 @@ TORCHVISION_MEAN = (0.485, 0.456, 0.406)  # RGB of 0..1
 TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat, a .safetensors or a fast-style .npz"
+
+
+MOST_MAT_BYTES = 1 << 30
+"""Inflated; scipy inflates all of a file, and the largest VGG with all its layers has 0.6 GB."""
+
+_MAT_COMPRESSED = 15  # miCOMPRESSED, of the MAT-File Format's data types
+_MOST_VALUES = 3 * 3 * 512 * 512  # of an array of a VGG
 
 
 def read_weights(loss_model: str, weights: str) -> Weights:
@@ -141,9 +152,8 @@ def _reader_of(path: Path) -> Callable[[Path], Arrays] | None:
 
 
 def _read_npz(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        pattern = r"block\d_conv\d/(kernel|bias)"
-        return {name: file[name] for name in file.files if re.fullmatch(pattern, name)}
+    pattern = r"block\d_conv\d/(kernel|bias)"
+    return {name: array for name, array in read_npz(path).items() if re.fullmatch(pattern, name)}
 
 
 def _read_keras(path: Path) -> Arrays:
@@ -159,10 +169,15 @@ def _read_keras(path: Path) -> Arrays:
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         layer = re.search(r"(?:^|/)(block\d_conv\d)/", name)
         if layer and isinstance(item, h5py.Dataset):
+            _check_size(item.shape, name)
+            if item.external or item.is_virtual:
+                raise ValueError(f"{name} stands in another file")
             arrays[f"{layer[1]}/{'kernel' if item.ndim == 4 else 'bias'}"] = item[()]
 
     with h5py.File(path, "r") as file:
-        file.get("model_weights", file).visititems(visit)
+        inside = file.get("model_weights", getlink=True)
+        hard = isinstance(inside, h5py.HardLink)  # others lead to other files
+        (file["model_weights"] if hard else file).visititems(visit)
     return _bgr_to_rgb(arrays)
 
 
@@ -175,9 +190,10 @@ def _read_slim(path: Path) -> Arrays:
 
     reader = tf.train.load_checkpoint(str(path))
     arrays = {}
-    for name in reader.get_variable_to_shape_map():
+    for name, shape in reader.get_variable_to_shape_map().items():
         variable = re.search(r"(?:^|/)conv(\d)/conv\1_(\d)/(weights|biases)$", name)
         if variable:
+            _check_size(shape, name)
             part = {"weights": "kernel", "biases": "bias"}[variable[3]]
             arrays[f"block{variable[1]}_conv{variable[2]}/{part}"] = reader.get_tensor(name)
     return arrays
@@ -201,6 +217,7 @@ def _read_matconvnet(path: Path) -> Arrays:
         raise UserError(
             f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[weights]'"
         ) from error
+    _check_inflated_size(path)
     file = loadmat(path, simplify_cells=True)
     arrays = {}
     for layer in np.atleast_1d(file.get("layers", [])):
@@ -223,17 +240,18 @@ def _read_torchvision(path: Path) -> Arrays:
     difference of the means, as for matconvnet's files.
     """
     try:
-        from safetensors.numpy import load_file
+        from safetensors import safe_open
     except ImportError as error:
         raise UserError(
             f"loss_model_file: reading {str(path)!r} needs safetensors: "
             "pip install 'fast-style[weights]'"
         ) from error
-    found = {
-        (int(name[1]), name[2]): tensor
-        for key, tensor in load_file(path).items()
-        if (name := re.fullmatch(r"features\.(\d+)\.(weight|bias)", key))
-    }
+    found = {}
+    with safe_open(path, "numpy") as file:
+        for key in file.keys():  # noqa: SIM118 (it is no mapping)
+            if name := re.fullmatch(r"features\.(\d{1,3})\.(weight|bias)", key):
+                _check_size(file.get_slice(key).get_shape(), key)
+                found[int(name[1]), name[2]] = file.get_tensor(key)
     numbers = sorted({number for number, _ in found})
     network = next((n for n in CONVOLUTIONS if sum(CONVOLUTIONS[n]) == len(numbers)), "vgg_16")
     arrays = {}
@@ -245,6 +263,34 @@ def _read_torchvision(path: Path) -> Arrays:
         arrays["block1_conv1/kernel"] = arrays["block1_conv1/kernel"] / std[:, None]
         _move_mean(arrays, 255 * np.array(TORCHVISION_MEAN))
     return arrays
+
+
+def _check_size(shape: Sequence[int], name: str) -> None:
+    # Before it is read: a few bytes of a file can stand for any number of equal values.
+    if math.prod(shape) > _MOST_VALUES:
+        raise ValueError(f"{name} has shape {tuple(shape)}, larger than any in a VGG")
+
+
+def _check_inflated_size(path: Path) -> None:
+    """Raise UserError where the elements of a MATLAB 5 file inflate to more than MOST_MAT_BYTES."""
+    inflated, content = 0, memoryview(read_bytes(path, at_most=MOST_MAT_BYTES))
+    order = ">" if content[126:128] == b"MI" else "<"
+    place = 128
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(order + "II", content, place)
+        rest: bytes | memoryview = content[place + 8 : place + 8 + size]
+        place += 8 + size
+        if kind != _MAT_COMPRESSED:
+            continue
+        element = zlib.decompressobj()
+        while len(rest) and not element.eof:
+            inflated += len(element.decompress(rest, 1 << 20))
+            rest = element.unconsumed_tail
+            if inflated > MOST_MAT_BYTES:
+                raise UserError(
+                    f"loss_model_file: {str(path)!r} inflates to more than {MOST_MAT_BYTES:,} "
+                    "bytes, which no VGG has"
+                )
 
 
 def _move_mean(arrays: Arrays, mean: np.ndarray) -> None:
@@ -272,8 +318,7 @@ def _check(arrays: Arrays, loss_model: str, weights: str) -> None:
             raise UserError(f"{where} lacks {name} of {loss_model}; it must hold every layer")
         if found[name] != shape:
             raise UserError(f"{where}: {name} has shape {found[name]}; {loss_model} needs {shape}")
-        if not np.isfinite(arrays[name]).all():
-            raise UserError(f"{where}: {name} holds values that are not finite; fetch it again")
+    check_weights(arrays, where)
     for name in found:
         if name not in expected:
             raise UserError(f"{where} holds {name}, which {loss_model} does not have")

@@ -21,11 +21,15 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
-from fast_style.errors import UserError
-from fast_style.files import read_bytes
+from fast_style.errors import UserError, printable
 from fast_style.hardware import usable_cores
 from fast_style.locations import locate
-from fast_style.pictures.images import decode_picture, find_pictures, flatten_on_white
+from fast_style.pictures.images import (
+    decode_picture,
+    find_pictures,
+    flatten_on_white,
+    read_picture_file,
+)
 from fast_style.pictures.pixels import square
 from fast_style.pictures.synthetic_images import synthetic_picture
 from fast_style.pictures.tfds_pictures import open_tfds
@@ -237,7 +241,7 @@ class ContentImages:
                     data = self._pictures.encoded(index)
                     return flatten_on_white(decode_picture(data, name, at_least=at_least))
                 except UserError as error:
-                    self._add_broken(name, str(error).removeprefix(f"{name}: "))
+                    self._add_broken(name, str(error).removeprefix(printable(f"{name}: ")))
             self._stop_if_too_many_are_broken()
             index = int(_random(self._seed, _REPLACEMENT, slot, attempt).integers(count))
             attempt += 1
@@ -247,7 +251,7 @@ class ContentImages:
             new = name not in self._broken
             self._broken[name] = reason
         if new:
-            logging.warning("%s: %s; another picture takes its place", name, reason)
+            logging.warning("%s: %s; another picture takes its place", printable(name), reason)
 
     def _stop_if_too_many_are_broken(self) -> None:
         broken, count = self.broken, self.pictures_per_epoch
@@ -301,7 +305,7 @@ class _Files:
         return str(self._paths[index])
 
     def encoded(self, index: int) -> bytes:
-        return read_bytes(self._paths[index])
+        return read_picture_file(self._paths[index])
 
 
 # Data set, then perhaps /config, :version and :split.

@@ -12,10 +12,14 @@ from PIL import Image, ImageCms
 
 from fast_style.errors import UserError, nearest
 from fast_style.files import check_target, read_bytes, write_atomically
+from fast_style.pictures import damage
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded, unless they are asked for: few bytes can
 claim to be many pixels. Where Pillow refuses them too."""
+
+MOST_BYTES_A_PIXEL = 16
+"""Four channels of 32 bits; nothing that is read has more."""
 
 # Pillow would warn on stderr at half of it; decode_picture checks the size.
 Image.MAX_IMAGE_PIXELS = None
@@ -76,7 +80,16 @@ def read_picture(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS)
     Raises UserError naming the file when it is missing, a folder, unreadable, not a picture,
     damaged or cut short; TooManyPixels, which is one, where there are more than most_pixels.
     """
-    return decode_picture(read_bytes(path), str(path), most_pixels=most_pixels)
+    data = read_picture_file(path, most_pixels=most_pixels)
+    return decode_picture(data, str(path), most_pixels=most_pixels)
+
+
+def read_picture_file(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS) -> bytes:
+    """The bytes of a picture file, for decode_picture. Raises UserError as read_bytes does.
+
+    A file is refused that is larger than so many pixels are in any format.
+    """
+    return read_bytes(path, at_most=MOST_BYTES_A_PIXEL * most_pixels)
 
 
 def decode_picture(
@@ -96,9 +109,13 @@ def decode_picture(
     if not data:
         raise UserError(f"{name}: is empty, not a picture")
     try:
+        if (bomb := damage.bomb(data)) is not None:
+            raise UserError(f"{name}: is refused as a bomb: it {bomb}")
         image: Image.Image = Image.open(io.BytesIO(data), formats=_READABLE)
     except Image.UnidentifiedImageError:
         raise UserError(f"{name}: is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture") from None
+    except UserError:
+        raise
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
         raise UserError(f"{name}: is damaged: {_reason(error)}") from error
     width, height = image.size
@@ -108,9 +125,13 @@ def decode_picture(
             "read, as small files can claim any size"
         )
     try:
+        if (damaged := damage.before_decoding(data, image)) is not None:
+            raise UserError(f"{name}: is damaged or cut short: {damaged}")
         if at_least is not None:
             image.draft(image.mode, (at_least, at_least))
         image.load()
+        if (damaged := damage.after_decoding(data, image)) is not None:
+            raise UserError(f"{name}: is damaged or cut short: {damaged}")
         profile = image.info.get("icc_profile")
         upright = _UPRIGHT.get(_orientation(image))
         if upright is not None:
@@ -119,6 +140,8 @@ def decode_picture(
         rgb, alpha = _to_rgb_and_alpha(image, profile)
     except MemoryError:
         raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
+    except UserError:
+        raise
     except Exception as error:  # as above
         raise UserError(f"{name}: is damaged or cut short: {_reason(error)}") from error
     if rgb.size == 0:
@@ -243,6 +266,8 @@ def _reason(error: BaseException) -> str:
 def _orientation(image: Image.Image) -> int:
     # After load(): Pillow turns TIFFs upright while loading them and then forgets the tag.
     try:
+        if damage.names_too_much(image.info.get("exif", b"")):
+            return 1
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata does not spoil the pixels
         return 1
