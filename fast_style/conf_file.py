@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from absl import logging
 
 from fast_style.config import OWN_FILES, Config, check_meaning
 from fast_style.errors import UserError, nearest
+from fast_style.locations import PROJECT, locate
 from fast_style.typed_values import WrongValue, check_limits, convert
 
 
@@ -19,7 +21,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
 
     Raises UserError naming the file, the key, the value and the nearest valid choice.
     """
-    path = Path(path)
+    path = _find_conf(Path(path))
     values = _read_with_base(path, ())
     above: dict[str, _Sourced] = {}
     for override in overrides or []:
@@ -55,14 +57,24 @@ def _parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: is not valid YAML: {error}") from error
 
 
+def _find_conf(path: Path) -> Path:
+    """The conf file at `path`, or the one of that name in the project, which is then said."""
+    found = locate(str(path))
+    if found != path.expanduser():
+        logging.warning("%s is not there; taking %s", path, found)
+    return found
+
+
 def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
     if path.resolve() in seen:
         raise UserError(f"{path}: base: leads back to the same file")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        siblings = sorted(str(p) for p in path.parent.glob("*.yml")) or ["a .yml file"]
-        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}") from error
+        folders = (path.parent, PROJECT / path.parent)
+        siblings = {str(path.parent / p.name) for folder in folders for p in folder.glob("*.yml")}
+        likely = nearest(str(path), sorted(siblings) or ["a .yml file"])
+        raise UserError(f"{path}: no such conf file; {likely}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
     content = _parse_yaml(text, str(path))
