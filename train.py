@@ -35,7 +35,8 @@ def main() -> None:
     from fast_style.training import train
 
     folder = train(config, restart=args.restart, download=args.download)
-    print(f"{folder}: python eval.py --model {folder} --image PICTURE")
+    evaluate = "fast-style eval" if parser.prog == "fast-style train" else "python eval.py"
+    print(f"{folder}: {evaluate} --model {folder} --image PICTURE")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from absl import logging
 
 from fast_style.config import OWN_FILES, Config, check_meaning
 from fast_style.errors import UserError, nearest
 from fast_style.files import read_bytes
+from fast_style.locations import PROJECT, locate
 from fast_style.typed_values import WrongValue, check_limits, convert
 
 
@@ -20,7 +22,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
 
     Raises UserError naming the file, the key, the value and the nearest valid choice.
     """
-    path = Path(path)
+    path = _find_conf(Path(path))
     values = _read_with_base(path, ())
     above: dict[str, _Sourced] = {}
     for override in overrides or []:
@@ -121,14 +123,24 @@ def _parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: is not valid YAML: {error}") from error
 
 
+def _find_conf(path: Path) -> Path:
+    """The conf file at `path`, or the one of that name in the project, which is then said."""
+    found = locate(str(path))
+    if found != path.expanduser():
+        logging.warning("%s is not there; taking %s", path, found)
+    return found
+
+
 def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
     if path.resolve() in seen:
         raise UserError(f"{path}: base: leads back to the same file")
     if len(seen) > MOST_BASES:
         raise UserError(f"{path}: base: is the {len(seen)}th in a row; at most {MOST_BASES} are")
     if not path.exists():
-        siblings = sorted(str(p) for p in path.parent.glob("*.yml")) or ["a .yml file"]
-        raise UserError(f"{path}: no such conf file; {nearest(str(path), siblings)}")
+        folders = (path.parent, PROJECT / path.parent)
+        siblings = {str(path.parent / p.name) for folder in folders for p in folder.glob("*.yml")}
+        likely = nearest(str(path), sorted(siblings) or ["a .yml file"])
+        raise UserError(f"{path}: no such conf file; {likely}")
     content = read_yaml(path)
     if not isinstance(content, dict):
         kind = "empty" if content is None else f"a {type(content).__name__}"

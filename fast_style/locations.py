@@ -3,7 +3,7 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
-# An installed wheel carries conf/, img/ and pretrained/ inside the package.
+# An installed wheel carries the scripts, conf/, img/ and pretrained/ inside the package.
 PROJECT = _PACKAGE / "box" if (_PACKAGE / "box").is_dir() else _PACKAGE.parent
 
 

@@ -1,9 +1,11 @@
 """The style image: files and URLs, hashes, and the sizes at which it is seen."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,15 +70,43 @@ def requests() -> list[str]:
 
 
 @pytest.fixture
-def url(
-    tmp_path: Path, photo: Photo, requests: list[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """Of wave.png on a server of this machine, with an empty cache."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where fetched style images are kept."""
+    monkeypatch.setattr(style_image, "CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def url(tmp_path: Path, photo: Photo, requests: list[str], cache: Path) -> Iterator[str]:
+    """Of wave.png on a server of this machine, with an empty cache.
+
+    There are also moved.png, which leads to it, cut.png, which breaks off, endless.png, and
+    page.png, which is no picture.
+    """
     (tmp_path / "served").mkdir()
     write_picture(tmp_path / "served" / "wave.png", Picture(photo(48, 48)))
-    monkeypatch.setattr(style_image, "CACHE", str(tmp_path / "cache"))
+    (tmp_path / "served" / "page.png").write_text("<html>Log in first</html>")
 
     class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/moved.png":
+                self.send_response(302)
+                self.send_header("Location", "/wave.png")
+                self.end_headers()
+            elif self.path == "/cut.png":
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"only this")
+            elif self.path == "/endless.png":
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(bytes(65536))
+            else:
+                super().do_GET()
+
         def log_request(self, code="-", size="-"):
             requests.append(f"{self.path} {self.headers['User-Agent']}")
 
@@ -100,10 +130,81 @@ def test_a_url_is_fetched_once(
     assert len(requests) == 1 and "fast-style/" in requests[0]
 
 
+def test_a_fetched_file_that_no_hash_was_said_of_is_kept_with_a_word(
+    config: Config, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = hashlib.sha256((tmp_path / "served" / "wave.png").read_bytes()).hexdigest()
+    style_image_file(dataclasses.replace(config, style_image=url, style_image_sha256=digest))
+    assert caplog.messages == []
+    moved = dataclasses.replace(config, style_image=url.replace("wave", "moved"))
+    style_image_file(moved)
+    assert f"style_image_sha256: {digest} " in caplog.text
+    style_image_file(moved)
+    assert len(caplog.messages) == 1
+
+
 def test_a_url_that_cannot_be_fetched_says_where_to_put_the_file(config: Config, url: str) -> None:
     missing = dataclasses.replace(config, style_image=url.replace("wave", "absent"))
     with pytest.raises(UserError, match=r"absent.png cannot be fetched .*404.*; put the picture"):
         style_image_file(missing)
+    nowhere = dataclasses.replace(config, style_image="http://[/wave.png")
+    with pytest.raises(UserError, match=r"cannot be fetched .*; put the picture"):
+        style_image_file(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cut", "cannot be fetched .9 of 1000 bytes came.; put the picture at "),
+        ("endless", "cannot be fetched .more than 1 MB.; put the picture at "),
+        ("page", "is not a JPEG"),
+    ],
+)
+def test_what_is_not_a_whole_picture_is_not_kept(
+    config: Config, url: str, cache: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style_image, "MOST_BYTES", 10**6)
+    bad = dataclasses.replace(config, style_image=url.replace("wave", name))
+    with pytest.raises(UserError, match=f"style_image: {bad.style_image}:? {said}"):
+        style_image_file(bad)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("name", ["wave", "moved"])
+def test_another_file_than_the_hash_says_is_neither_kept_nor_taken_from_the_cache(
+    config: Config, url: str, cache: Path, tmp_path: Path, name: str
+) -> None:
+    encoded = (tmp_path / "served" / "wave.png").read_bytes()
+    digest = hashlib.sha256(encoded).hexdigest()
+    config = dataclasses.replace(config, style_image=url.replace("wave", name))
+    wrong = dataclasses.replace(config, style_image_sha256="0" * 64)
+    with pytest.raises(UserError, match=f"SHA-256 {digest}, and style_image_sha256 is 000"):
+        style_image_file(wrong)
+    assert not cache.exists()
+    right = dataclasses.replace(config, style_image_sha256=digest)
+    kept = style_image_file(right)
+    assert kept.read_bytes() == encoded and list(cache.iterdir()) == [kept]
+    kept.write_bytes(encoded[:-1])
+    with pytest.raises(UserError, match=f"{kept}.* has the SHA-256 .* is another file"):
+        style_image_file(right)
+
+
+def test_fetching_leaves_other_programs_openers_alone(config: Config, url: str) -> None:
+    before = urllib.request._opener  # type: ignore[attr-defined]
+    style_image_file(dataclasses.replace(config, style_image=url))
+    assert urllib.request._opener is before  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["", "é" * 300 + ".jpg", "a%00b%2F..%2F.jpg", "x.jpg?y=/z#/w"])
+def test_any_url_has_a_file_name_of_its_own(config: Config, cache: Path, name: str) -> None:
+    url = f"http://127.0.0.1:1/{name}"
+    with pytest.raises(UserError, match=r"cannot be fetched") as error:
+        style_image_file(dataclasses.replace(config, style_image=url))
+    path = Path(str(error.value).split("put the picture at ")[1].split(", or name")[0])
+    assert path.parent == cache
+    cache.mkdir()
+    path.touch()
+    assert style_image_file(dataclasses.replace(config, style_image=url)) == path
 
 
 def test_the_hash_is_that_of_the_file(conf_values: dict[str, Any]) -> None:

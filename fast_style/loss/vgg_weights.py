@@ -4,6 +4,7 @@ A file is recognized by its content. Inside, each reader names its arrays as our
 `block1_conv1/kernel`, (3, 3, in, out), and `block1_conv1/bias`, (out,).
 """
 
+import hashlib
 import math
 import os
 import re
@@ -24,6 +25,11 @@ from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
+# By Keras, of the files without the fully connected layers.
+PUBLISHED_MD5 = {
+    "vgg_16": "6d6bbae143d832006294945121d1f1fc",
+    "vgg_19": "253f8cb515780f3b799900260a226db6",
+}
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)  # RGB of 0..1
 TORCHVISION_STD = (0.229, 0.224, 0.225)
 
@@ -89,14 +95,23 @@ def _read_imagenet(loss_model: str) -> Arrays:
     import keras
 
     build = {"vgg_16": keras.applications.VGG16, "vgg_19": keras.applications.VGG19}[loss_model]
+    home = os.environ.get("KERAS_HOME", "~/.keras")
+    name = f"{loss_model.replace('_', '')}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    path, published = Path(home).expanduser() / "models" / name, PUBLISHED_MD5[loss_model]
+    if path.exists() and _md5(path) != published:
+        raise UserError(
+            f"loss_model_file: 'imagenet' is kept in {path}, which has the MD5 {_md5(path)}, and "
+            f"Keras publishes {published}; remove that file, and it is fetched again"
+        )
     try:
         model = build(weights="imagenet", include_top=False)
     # Keras raises a bare Exception where it cannot download.
     except Exception as error:
-        home = os.environ.get("KERAS_HOME", "~/.keras")
-        file = f"{loss_model.replace('_', '')}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        # It checks the hash, and keeps what it fetched all the same.
+        if path.exists() and _md5(path) != published:
+            path.unlink()
         raise UserError(
-            f"loss_model_file: 'imagenet' cannot be fetched ({_reason(error)}); put {file} into "
+            f"loss_model_file: 'imagenet' cannot be fetched ({_reason(error)}); put {name} into "
             f"{home}/models/, or take loss_model: vgg_16_half, which works without"
         ) from error
     arrays = {}
@@ -104,6 +119,10 @@ def _read_imagenet(loss_model: str) -> Arrays:
         if layer.weights:
             arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
     return _bgr_to_rgb(arrays)
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()
 
 
 def _read_file(weights: str) -> Arrays:

@@ -1,41 +1,56 @@
 """The style image: where its file is, and what the loss network sees of it."""
 
 import hashlib
+import http.client
 import os
+import re
 import urllib.request
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
+from absl import logging
 
 from fast_style import __version__
 from fast_style.config import Config, is_url
 from fast_style.errors import UserError
-from fast_style.files import read_bytes
+from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.locations import locate
-from fast_style.pictures.images import Picture, flatten_on_white, read_picture
+from fast_style.pictures.images import Picture, decode_picture, flatten_on_white, read_picture
 from fast_style.pictures.pixels import fit_within, square
 
 CACHE = "fast_style"
+MOST_BYTES = 100_000_000
+SECONDS_OF_SILENCE = 60
 
 
 def style_image_file(config: Config) -> Path:
-    """The style image on this disk of a conf of one style; a URL is fetched once, kept by Keras.
+    """The style image on this disk of a conf of one style; a URL is fetched once and kept.
 
-    Raises UserError where it cannot be fetched or is not the file that `style_image_sha256` says,
-    and where the conf has several.
+    It is kept where Keras keeps what it fetches, and only if it is a picture, and the one that
+    `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
+    that one, and where the conf has several.
     """
     image, wanted = config.style_image, config.style_image_sha256
     if image is None or isinstance(wanted, dict):
         raise UserError(
             f"style_images: one is wanted here, of {', '.join(config.named_style_images)}"
         )
-    path = _fetched(image) if is_url(image) else locate(image)
-    if wanted is not None and style_image_sha256(path) != wanted.lower():
-        raise UserError(
-            f"style_image: {image} ({path}) has the SHA-256 "
-            f"{style_image_sha256(path)}, and style_image_sha256 is {wanted}; it is another file"
-        )
+    path = _kept_at(image) if is_url(image) else locate(image)
+    if is_url(image) and not path.exists():
+        encoded = _fetched(image, path)
+        _check_sha256(encoded, wanted, image)
+        decode_picture(encoded, f"style_image: {image}")
+        make_folder(path.parent)
+        write_atomically(path, encoded)
+        if wanted is None:
+            logging.warning(
+                "%s is kept unchecked; style_image_sha256: %s in the conf refuses any other",
+                image,
+                hashlib.sha256(encoded).hexdigest(),
+            )
+    elif wanted is not None:
+        _check_sha256(read_bytes(path), wanted, f"{image} ({path})")
     return path
 
 
@@ -76,21 +91,40 @@ def _read(config: Config) -> Picture:
         raise UserError(f"style_image: {message}") from None
 
 
-def _fetched(url: str) -> Path:
-    import keras  # here, because it takes seconds and most style images are files
+def _kept_at(url: str) -> Path:
+    """Where a fetched style image is kept: it does not change with the version."""
+    name = PurePosixPath(unquote(re.split(r"[?#]", url)[0])).name.replace("\0", "")
+    # A disk takes 255 bytes.
+    name = name.encode()[-200:].decode(errors="ignore")
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    return home / CACHE / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
-    # Wikimedia refuses clients that do not say what they are.
+
+def _fetched(url: str, path: Path) -> bytes:
+    print(f"fetching {url}")
     opener = urllib.request.build_opener()
+    # Wikimedia refuses clients that do not say what they are.
     opener.addheaders = [("User-Agent", f"fast-style/{__version__}")]
-    urllib.request.install_opener(opener)
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "style_image"
-    unique = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
     try:
-        return Path(keras.utils.get_file(unique, url, cache_subdir=CACHE))
-    # Keras raises a bare Exception where it cannot download.
-    except Exception as error:
-        home = os.environ.get("KERAS_HOME", "~/.keras")
+        with opener.open(url, timeout=SECONDS_OF_SILENCE) as response:
+            encoded = response.read(MOST_BYTES + 1)
+            if len(encoded) > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES // 10**6} MB")
+            announced = response.headers["Content-Length"]
+            if announced is not None and int(announced) != len(encoded):
+                raise ValueError(f"{len(encoded)} of {announced} bytes came")
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise UserError(
             f"style_image: {url} cannot be fetched ({' '.join(str(error).split())[:200]}); put the "
-            f"picture at {home}/{CACHE}/{unique}, or name a file of your own"
+            f"picture at {path}, or name a file of your own"
         ) from error
+    return encoded
+
+
+def _check_sha256(encoded: bytes, wanted: str | None, where: str) -> None:
+    found = hashlib.sha256(encoded).hexdigest()
+    if wanted is not None and found != wanted.lower():
+        raise UserError(
+            f"style_image: {where} has the SHA-256 {found}, and style_image_sha256 is {wanted}; "
+            "it is another file"
+        )

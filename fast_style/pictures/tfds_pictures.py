@@ -106,8 +106,8 @@ def _record_offsets(path: str) -> list[int]:
 def open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> TfdsPictures:
     """The pictures of a TFDS data set's split, which is prepared only where `download` says so.
 
-    Raises UserError where there is no such data set, it is not prepared, or it has no feature
-    `image`.
+    Of what is downloaded TFDS checks the hashes. Raises UserError where one is wrong or missing,
+    there is no such data set, it is not prepared, or it has no feature `image`.
     """
     import tensorflow_datasets as tfds
 
@@ -117,7 +117,11 @@ def open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> Tf
             # Made for random access, but not to be had on every system.
             if importlib.util.find_spec("array_record"):
                 builder = _tfds_builder(name, data_dir=data_dir, file_format="array_record")
-            builder.download_and_prepare()
+            # What its cloud bucket keeps ready made has no hashes.
+            checked = tfds.download.DownloadConfig(
+                force_checksums_validation=True, try_download_gcs=False
+            )
+            builder.download_and_prepare(download_config=checked)
     except tfds.core.registered.DatasetNotFoundError:
         raise UserError(
             f"dataset: {name}: there is no such folder, and no such data set in TFDS; "

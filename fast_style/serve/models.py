@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fast_style.checkpoints import WEIGHTS, Model, read_model
 from fast_style.errors import UserError
+from fast_style.locations import locate
 from fast_style.stylize import Stylizer
 
 
@@ -37,7 +38,7 @@ class Models:
 
         The others are Stylizer's arguments.
         """
-        found = [model for folder in folders for model in _models_in(folder)]
+        found = [model for folder in folders for model in _models_in(locate(str(folder)))]
         if not found:
             raise UserError(f"--models {' '.join(map(str, folders))}: no model folders there")
         self.styles: dict[str, Style] = {}

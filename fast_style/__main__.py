@@ -1,0 +1,75 @@
+"""One command for every program: fast-style train -c conf/candy.yml"""
+
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+
+from fast_style import __version__
+from fast_style.command_line import exit_on_user_error
+from fast_style.errors import UserError, nearest
+from fast_style.locations import PROJECT
+
+PROGRAMS = {
+    "train": ("train.py", "train a style"),
+    "eval": ("eval.py", "stylize pictures with a trained style"),
+    "export": ("export.py", "write a trained style for other programs"),
+    "video": ("fast_style.video.__main__", "stylize a clip"),
+    "batch": ("fast_style.batch.__main__", "stylize a collection, on Ray"),
+    "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
+    "gatys": ("fast_style.gatys", "paint one picture slowly"),
+    "gallery": ("fast_style.gallery", "see styles side by side"),
+    "measure": ("fast_style.measure", "say how good a trained style is"),
+    "curves": ("fast_style.curves", "draw trainings beside each other"),
+    "benchmark": ("fast_style.benchmark.__main__", "say how fast this machine is"),
+}
+
+
+def main() -> int | None:
+    name, *flags = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name == "--version":
+        print(f"fast-style {__version__}")
+        return 0
+    if name not in PROGRAMS:
+        raise UserError(
+            f"fast-style {name}: no such program; {nearest(name, PROGRAMS)}; "
+            "fast-style --help says what there is"
+        )
+    sys.argv = [f"fast-style {name}", *flags]
+    return _program(PROGRAMS[name][0]).main()
+
+
+def _overview() -> str:
+    lines = [f"  {name:10} {what}" for name, (_, what) in PROGRAMS.items()]
+    return "\n".join(
+        [
+            "usage: fast-style PROGRAM ...",
+            "",
+            *lines,
+            "",
+            "fast-style PROGRAM --help lists its flags; --version: which fast-style this is",
+        ]
+    )
+
+
+def _program(where: str) -> ModuleType:
+    if not where.endswith(".py"):
+        return importlib.import_module(where)
+    # The scripts lie beside the package in a clone, and in its box in a wheel.
+    spec = importlib.util.spec_from_file_location(where.removesuffix(".py"), PROJECT / where)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def run() -> None:
+    """What the command `fast-style` calls."""
+    exit_on_user_error(main)
+
+
+if __name__ == "__main__":
+    run()
