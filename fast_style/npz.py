@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 30
 
 MOST_ARRAYS = 10_000
 
-LARGEST_WEIGHT = 1e6
+LARGEST_WEIGHT = 1e4
 """Networks that were trained stay below 100, and float32 does not overflow from these."""
 
 # Numbers, truth values, and texts for a header.
@@ -65,7 +65,7 @@ def _array(file: IO[bytes], name: str) -> np.ndarray:
 
 
 def check_weights(arrays: dict[str, np.ndarray], where: str) -> None:
-    """Raise UserError naming the array that no network can have: not finite, or beyond 1e6."""
+    """Raise UserError naming the array that no network can have: not finite, or beyond 1e4."""
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise UserError(f"{where}: {name} holds {array.dtype}; weights are floating-point")

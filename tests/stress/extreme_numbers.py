@@ -88,16 +88,16 @@ def networks(model: Model) -> dict[str, Model]:
 
     def like(change: Callable[[str, np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
         return {
-            name: np.asarray(change(name, array), np.float32)
+            name: np.asarray(change(name, array.astype(np.float32)), np.float32)
             for name, array in model.arrays.items()
         }
 
     changes: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {
         "as trained": lambda name, a: a,
         "nothing": lambda name, a: np.zeros_like(a),
-        "all 1e6": lambda name, a: np.full_like(a, LARGEST_WEIGHT, np.float32),
-        "all -1e6": lambda name, a: np.full_like(a, -LARGEST_WEIGHT, np.float32),
-        "largest 1e6": lambda name, a: a * np.float32(LARGEST_WEIGHT / max(np.abs(a).max(), 1e-9)),
+        "all 1e4": lambda name, a: np.full_like(a, LARGEST_WEIGHT, np.float32),
+        "all -1e4": lambda name, a: np.full_like(a, -LARGEST_WEIGHT, np.float32),
+        "largest 1e4": lambda name, a: a * np.float32(LARGEST_WEIGHT / max(np.abs(a).max(), 1e-9)),
         "all 1e-30": lambda name, a: np.full(a.shape, 1e-30),
         "the least there is": lambda name, a: np.full(a.shape, 1e-45),
     }
