@@ -88,7 +88,7 @@ def networks(model: Model) -> dict[str, Model]:
 
     def like(change: Callable[[str, np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
         return {
-            name: np.asarray(change(name, array), np.float32)
+            name: np.asarray(change(name, array.astype(np.float32)), np.float32)
             for name, array in model.arrays.items()
         }
 
