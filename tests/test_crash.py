@@ -28,8 +28,9 @@ from fast_style.checkpoints import Checkpoint
 from tests.faults import Kill, struck
 
 def save(folder, step):
-    arrays = {"network/a": np.full(5000, step)}
-    Checkpoint(step, 1.0, "float32", {}, {}, arrays).save(folder, keep=1)
+    arrays = {"network/a": np.full(5000, float(step))}
+    notes = {"last_step": {}, "validation_before": None}
+    Checkpoint(step, 1.0, "float32", {}, notes, arrays).save(folder, keep=1)
 
 status, number = 1, 0
 while status:

@@ -43,6 +43,7 @@ Photo = Callable[..., np.ndarray]
 Run = Callable[[], object]
 
 PROJECT = Path(__file__).resolve().parent.parent
+NOTES: dict[str, Any] = {"last_step": {}, "validation_before": None}
 ERRORS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -158,7 +159,7 @@ def test_a_checkpoint_and_the_model_are_there_whole_or_not_at_all(folder: Path, 
     network = SimpleNamespace(variables=())
     arrays = {"network/a": np.arange(1000.0)}
     config = Config(naming="tiny")
-    checkpoint = Checkpoint(2, 1.0, "float32", {}, {}, arrays)
+    checkpoint = Checkpoint(2, 1.0, "float32", {}, NOTES, arrays)
     checkpoint.save(folder, 1)
 
     def run() -> None:
@@ -279,7 +280,7 @@ def test_a_checkpoint_has_no_name_before_its_bytes_are_on_the_disk(folder: Path)
         assert checkpoint.exists() == (done[-2:] == ["replace TEMPORARY", "fsync checkpoints"])
 
     with struck(folder, record):
-        Checkpoint(4, 1.0, "float32", {}, {}, {"network/a": np.zeros(1000)}).save(folder, 2)
+        Checkpoint(4, 1.0, "float32", {}, NOTES, {"network/a": np.zeros(1000)}).save(folder, 2)
     flushed, named = done.index("fsync TEMPORARY"), done.index("replace TEMPORARY")
     last_write = len(done) - 1 - done[::-1].index("write TEMPORARY")
     assert last_write < flushed < named
@@ -289,7 +290,7 @@ def test_a_checkpoint_has_no_name_before_its_bytes_are_on_the_disk(folder: Path)
 def test_an_older_checkpoint_goes_only_after_the_newer_one_is_on_the_disk(folder: Path) -> None:
     done: list[str] = []
     for step in (2, 4):
-        checkpoint = Checkpoint(step, 1.0, "float32", {}, {}, {"network/a": np.zeros(3)})
+        checkpoint = Checkpoint(step, 1.0, "float32", {}, NOTES, {"network/a": np.zeros(3)})
         with struck(folder, lambda operation, path: done.append(f"{operation} {Path(path).name}")):
             checkpoint.save(folder, keep=1)
     assert done[-2:] == ["fsync checkpoints", "unlink 00000002.npz"]
