@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,11 @@ def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> byte
         with open(path, "rb") as file:
             if at_most is None:
                 return file.read()
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(at_most + 1) if size <= at_most else b""
-            if max(size, len(data)) > at_most:  # a device has no size
+            status = os.fstat(file.fileno())
+            # A pipe or a device has no size, and what has one may grow.
+            expected = status.st_size if stat.S_ISREG(status.st_mode) else at_most
+            data = file.read(min(expected, sys.maxsize - 1) + 1) if expected <= at_most else b""
+            if max(expected, len(data)) > at_most:
                 raise UserError(f"{path}: is too large; at most {at_most:,} bytes are read")
             return data
     except FileNotFoundError:
