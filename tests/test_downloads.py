@@ -59,7 +59,7 @@ def test_keras_checks_the_same_hashes(name: str, module: object) -> None:
 
 
 def test_other_weights_than_keras_publishes_are_not_kept(kept: Path) -> None:
-    with pytest.raises(UserError, match="'imagenet' cannot be fetched .*[Ii]ncomplete or corrupt"):
+    with pytest.raises(UserError, match=r"'imagenet' cannot be fetched .*[Ii]ncomplete or corrupt"):
         read_weights("vgg_16", "imagenet")
     assert list(kept.parent.iterdir()) == []
 
@@ -93,7 +93,7 @@ def test_a_data_set_is_prepared_from_files_of_the_recorded_hash_alone(
 
     class Fetched(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
-        url_infos = {} if recorded is None else {url: _recorded(recorded)}  # noqa: RUF012
+        url_infos = {} if recorded is None else {url: _recorded(recorded)}
 
         def _info(self):
             features = tfds.features.FeaturesDict({"image": tfds.features.Image()})
