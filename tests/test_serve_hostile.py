@@ -1,9 +1,12 @@
 """Hostile clients, each kind for a moment; tests/stress/serve_hostile.py has the long form."""
 
 import os
+import platform
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -264,6 +267,30 @@ def test_released_memory_is_given_back() -> None:
     stylizer.release()
     assert held - hostile.resident_bytes(os.getpid()) > 50e6
     np.testing.assert_array_equal(stylizer(rgb), stylized)
+
+
+HOARDER = """
+import os, sys
+import numpy as np
+from fast_style.serve.memory import give_memory_back
+from tests.stress.serve_hostile import resident_bytes
+if sys.argv[1] == "give back":
+    give_memory_back()
+for megabytes in (20, 1):  # after a large block that was freed, glibc keeps smaller ones
+    blocks = [np.ones(megabytes << 17) for _ in range(100 // megabytes)]
+    last = blocks[-1]
+    del blocks
+print(resident_bytes(os.getpid()))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they do")
+def test_memory_of_a_request_is_given_back() -> None:
+    kept, given_back = (
+        int(subprocess.check_output([sys.executable, "-c", HOARDER, how], cwd=hostile.PROJECT))
+        for how in ("keep", "give back")
+    )
+    assert kept - given_back > 50e6
 
 
 def test_more_connections_than_files_is_told() -> None:

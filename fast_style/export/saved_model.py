@@ -1,5 +1,6 @@
 """TensorFlow's SavedModel, which TensorFlow Serving takes as it is."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -80,7 +81,9 @@ def write_saved_model(network, folder: Path) -> None:
         try:
             archive.write_out(temporary, verbose=False)
         except (OSError, tf.errors.OpError) as error:
-            raise UserError(f"{folder}: no SavedModel can be written there: {error}") from error
+            # Less its names of nodes and operations.
+            reason = re.sub(r"\{\{.*?\}\}| \[Op:.*", "", str(error)).strip()
+            raise UserError(f"{folder}: no SavedModel can be written there: {reason}") from error
         flush(Path(temporary))
         # saved_model.pb goes first and comes last: without it there is no SavedModel, so whenever
         # this is stopped there is none rather than a mixture of two.

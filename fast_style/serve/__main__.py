@@ -86,8 +86,10 @@ def main() -> None:
         Connections,
         allow_connections,
     )
+    from fast_style.serve.memory import give_memory_back
     from fast_style.serve.models import Models
 
+    give_memory_back()
     token = _token(args.token_file)
     allow_connections(args.max_connections)
     memory = args.max_memory or free_memory() // 2
