@@ -13,7 +13,10 @@ def write(model: Model, network, path: Path, order: Order) -> None:
     made = exportable_network(model.arrays, model.conf.get("output", "tanh"), order.pixels)
     for key, words in order.metadata.items():
         made.set_rt_info(words, ["fast_style", key])
-    openvino.save_model(made, path, compress_to_fp16=order.half)
+    try:
+        openvino.save_model(made, path, compress_to_fp16=order.half)
+    except RuntimeError as error:  # which is all that it says of a full disk
+        raise OSError(f"OpenVINO says {error}; is there room for it?") from error
 
 
 def load(path: Path, pixels: str) -> Run:
