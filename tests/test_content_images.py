@@ -15,16 +15,17 @@ from fast_style.pictures.images import Picture, decode_picture, encode_picture, 
 from fast_style.pictures.synthetic_images import _KINDS, _textures, synthetic_picture
 
 
-def flat(value: int) -> np.ndarray:
-    return np.full((20, 30, 3), value, np.uint8)
+def nearly_flat(value: int) -> np.ndarray:
+    """value at the left to value + 2 at the right."""
+    return np.full((20, 30, 3), value, np.uint8) + np.arange(30, dtype=np.uint8)[:, None] // 10
 
 
 def write_folder(folder: Path, count: int, broken: int = 0) -> Path:
-    """Picture number i is all 10 * i + 5; the first `broken` ones are cut short."""
+    """Picture number i is 10 * i + 5 or a little more; the first `broken` ones are cut short."""
     for number in range(count):
         path = folder / f"sub{number % 2}" / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, Picture(flat(10 * number + 5)))
+        write_picture(path, Picture(nearly_flat(10 * number + 5)))
         if number < broken:
             path.write_bytes(path.read_bytes()[:50])
     return folder
@@ -119,8 +120,11 @@ def test_flip_mirrors_about_half(tmp_path: Path) -> None:
 
 
 def test_transparent_pictures_lie_on_white(tmp_path: Path) -> None:
-    write_picture(tmp_path / "clear.png", Picture(flat(0), np.zeros((20, 30), np.uint8)))
-    assert (open_images(tmp_path).batch(0) == 255).all()
+    alpha = np.zeros((20, 30), np.uint8)
+    alpha[10:] = 255
+    write_picture(tmp_path / "half_clear.png", Picture(nearly_flat(0), alpha))
+    batch = open_images(tmp_path, image_size=20).batch(0)
+    assert (batch[:, :10] == 255).all() and (batch[:, 10:] < 3).all()
 
 
 def test_the_moved_view_is_a_part_with_noise_as_seed_and_step_say(tmp_path: Path) -> None:
@@ -192,6 +196,32 @@ def test_none_left_stops_again_and_again(tmp_path: Path) -> None:
             images.batch(0)
 
 
+@pytest.mark.parametrize("crop", ["centre", "random"])
+def test_what_is_of_one_colour_is_left_out(tmp_path: Path, crop: str) -> None:
+    write_folder(tmp_path, 3)
+    half = np.zeros((16, 64, 3), np.uint8)  # most of its squares are black
+    half[:, 60:] = 200
+    write_picture(tmp_path / "half.png", Picture(half))
+    write_picture(tmp_path / "flat.png", Picture(np.full((20, 20, 3), 77, np.uint8)))
+
+    def seen() -> np.ndarray:
+        images = open_images(tmp_path, crop=crop)
+        found = np.stack([images.batch(step) for step in range(40)])
+        assert images.broken == {}
+        return found
+
+    batches = seen().reshape(120, -1, 3)
+    assert (batches != batches[:, :1]).any((1, 2)).all()
+    assert (batches.max((1, 2)) > 100).any() == (crop == "random")  # half.png, where it is not
+    np.testing.assert_array_equal(seen().reshape(120, -1, 3), batches)
+
+
+def test_nothing_but_one_colour_is_refused(tmp_path: Path) -> None:
+    write_picture(tmp_path / "flat.png", Picture(np.full((20, 20, 3), 77, np.uint8)))
+    with pytest.raises(UserError, match=r"of its pictures only parts of a single .*flat\.png"):
+        open_images(tmp_path).batch(0)
+
+
 @pytest.mark.parametrize("dataset", ["empty", "empty/*.jpg", "/no/such/folder", ""])
 def test_no_pictures_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -228,7 +258,7 @@ def tfds(monkeypatch: pytest.MonkeyPatch):
 
         def _generate_examples(self, first, last):
             for number in range(first, last):
-                data = io.BytesIO(encode_picture(Picture(flat(10 * number + 5)), ".png"))
+                data = io.BytesIO(encode_picture(Picture(nearly_flat(10 * number + 5)), ".png"))
                 yield number, {"image": data, "label": number % 2}
 
     tfds.TinyPictures = TinyPictures

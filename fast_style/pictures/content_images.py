@@ -40,6 +40,9 @@ LARGEST_ZOOM = 1.25
 TOLERATED_BROKEN = 2
 """So many broken files never stop a training, however few there are; beyond, a tenth of all."""
 
+MOST_ATTEMPTS = 1000
+"""To find a picture for a place; beyond, there is none."""
+
 MOST_SHIFT = 4
 """Pixels; as many as the transformer network's strides can tell apart."""
 
@@ -76,7 +79,8 @@ class ContentImages:
     data_service: address of a Ray cluster whose machines read the pictures; None: this one does.
 
     Every epoch is a fresh permutation of all pictures. A broken file is named in the log once,
-    and in `broken`, and another file takes its place; which one, (seed, slot) decides.
+    and in `broken`, and another file takes its place; which one, (seed, slot) decides. So does one
+    that is of a single colour where it is cut.
 
     Raises UserError when there is nothing to read.
     """
@@ -115,6 +119,7 @@ class ContentImages:
         self._flip = flip
         self._pictures = _open(dataset, data_dir, download)
         self._broken: dict[str, str] = {}
+        self._flat: set[str] = set()  # where it was cut; elsewhere it may serve
         self._broken_lock = threading.Lock()
 
     @property
@@ -214,19 +219,22 @@ class ContentImages:
         Raises UserError as batch does.
         """
         mirror, zoom, across, down = _random(self._seed, _CROP, slot).random(4)
+        cut = functools.partial(square, side=self._image_size)
+        if self._crop == "random":
+            zoom = 1 + (LARGEST_ZOOM - 1) * zoom
+            cut = functools.partial(cut, zoom=zoom, across=across, down=down)
         if self._pictures is None:
             rgb = synthetic_picture(self._seed, slot, self._image_size)
-        elif self._crop == "centre":
-            rgb = square(self._readable(slot), self._image_size)
         else:
-            zoom = 1 + (LARGEST_ZOOM - 1) * zoom
-            rgb = square(
-                self._readable(slot), self._image_size, zoom=zoom, across=across, down=down
-            )
+            rgb = self._of_a_file(slot, cut)
         return rgb[:, ::-1] if self._flip and mirror < 0.5 else rgb
 
-    def _readable(self, slot: int) -> np.ndarray:
-        """The pixels of the slot's picture, or of the first readable one that replaces it."""
+    def _of_a_file(self, slot: int, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What is cut from the slot's picture, or from the first usable one that replaces it.
+
+        Where a picture has one colour alone, instance normalizations divide by nearly nothing one
+        after the other, and no gradient is finite.
+        """
         assert self._pictures is not None
         count = len(self._pictures)
         epoch, place = divmod(slot, count)
@@ -234,17 +242,24 @@ class ContentImages:
         largest_zoom = 1 if self._crop == "centre" else LARGEST_ZOOM
         at_least = math.ceil(self._image_size * largest_zoom)
         attempt = 0
-        while True:
+        while attempt < MOST_ATTEMPTS:
             name = self._pictures.name(index)
             if name not in self._broken:
                 try:
                     data = self._pictures.encoded(index)
-                    return flatten_on_white(decode_picture(data, name, at_least=at_least))
+                    rgb = cut(flatten_on_white(decode_picture(data, name, at_least=at_least)))
+                    if (rgb != rgb[0, 0]).any():
+                        return rgb
+                    self._flat.add(name)
                 except UserError as error:
                     self._add_broken(name, str(error).removeprefix(printable(f"{name}: ")))
             self._stop_if_too_many_are_broken()
             index = int(_random(self._seed, _REPLACEMENT, slot, attempt).integers(count))
             attempt += 1
+        raise UserError(
+            f"dataset: {self._dataset}: of its pictures only parts of a single colour were found, "
+            f"such as in {min(self._flat, default=name)}; nothing can be learnt of those"
+        )
 
     def _add_broken(self, name: str, reason: str) -> None:
         with self._broken_lock:
