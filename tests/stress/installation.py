@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fast_style import __version__
 from fast_style.benchmark.in_turns import sample_picture
 from fast_style.pictures.images import Picture, write_picture
 
@@ -51,18 +52,18 @@ def main() -> int:
         }
         environment |= {"PATH": f"{programs}:/usr/bin:/bin", "HOME": scratch}
         pip = f"{programs}/python -m pip --disable-pip-version-check"
-        wheels, constraints = f"{scratch}/wheels", f"{PROJECT}/constraints.txt"
+        # By its path: an index may have another package of this name.
+        wheel = Path(scratch) / f"fast_style-{__version__}-py3-none-any.whl"
         preparation = [
             f"{args.python} -m venv {scratch}/venv",
-            f"{pip} wheel -q --no-deps -w {wheels} {PROJECT}",
-            f"{pip} install -q -c {constraints} --find-links {wheels} fast-style[{args.extras}]",
+            f"{pip} wheel -q --no-deps -w {scratch} {PROJECT}",
+            f"{pip} install -q -c {PROJECT}/constraints.txt {wheel}[{args.extras}]",
             f"{pip} check",
         ]
         for line in preparation:
             env = dict(os.environ) if line.startswith(args.python) else environment
             if not _run(line, None, folder, env, args.timeout):
                 return 1
-        (wheel,) = Path(wheels).glob("*.whl")
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB")
         write_picture(folder / "in.png", Picture(sample_picture(128)))
         for line, made in RUNS:
