@@ -24,7 +24,7 @@ from tests.conftest import Photo
 
 @pytest.fixture(scope="module")
 def models(trained_model: Path) -> Models:
-    return Models([trained_model])
+    return Models([trained_model], precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,12 @@ def client(models: Models):
 
 @pytest.fixture(scope="module")
 def stylizer(trained_model: Path) -> Stylizer:
-    return Stylizer(trained_model)
+    return Stylizer(trained_model, precision="float32")
+
+
+def assert_same(found: np.ndarray, wanted: np.ndarray) -> None:
+    """To a grey level, by which a network that is compiled for one size rounds otherwise."""
+    np.testing.assert_allclose(found.astype(int), wanted.astype(int), atol=1)
 
 
 def png(rgb: np.ndarray) -> bytes:
@@ -84,7 +89,7 @@ def test_encoded_pictures_come_back_encoded(
     found = answer["predictions" if key == "instances" else "outputs"]
     for one, rgb in zip(found, pictures, strict=True):
         stylized = decode_picture(base64.b64decode(one["b64"]), "answer").rgb
-        np.testing.assert_array_equal(stylized, stylizer(rgb))
+        assert_same(stylized, stylizer(rgb))
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "serving_uint8", None])
@@ -96,7 +101,7 @@ def test_arrays_come_back_as_arrays(
     if signature:
         body["signature_name"] = signature
     [found] = client.post("/v1/models/tiny/versions/1:predict", json=body).json()["predictions"]
-    np.testing.assert_array_equal(found, stylizer(rgb))
+    assert_same(found, stylizer(rgb))
     assert isinstance(found[0][0][0], int if signature == "serving_uint8" else float)
 
 
@@ -139,7 +144,7 @@ def test_a_plain_picture_in_either_way(
     wanted = stylizer.stylize(Picture(rgb), strength=0.5, preserve_color=True, max_size=20, scale=2)
     for answer in (one, other):
         assert answer.headers["content-type"] == "image/png"
-        np.testing.assert_array_equal(decode_picture(answer.content, "answer").rgb, wanted.rgb)
+        assert_same(decode_picture(answer.content, "answer").rgb, wanted.rgb)
     jpeg = client.post("/stylize/tiny", content=encode_picture(Picture(rgb), ".jpg"))
     assert jpeg.headers["content-type"] == "image/jpeg"
 
