@@ -101,7 +101,7 @@ def test_arrays_come_back_as_arrays(
     if signature:
         body["signature_name"] = signature
     [found] = client.post("/v1/models/tiny/versions/1:predict", json=body).json()["predictions"]
-    assert_same(found, stylizer(rgb))
+    assert_same(np.asarray(found), stylizer(rgb))
     assert isinstance(found[0][0][0], int if signature == "serving_uint8" else float)
 
 
