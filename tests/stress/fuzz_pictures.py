@@ -97,7 +97,7 @@ def start(page: Path, corpus: Path, scratch: Path, seconds: int, seed: int) -> s
     command = [sys.executable, "-m", "tests.stress.fuzz_pictures", "--worker", str(page)]
     # A worker ends after ten minutes at the latest, so that a leak cannot gather.
     command += [f"-max_total_time={min(seconds, 600)}", f"-max_len={MOST_BYTES}", f"-seed={seed}"]
-    command += ["-timeout=0", "-rss_limit_mb=0", "-print_final_stats=1"]
+    command += ["-timeout=86400", "-rss_limit_mb=0", "-print_final_stats=1"]
     command += [f"-artifact_prefix={scratch}/", "-reload=0", str(corpus)]
     with open(scratch / "log", "wb") as log:
         return subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
