@@ -11,7 +11,6 @@ training.lock     as long as a training is at it
 """
 
 import dataclasses
-import io
 import json
 import re
 import shutil
@@ -28,7 +27,7 @@ from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_image
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
 from fast_style.locations import PROJECT
-from fast_style.npz import check_weights, read_npz
+from fast_style.npz import check_weights, read_arrays, write_arrays
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
 CONF = "conf.yml"
@@ -152,25 +151,6 @@ def assign_variables(prefix: str, variables: Iterable, arrays: dict[str, np.ndar
                 f"{found}; it was written for another network"
             )
         variable.assign(saved)
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An uncompressed .npz, written whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz; UserError where it is missing or damaged. Never runs pickled code."""
-    try:
-        return read_npz(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UserError:
-        raise
-    except Exception as error:  # on damaged bytes zipfile and NumPy raise nearly anything
-        raise UserError(f"{path}: is damaged or not an .npz of arrays: {error}") from None
 
 
 def write_model(folder: Path, config: Config, network) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from fast_style.checkpoints import read_arrays, write_arrays
 from fast_style.command_line import (
     OneLineParser,
     at_least_1,
@@ -30,6 +29,7 @@ from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
 from fast_style.named_terms import in_one_line
+from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
 from fast_style.pictures.pixels import (
     blend,

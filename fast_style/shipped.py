@@ -8,19 +8,12 @@ import numpy as np
 import yaml
 
 from fast_style.cards import card
-from fast_style.checkpoints import (
-    CONF,
-    RESULT,
-    WEIGHTS,
-    Model,
-    read_model,
-    write_arrays,
-    write_result,
-)
+from fast_style.checkpoints import CONF, RESULT, WEIGHTS, Model, read_model, write_result
 from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.locations import PROJECT
+from fast_style.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
 from fast_style.stylize import Stylizer

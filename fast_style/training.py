@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import datetime
 import math
 import time
-from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -45,11 +43,8 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
-from fast_style.pictures.style_image import (
-    prepare_style_image,
-    style_image_file,
-    style_image_sha256,
-)
+from fast_style.pictures.style_image import prepare_style_image
+from fast_style.provenance import provenance
 from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
@@ -348,16 +343,8 @@ class Training:
         return {
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "precision": self.precision,
-            "hardware": hardware.describe(),
-            "versions": {
-                name: metadata.version(name) for name in ("fast-style", "tensorflow", "keras")
-            },
-            "style_image_sha256": {
-                name: style_image_sha256(style_image_file(self.config.of_style(name)))
-                for name in self.style_images
-            },
+            **provenance(self.config),
             "broken_pictures": len(self.content_images.broken),
             "last_step": self.terms,
             "validation_before": self.before,

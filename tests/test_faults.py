@@ -22,18 +22,13 @@ import tensorflow as tf
 
 from fast_style import sole_training as sole_training_module
 from fast_style import stylize_files
-from fast_style.checkpoints import (
-    Checkpoint,
-    newest_checkpoint,
-    read_arrays,
-    write_model,
-    write_result,
-)
+from fast_style.checkpoints import Checkpoint, newest_checkpoint, write_model, write_result
 from fast_style.command_line import exit_on_user_error
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
+from fast_style.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.sole_training import LOCK, sole_training
 from fast_style.training import Training, train

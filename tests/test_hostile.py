@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.checkpoints import read_arrays, read_model, write_arrays
+from fast_style.checkpoints import read_model
 from fast_style.conf_file import load_config
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
+from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import decode_picture, read_picture
 from tests.stress import hostile_bytes
@@ -253,7 +254,7 @@ def test_a_checkpoint_with_a_header_of_another_program_is_passed_over(
 def test_a_mat_bomb_is_refused_before_scipy_inflates_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fast_style.loss.vgg_weights.MOST_MAT_BYTES", 1_000_000)
+    monkeypatch.setattr("fast_style.loss.matlab_file.MOST_BYTES", 1_000_000)
     packed = zlib.compress(bytes(2_000_000))
     head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     path = tmp_path / "vgg.mat"

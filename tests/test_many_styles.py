@@ -13,11 +13,9 @@ import pytest
 from fast_style.checkpoints import (
     copy_model,
     load_network,
-    read_arrays,
     read_config,
     read_model,
     variables_as_arrays,
-    write_arrays,
 )
 from fast_style.conf_file import config_from_mapping
 from fast_style.errors import UserError
@@ -25,6 +23,7 @@ from fast_style.export import export
 from fast_style.locations import PROJECT
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
+from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import read_picture
 from fast_style.style_mix import is_norm, mixed, stacked, style_proportions

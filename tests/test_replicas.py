@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.checkpoints import read_arrays
 from fast_style.errors import UserError
+from fast_style.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.replicas import Replicas
 

@@ -17,17 +17,12 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import (
-    Checkpoint,
-    check_same_training,
-    load_network,
-    newest_checkpoint,
-    read_arrays,
-)
+from fast_style.checkpoints import Checkpoint, check_same_training, load_network, newest_checkpoint
 from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.named_terms import in_one_line
+from fast_style.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.training import number_of_steps, train

@@ -8,9 +8,7 @@ import hashlib
 import math
 import os
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import numpy as np
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, replacement
 from fast_style.locations import locate
+from fast_style.loss.matlab_file import check_inflated_size
 from fast_style.npz import check_weights, read_npz
 from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 
@@ -36,10 +35,6 @@ TORCHVISION_STD = (0.229, 0.224, 0.225)
 FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat, a .safetensors or a fast-style .npz"
 
 
-MOST_MAT_BYTES = 1 << 30
-"""Inflated; scipy inflates all of a file, and the largest VGG with all its layers has 0.6 GB."""
-
-_MAT_COMPRESSED = 15  # miCOMPRESSED, of the MAT-File Format's data types
 _MOST_VALUES = 3 * 3 * 512 * 512  # of an array of a VGG
 
 
@@ -236,7 +231,7 @@ def _read_matconvnet(path: Path) -> Arrays:
         raise UserError(
             f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[weights]'"
         ) from error
-    _check_inflated_size(path)
+    check_inflated_size(path)
     file = loadmat(path, simplify_cells=True)
     arrays = {}
     for layer in np.atleast_1d(file.get("layers", [])):
@@ -288,28 +283,6 @@ def _check_size(shape: Sequence[int], name: str) -> None:
     # Before it is read: a few bytes of a file can stand for any number of equal values.
     if math.prod(shape) > _MOST_VALUES:
         raise ValueError(f"{name} has shape {tuple(shape)}, larger than any in a VGG")
-
-
-def _check_inflated_size(path: Path) -> None:
-    """Raise UserError where the elements of a MATLAB 5 file inflate to more than MOST_MAT_BYTES."""
-    inflated, content = 0, memoryview(read_bytes(path, at_most=MOST_MAT_BYTES))
-    order = ">" if content[126:128] == b"MI" else "<"
-    place = 128
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(order + "II", content, place)
-        rest: bytes | memoryview = content[place + 8 : place + 8 + size]
-        place += 8 + size
-        if kind != _MAT_COMPRESSED:
-            continue
-        element = zlib.decompressobj()
-        while len(rest) and not element.eof:
-            inflated += len(element.decompress(rest, 1 << 20))
-            rest = element.unconsumed_tail
-            if inflated > MOST_MAT_BYTES:
-                raise UserError(
-                    f"loss_model_file: {str(path)!r} inflates to more than {MOST_MAT_BYTES:,} "
-                    "bytes, which no VGG has"
-                )
 
 
 def _move_mean(arrays: Arrays, mean: np.ndarray) -> None:
