@@ -37,12 +37,15 @@ def main() -> int:
             *(f"steps={args.steps}", "batch_size=4", "precision=float32", "preview_images=[]"),
             *("checkpoint_every=4", f"model_path={scratch}", *args.set),
         ]
-        compare(args.config, common, Path(scratch))
-        survive_a_kill(args.config, [*common, "naming=killed"], args.steps)
-    return 0
+        uninterrupted = compare(args.config, common, Path(scratch))
+        resumed = survive_a_kill(args.config, [*common, "naming=killed"], args.steps)
+    print(f"started again it ends with an objective of {resumed!r}")
+    print(f"that of the workers that were not killed is {uninterrupted!r}")
+    return 0 if resumed == uninterrupted else 1
 
 
-def compare(conf: str, common: list[str], scratch: Path) -> None:
+def compare(conf: str, common: list[str], scratch: Path) -> float:
+    """Print the table, and return the last objective of two workers."""
     kinds = {"1": "none", "2": "mirrored", "4": "mirrored", "2 workers": "multi_worker"}
     print(f"{'replicas':>10}{'objective':>12}{'weights':>12}{'images/s':>10}")
     first: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
@@ -63,9 +66,11 @@ def compare(conf: str, common: list[str], scratch: Path) -> None:
         weights = max(np.abs(found[1][name] - array).max() for name, array in first[1].items())
         seconds = seconds_of_a_step(outputs[0][0])
         print(f"{kind:>10}{objective:12.1e}{weights:12.1e}{4 / seconds:10.2f}", flush=True)
+    return float(found[0][-1])
 
 
-def survive_a_kill(conf: str, common: list[str], steps: int) -> None:
+def survive_a_kill(conf: str, common: list[str], steps: int) -> float:
+    """Kill a worker, start both again, and return the last objective."""
     overrides = [*common, "distribute=multi_worker"]
     workers = [start(1, conf, overrides, tf_config) for tf_config in tf_configs()]
     chief, other = workers
@@ -83,7 +88,7 @@ def survive_a_kill(conf: str, common: list[str], steps: int) -> None:
     workers = [start(1, conf, overrides, tf_config) for tf_config in tf_configs()]
     outputs = [worker.communicate()[0] for worker in workers]
     print(next(line for line in outputs[0].splitlines() if line.startswith("going on")))
-    print(f"started again it ends with an objective of {totals(outputs[0])[-1]!r}")
+    return totals(outputs[0])[-1]
 
 
 def start(
