@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from tqdm import tqdm
 
 from fast_style import hardware
@@ -31,7 +30,7 @@ from fast_style.checkpoints import (
 )
 from fast_style.command_line import interruption
 from fast_style.config import Config
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError
 from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
@@ -211,7 +210,7 @@ class Training:
             batches.close()
         if monitor is not None:
             self.save()
-        self._report_broken_pictures()
+        self.content_images.report_broken()
         if self.step < self.steps:
             print(f"stopped after step {self.step} of {self.steps}; the same command goes on")
             raise KeyboardInterrupt
@@ -331,13 +330,6 @@ class Training:
             smoothing=0.05,
             disable=not self.replicas.is_chief,
         )
-
-    def _report_broken_pictures(self) -> None:
-        broken = self.content_images.broken
-        if broken:
-            logging.warning("%d broken pictures were passed over:", len(broken))
-        for name, reason in broken.items():
-            logging.warning("  %s: %s", printable(name), reason)
 
     def _result(self, after: dict[str, float] | None) -> dict:
         return {

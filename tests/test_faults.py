@@ -250,9 +250,8 @@ def assert_trained_like(folder: Path, other: Path) -> None:
         assert one[name].tobytes() == same[name].tobytes(), name
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_standard_output_is_told_in_one_line(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full here")
     code = "from fast_style.command_line import exit_on_user_error as run; run(lambda: print('a'))"
     with open("/dev/full", "w") as full:
         ended = subprocess.run(

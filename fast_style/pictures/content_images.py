@@ -133,6 +133,14 @@ class ContentImages:
         with self._broken_lock:
             return dict(self._broken)
 
+    def report_broken(self) -> None:
+        """Write into the log how many broken files were met so far, and each with its reason."""
+        broken = self.broken
+        if broken:
+            logging.warning("%d broken pictures were passed over:", len(broken))
+        for name, reason in broken.items():
+            logging.warning("  %s: %s", printable(name), reason)
+
     def batch(self, step: int) -> np.ndarray:
         """The share of the content images of one training step: (len(share), S, S, 3) uint8.
 
