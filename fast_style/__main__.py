@@ -15,7 +15,7 @@ PROGRAMS = {
     "eval": ("eval.py", "stylize pictures with a trained style"),
     "export": ("export.py", "write a trained style for other programs"),
     "video": ("fast_style.video.__main__", "stylize a clip"),
-    "batch": ("fast_style.batch.__main__", "stylize a collection, on Ray"),
+    "batch": ("fast_style.batch.__main__", "stylize a collection"),
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
     "gatys": ("fast_style.gatys", "paint one picture slowly"),
     "gallery": ("fast_style.gallery", "see styles side by side"),

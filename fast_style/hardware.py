@@ -75,6 +75,15 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def nvidia_gpu() -> bool:
+    """Whether a GPU's driver is there, and its GPUs are not hidden from this process.
+
+    Asked of the driver, because asking TensorFlow takes seconds.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return Path("/proc/driver/nvidia/version").exists() and not hidden
+
+
 def trains_on_avx2() -> bool:
     """Whether TensorFlow computes on a CPU whose widest vectors are those of AVX2."""
     return not has_gpu() and _widest_is_avx2()

@@ -1,6 +1,5 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from fast_style.hardware import (
     DTYPE_POLICIES,
     fastest_precision,
     free_memory,
+    nvidia_gpu,
     start_tensorflow_to_stylize,
 )
 from fast_style.network.architecture import borders, pixels_with_border
@@ -138,10 +138,7 @@ def _choose_runtime(runtime: str) -> str:
     if runtime == "openvino" and not installed:
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
     if runtime == "auto":
-        # Asked of the driver, because asking TensorFlow costs the seconds that OpenVINO saves.
-        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-        gpu = Path("/proc/driver/nvidia/version").exists() and not hidden
-        return "openvino" if installed and not gpu else "tensorflow"
+        return "openvino" if installed and not nvidia_gpu() else "tensorflow"
     return runtime
 
 

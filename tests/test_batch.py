@@ -1,12 +1,15 @@
-"""Collections of pictures on Ray."""
+"""Collections of pictures, in processes of this machine and on Ray."""
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,18 @@ import pyarrow
 import ray
 from pyarrow import parquet
 
+import fast_style.batch.run
 from fast_style.batch import __main__ as program
+from fast_style.batch import processes
 from fast_style.batch.actors import Actors, actors_for
+from fast_style.batch.cluster import Actor, Attempts
 from fast_style.batch.inputs import find_inputs
 from fast_style.batch.parquet_rows import entries_of_rows, read_rows
-from fast_style.batch.picture_files import PictureFiles
+from fast_style.batch.picture_files import Entry, PictureFiles
 from fast_style.batch.run import stylize_collection
 from fast_style.batch.stores import Store, open_store
-from fast_style.batch.work import Work, models_by_name
-from fast_style.batch.worker import Attempts, Worker
+from fast_style.batch.work import Outcome, Report, Work, models_by_name, rows_of_a_block
+from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
 from fast_style.stylize import Stylizer
@@ -66,6 +72,14 @@ def cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(params=["processes", "ray"])
+def address(request: pytest.FixtureRequest) -> str | None:
+    """None, or that of a Ray that is there."""
+    if request.param == "ray":
+        request.getfixturevalue("cluster")
+    return "auto" if request.param == "ray" else None
 
 
 @pytest.fixture
@@ -113,7 +127,7 @@ def table(folder: Path) -> dict[str, str]:
 
 
 def test_every_picture_is_done_as_eval_does_it_and_broken_ones_are_listed(
-    cluster: None,
+    address: str | None,
     trained_model: Path,
     several: Path,
     collection: Path,
@@ -126,7 +140,7 @@ def test_every_picture_is_done_as_eval_does_it_and_broken_ones_are_listed(
         assert stylize_files(str(model), inputs, tmp_path / "eval", **settings) == 1
     capsys.readouterr()
     models, styles, out = [str(trained_model), str(several)], ["wave", "candy=1,wave=3"], "out"
-    settings = {"styles": styles, **FASTEST, **how}
+    settings = {"styles": styles, "address": address, **FASTEST, **how}
     assert stylize_collection(models, [str(collection)], str(tmp_path / out), **settings) == 1
     assert contents(tmp_path / "out") == contents(tmp_path / "eval")
     assert len(contents(tmp_path / "out")) == 12
@@ -142,7 +156,7 @@ def test_every_picture_is_done_as_eval_does_it_and_broken_ones_are_listed(
 
 
 def test_what_is_there_is_not_done_again(
-    cluster: None,
+    address: str | None,
     trained_model: Path,
     collection: Path,
     tmp_path: Path,
@@ -156,7 +170,7 @@ def test_what_is_there_is_not_done_again(
     lost = out / "deep" / "b-tiny.jpg"
     lost.write_bytes(b"")  # some stores show an empty file of what is not there yet
     capsys.readouterr()
-    assert run(trained_model, f"file://{collection}", url) == 0
+    assert run(trained_model, f"file://{collection}", url, address=address) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{out}: 1 stylized images") and said.endswith("3 were there\n")
     assert contents(out) == expected
@@ -167,8 +181,17 @@ def test_what_is_there_is_not_done_again(
     assert "0 stylized images" in (said := capsys.readouterr().out) and "4 were there" in said
 
 
-def test_a_worker_that_is_killed_costs_nothing(
-    cluster: None, trained_model: Path, photo: Photo, tmp_path: Path
+def processes_at_work() -> list[psutil.Process]:
+    here = psutil.Process().children(recursive=True)
+    return [p for p in here if "spawn_main" in " ".join(p.cmdline())]
+
+
+def rays_actors() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter() if p.name().startswith("ray::MapWorker")]
+
+
+def test_an_actor_that_is_killed_costs_nothing(
+    address: str | None, trained_model: Path, photo: Photo, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     for number in range(40):
@@ -176,68 +199,117 @@ def test_a_worker_that_is_killed_costs_nothing(
     out = tmp_path / "out"
     status: list[int] = []
     running = threading.Thread(
-        target=lambda: status.append(run(trained_model, tmp_path / "in", out))
+        target=lambda: status.append(run(trained_model, tmp_path / "in", out, address=address))
     )
     running.start()
     while len(before := inodes(out)) < 4:
         assert running.is_alive()
         time.sleep(0.01)
-    workers = [p for p in psutil.process_iter() if p.name().startswith("ray::MapWorker")]
-    for worker in workers:
-        worker.kill()
+    killed = rays_actors() if address else processes_at_work()
+    for actor in killed:
+        actor.kill()
     running.join()
-    assert workers and status == [0]
+    assert killed and status == [0]
     after = inodes(out)
     assert len(after) == 40 and {path: after[path] for path in before} == before
 
 
 @pytest.fixture
-def worker(
-    cluster: None,
-    trained_model: Path,
-    collection: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Worker:
-    """What an actor has, in this process. It reads pictures of at most 2,240 pixels."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def work(trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """On pictures of at most 2,240 pixels."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a worker without a GPU hides them
     models = models_by_name([str(trained_model)], [])
     store, out = open_store(str(tmp_path / "out"))
-    work = Work(models, store, out, 40 * 56, **FASTEST)
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
-    return Worker(work, PictureFiles(store, {}).entries(), 2, 0, attempts)
+    return Work(models, store, out, 40 * 56, **FASTEST)
 
 
-def test_a_picture_at_which_processes_die_is_given_up(worker: Worker, collection: Path) -> None:
+def test_a_picture_that_claims_too_many_pixels_is_listed(work: Work, photo: Photo) -> None:
+    large = encode_picture(Picture(photo(41, 56)), ".png")
+    [outcome] = Worker(work, 2)([Entry("large.png", "large.png", partial(bytes, large))])
+    assert outcome.reason.startswith("56x41 is 2,296 pixels")
+    assert outcome.reason.endswith("; --allow-huge reads it")
+
+
+class Entries(list[Entry]):
+    """An input as far as one machine asks for it."""
+
+    @property
+    def count(self) -> int:
+        return len(self)
+
+
+def test_processes_that_die_at_a_picture_cost_that_picture_alone(work: Work, photo: Photo) -> None:
+    encoded = encode_picture(Picture(photo()), ".png")
+    entries = Entries(Entry(f"{n}.png", f"{n}.png", partial(bytes, encoded)) for n in range(24))
+    for deadly in (5, 6):
+        entries[deadly] = replace(entries[deadly], encoded=partial(os._exit, 9))
+    total = Report()
+    for report in processes.reports(work, entries, Actors(2, 1, 0)):  # type: ignore[arg-type]
+        total.add(report)
+    died = "processes died at this picture"
+    assert total.broken == [("5.png", died), ("6.png", died)]
+    assert total.pictures == 24 and total.made + total.there == 22 and total.made > 11
+    assert len(inodes(Path(work.folder))) == 22
+    assert not processes_at_work()
+
+
+class Deadly:
+    """In place of a model: the process that unpickles it dies."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+def test_processes_that_cannot_begin_are_told(work: Work) -> None:
+    never = replace(work, models={"tiny": Deadly()})  # type: ignore[dict-item]
+    entries = Entries([Entry("a.png", "a.png", bytes)])
+    with pytest.raises(UserError, match="processes die while they load the networks"):
+        list(processes.reports(never, entries, Actors(1, 1, 0)))  # type: ignore[arg-type]
+
+
+def test_a_picture_at_which_ray_s_actors_die_is_given_up(
+    cluster: None, work: Work, collection: Path
+) -> None:
     paths = [str(collection / "a.png"), str(collection / "deep" / "a.png")]
     block = pyarrow.table({"path": paths, "inside": ["a.png", "b.png"]})
+    entries = PictureFiles(open_store(str(collection))[0], {}).entries()
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    actor = Actor(work, entries, Actors(1, 2, 0), attempts)
     # Two processes began the block and the second picture, and ended neither.
     for begun in (f"block of {paths[0]}", paths[1]) * 2:
-        ray.get(worker.attempts.begin.remote(begun))
-    reported = worker(block)
-    assert reported["made"] == [1, 0] and reported["source"] == paths
-    assert reported["reason"][0] == "" and reported["reason"][1].startswith("a process died at ")
-    assert worker(block) == {"source": paths, "made": [0, 1], "there": [1, 0], "reason": ["", ""]}
+        ray.get(attempts.begin.remote(begun))
+    died = "2 processes died at this picture"
+    first = {"source": paths, "made": [1, 0], "there": [0, 0], "reason": ["", died]}
+    assert actor(block) == first
+    assert actor(block) == {"source": paths, "made": [0, 1], "there": [1, 0], "reason": ["", ""]}
 
 
-def test_a_picture_that_claims_too_many_pixels_is_listed(
-    worker: Worker, collection: Path, photo: Photo
-) -> None:
-    write_picture(collection / "large.png", Picture(photo(41, 56)))
-    block = pyarrow.table({"path": [str(collection / "large.png")], "inside": ["large.png"]})
-    [reason] = worker(block)["reason"]
-    assert reason.startswith("56x41 is 2,296 pixels") and reason.endswith("; --allow-huge reads it")
+def test_reports_add_up() -> None:
+    total = Report.of([Outcome("a", 2), Outcome("b", 1, 1), Outcome("c", 0, 1, "is damaged")])
+    assert (total.pictures, total.made, total.there) == (3, 3, 2)
+    assert total.broken == [("c", "is damaged")]
+    total.add(Report.of([Outcome("d", reason="is empty")]))
+    assert total.pictures == 4 and total.broken == [("c", "is damaged"), ("d", "is empty")]
 
 
-def test_an_error_of_the_workers_is_told_in_one_line(
-    cluster: None, trained_model: Path, collection: Path, tmp_path: Path
+@pytest.mark.parametrize("actors", [1, 3, 200])
+@pytest.mark.parametrize("pictures", [1, 7, 100, 10_000, 1_000_000_000])
+def test_blocks_give_every_actor_a_share_and_are_not_too_large(pictures: int, actors: int) -> None:
+    rows = rows_of_a_block(pictures, actors)
+    assert 1 <= rows <= 256
+    assert pictures / rows >= min(pictures, actors)  # as many blocks as actors, where that can be
+    assert rows >= min(8, pictures // (4 * actors))  # and no more messages than it takes
+
+
+def test_an_error_of_the_actors_is_told_in_one_line(
+    address: str | None, trained_model: Path, collection: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "other"
     model.mkdir()
     (model / "conf.yml").write_bytes((trained_model / "conf.yml").read_bytes())
     np.savez(model / "weights.npz", **{"network/conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)})
     assert "conv1/kernel of shape (9, 9, 3, 32) is wanted" in complaint(
-        model, collection, tmp_path / "out"
+        model, collection, tmp_path / "out", address=address
     )
 
 
@@ -269,7 +341,7 @@ def write_parquet(path: Path, names: list[str], encoded: list[bytes]) -> None:
 
 
 def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
-    cluster: None, trained_model: Path, photo: Photo, tmp_path: Path
+    address: str | None, trained_model: Path, photo: Photo, tmp_path: Path
 ) -> None:
     good = [encode_picture(Picture(photo(seed=seed)), ".png") for seed in range(4)]
     rows = zip(
@@ -288,9 +360,16 @@ def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
     out = tmp_path / "out"
     (out / "one").mkdir(parents=True)
     (out / "one" / "there-tiny.png").write_text("mine")
-    columns = {"image_column": "image.bytes", "name_column": "image.path"}
     inputs = [str(one), str(two), str(no_parquet)]
-    status = stylize_collection([str(trained_model)], inputs, str(out), **columns, **FASTEST)
+    status = stylize_collection(
+        [str(trained_model)],
+        inputs,
+        str(out),
+        image_column="image.bytes",
+        name_column="image.path",
+        address=address,
+        **FASTEST,
+    )
     assert status == 1
     written = ["one/a-tiny.png", "one/deep/b-tiny.jpg", "one/c-tiny.png", "two/a-tiny.png"]
     assert set(contents(out)) == {*written, "one/there-tiny.png"}
@@ -520,16 +599,31 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "find_spec", lambda name: None if name == "ray" else name)
-    monkeypatch.setattr(sys, "argv", ["batch", "--model", "a", "--input", "b", "--output", "c"])
-    with pytest.raises(UserError, match=r"batch needs ray: pip install 'fast-style\[batch\]'"):
+@pytest.mark.parametrize(
+    ("package", "flags", "said"),
+    [("pyarrow", [], "batch needs pyarrow"), ("ray", ["--address", "auto"], "Ray needs ray")],
+)
+def test_a_missing_extra_is_told(
+    package: str,
+    flags: list[str],
+    said: str,
+    trained_model: Path,
+    collection: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for asks in (program, fast_style.batch.run):
+        monkeypatch.setattr(asks, "find_spec", lambda name: None if name == package else name)
+    places = ["--input", str(collection), "--output", str(tmp_path / "out")]
+    arguments = ["batch", "--model", str(trained_model), *places, *flags]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(UserError, match=rf"{said}: pip install 'fast-style\[batch\]'"):
         program.main()
 
 
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_where_it_was(
-    trained_model: Path, photo: Photo, tmp_path: Path
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_stopped_goes_on_where_it_was(
+    trained_model: Path, photo: Photo, tmp_path: Path, ending: signal.Signals
 ) -> None:
     (tmp_path / "in").mkdir()
     for number in range(24):
@@ -538,13 +632,19 @@ def test_a_run_that_is_killed_goes_on_where_it_was(
     out = tmp_path / "out"
     line = [sys.executable, "-m", "fast_style.batch", "--model", str(trained_model)]
     line += ["--input", str(tmp_path / "in"), "--output", str(out), "--runtime", "openvino"]
-    killed = subprocess.Popen(line, cwd=PROJECT, stderr=subprocess.DEVNULL)
+    stopped = subprocess.Popen(line, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
     while len(inodes(out)) < 4:
-        assert killed.poll() is None
+        assert stopped.poll() is None
         time.sleep(0.01)
-    killed.kill()
-    killed.wait()
-    time.sleep(5)  # Ray's processes end with it, in seconds
+    actors = processes_at_work()
+    # From a keyboard it reaches every process.
+    for process in [stopped, *actors] if ending == signal.SIGINT else [stopped]:
+        process.send_signal(ending)
+    told = stopped.communicate()[1]
+    if ending == signal.SIGINT:
+        assert stopped.returncode == 130
+        assert "Traceback" not in told and told.splitlines()[-1] == "interrupted"
+    assert actors and not psutil.wait_procs(actors, timeout=30)[1]
     before = inodes(out)
     assert len(before) < 24
     result = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True)

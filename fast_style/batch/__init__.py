@@ -1,1 +1,1 @@
-"""Collections of pictures through models on Ray: one machine's cores or a cluster's."""
+"""Collections of pictures through models: one machine's cores, or Ray's machines and GPUs."""

@@ -1,7 +1,7 @@
 """Stylize a collection: python -m fast_style.batch --model models/candy --input photos --output out
 
-On Ray: all the cores of this machine, or with --address those and the GPUs of a cluster. The same
-command goes on where an earlier one was stopped.
+With all the cores of this machine, or on Ray with its GPUs or, by --address, a cluster's machines.
+The same command goes on where an earlier one was stopped.
 """
 
 import argparse
@@ -16,8 +16,6 @@ from fast_style.command_line import (
     stylization,
 )
 from fast_style.errors import UserError
-
-NEEDED = ("ray", "pandas", "pyarrow", "fsspec")
 
 
 def gpus(text: str) -> float:
@@ -44,16 +42,15 @@ def main() -> int:
     parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
     parser.add_argument(
         "--address",
-        default=os.environ.get("RAY_ADDRESS", "local"),
+        default=os.environ.get("RAY_ADDRESS") or None,
         help="of a Ray cluster: ray://HOST:10001, or auto on one of its machines",
     )
     parser.add_argument("--actors", type=at_least_1, help="default: as many as there is room for")
     parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
     parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
     args = parser.parse_args()
-    missing = [package for package in NEEDED if not find_spec(package)]
-    if missing:
-        raise UserError(f"batch needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+    if not find_spec("pyarrow"):
+        raise UserError("batch needs pyarrow: pip install 'fast-style[batch]'")
 
     from fast_style.batch.run import stylize_collection
 

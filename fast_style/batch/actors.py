@@ -1,4 +1,4 @@
-"""How many actors a cluster's machines have room for."""
+"""How many actors the machines of a run have room for. An actor is a process with the networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SURVEYED_AT_ONCE = 16  # Parquet files; the time goes into waiting for a bucket
 BYTES_AT_ONCE = 8_000_000  # of a Parquet file, whose row groups may be larger than memory
+ROWS_AT_ONCE = 16  # of a Parquet file that this process reads
 ROW_SCHEMA = pyarrow.schema(
     [
         ("source", pyarrow.string()),
@@ -49,6 +50,11 @@ class ParquetRows:
     count: int
     image_bytes: int  # of all pictures
 
+    def __iter__(self) -> Iterator[Entry]:
+        files = pyarrow.Table.from_pylist(self._files())
+        for table in read_rows(self.store, self.image, self.name, ROWS_AT_ONCE, files):
+            yield from entries_of_rows(table)
+
     def without(self, done: set[str], models: Sequence[str]) -> ParquetRows:
         return self  # which rows are done is seen when they have been read
 
@@ -57,8 +63,8 @@ class ParquetRows:
 
         context = ray.data.DataContext.get_current()
         context.target_max_block_size = max(1, rows * self.image_bytes // max(1, self.count))
-        items = [{"path": path, "inside": inside} for path, inside in self.insides.items()]
-        return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        files = self._files()
+        return ray.data.from_items(files, override_num_blocks=len(files)).map_batches(
             partial(read_rows, self.store, self.image, self.name, rows),
             batch_format="pyarrow",
             num_cpus=0,  # the actors have reserved them all, and a reader waits for its store
@@ -67,6 +73,9 @@ class ParquetRows:
 
     def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
         return entries_of_rows
+
+    def _files(self) -> list[dict[str, str]]:
+        return [{"path": path, "inside": inside} for path, inside in self.insides.items()]
 
 
 def survey_rows(

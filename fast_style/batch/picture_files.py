@@ -28,10 +28,16 @@ class Entry:
 
 
 class Pictures(Protocol):
-    """The pictures of an input; how many, and as blocks of rows for the machines to share."""
+    """The pictures of an input, and how many they are.
+
+    They are also there as blocks of rows, for machines to share, and entries makes pictures of
+    a block on the machine that has it.
+    """
 
     @property
     def count(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Entry]: ...
 
     def without(self, done: set[str], models: Sequence[str]) -> Pictures:
         """Those of which a stylized image is missing, as far as that is known before a row is read.
@@ -44,9 +50,7 @@ class Pictures(Protocol):
         """In blocks of about so many; readers: how many tasks may read at once, where any do."""
         ...
 
-    def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
-        """What makes the pictures of a block, on the machine that has the block."""
-        ...
+    def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class PictureFiles:
     @property
     def count(self) -> int:
         return len(self.insides)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for path, inside in self.insides.items():
+            yield _entry(self.store, path, inside)
 
     def without(self, done: set[str], models: Sequence[str]) -> PictureFiles:
         left = {
@@ -80,5 +88,8 @@ class PictureFiles:
 
 def entries_of_files(store: Store, block: pyarrow.Table) -> Iterator[Entry]:
     for row in block.to_pylist():
-        path = row["path"]
-        yield Entry(store.label(path), row["inside"], partial(store.read, path))
+        yield _entry(store, row["path"], row["inside"])
+
+
+def _entry(store: Store, path: str, inside: str) -> Entry:
+    return Entry(store.label(path), inside, partial(store.read, path))

@@ -1,21 +1,28 @@
 """A collection of pictures through models: from what a person names to the table of broken ones."""
 
+import contextlib
 import csv
 import io
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from tqdm import tqdm
 
+from fast_style.batch import processes
+from fast_style.batch.actors import actors_for
 from fast_style.batch.inputs import find_inputs
+from fast_style.batch.picture_files import Pictures
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, printable
+from fast_style.hardware import nvidia_gpu, usable_cores
 from fast_style.pictures.images import MAX_PIXELS
 
 BROKEN = "broken.csv"  # in the output's folder
+NEEDED_BY_RAY = ("ray", "pandas", "fsspec")
 SHOWN = 5  # broken pictures; the table has them all
 
 
@@ -27,7 +34,7 @@ def stylize_collection(
     styles: Sequence[str] = (),
     image_column: str = "bytes",
     name_column: str = "name",
-    address: str = "local",
+    address: str | None = None,
     actors: int | None = None,
     cpus_per_actor: int | None = None,
     gpus_per_actor: float | None = None,
@@ -36,11 +43,13 @@ def stylize_collection(
     allow_huge: bool = False,
     **how: Any,
 ) -> int:
-    """Stylize files, folders, globs, Parquet files and URLs on Ray; returns the exit status.
+    """Stylize files, folders, globs, Parquet files and URLs; returns the exit status.
 
     output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
     file counts as a folder of its pictures. Of several models or styles, each adds its own file
     beside the others. What is there is not made again. how: as in Stylizer.stylize.
+    address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
+    cores are used without it, by processes that import the calling script anew.
     The pictures of which no stylized image could be made stand in OUTPUT/broken.csv, do not stop
     the others, and make the status 1. Raises UserError for all else.
     """
@@ -58,16 +67,9 @@ def stylize_collection(
     _write_table(work, total)  # an output that cannot be written is told before all work
     try:
         if left.count:
-            # After all that a person named is known to be good: Ray takes seconds to import.
-            from fast_style.batch.actors import actors_for
-            from fast_style.batch.pipeline import reports
-            from fast_style.ray_cluster import connected, machines
-
-            with connected(address):
-                found = actors_for(
-                    machines(), cpus=cpus_per_actor, gpus=gpus_per_actor, count=actors
-                )
-                for report in _shown(reports(work, left, found), left.count):
+            asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
+            with contextlib.closing(_reports(work, left, address, asked)) as parts:
+                for report in _shown(parts, left.count):
                     total.add(report)
     finally:  # after Ctrl-C too, and where the cluster was lost
         if total.broken:
@@ -76,6 +78,24 @@ def stylize_collection(
             store.remove(f"{folder}/{BROKEN}")
     _print_summary(work, total, time.monotonic() - started)
     return 1 if total.broken else 0
+
+
+def _reports(
+    work: Work, pictures: Pictures, address: str | None, asked: dict[str, Any]
+) -> Generator[Report]:
+    wants_gpus = nvidia_gpu() if asked["gpus"] is None else asked["gpus"] > 0
+    if address is None and not wants_gpus:
+        yield from processes.reports(work, pictures, actors_for([{"CPU": usable_cores()}], **asked))
+        return
+    missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
+    if missing:
+        raise UserError(f"Ray needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+    # After all that a person named is known to be good: Ray takes seconds to import.
+    from fast_style.batch import cluster
+    from fast_style.ray_cluster import HERE, connected, machines
+
+    with connected(address or HERE):
+        yield from cluster.reports(work, pictures, actors_for(machines(), **asked))
 
 
 def _shown(reports: Iterable[Report], pictures: int) -> Iterator[Report]:

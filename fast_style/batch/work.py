@@ -1,8 +1,9 @@
-"""What is done to every picture of a collection, and what is told of it afterwards; without Ray."""
+"""What is done to every picture of a collection, in which parts, and what is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,10 @@ from fast_style.batch.stores import Store
 from fast_style.checkpoints import Model, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.style_mix import name_in_style
+
+FEWEST_ROWS, MOST_ROWS = 8, 256  # of a block, which is lost with a process, and one message
+BLOCKS_PER_ACTOR = 32  # of a whole run, so that all actors end together
+FEWEST_BLOCKS_PER_ACTOR = 4
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,32 @@ class Work:
     how: Mapping[str, Any] = field(default_factory=dict)  # as in Stylizer.stylize
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture."""
+
+    source: str
+    made: int = 0  # stylized images, one for each model
+    there: int = 0
+    reason: str = ""  # why there are no more of them; "" where all are there
+
+
 @dataclass
 class Report:
     """What became of some pictures."""
 
     pictures: int = 0
-    made: int = 0  # stylized images, one for each model
+    made: int = 0
     there: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Report:
+        report = cls()
+        for outcome in outcomes:
+            broken = [(outcome.source, outcome.reason)] if outcome.reason else []
+            report.add(cls(1, outcome.made, outcome.there, broken))
+        return report
 
     def add(self, other: Report) -> None:
         self.pictures += other.pictures
@@ -60,3 +83,9 @@ def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Mo
                 raise UserError(f"--model: two would write pictures named NAME-{name}")
             named[name] = model.in_style(style)
     return named
+
+
+def rows_of_a_block(pictures: int, actors: int) -> int:
+    """How many of the pictures an actor gets at once."""
+    rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
+    return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))

@@ -1,0 +1,146 @@
+"""The pipeline on a cluster: Ray Data gives its machines the pictures, a block at a time."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from fast_style.batch.actors import Actors
+from fast_style.batch.picture_files import Entry, Pictures
+from fast_style.batch.work import Outcome, Report, Work, rows_of_a_block
+from fast_style.batch.worker import Worker
+from fast_style.ray_cluster import errors_as_they_were
+
+MOST_DEATHS = 2  # of a process at one picture, before the picture is given up
+SECONDS_BETWEEN_REPORTS = 0.5
+
+
+def reports(work: Work, pictures: Pictures, actors: Actors) -> Iterator[Report]:
+    """What becomes of the pictures, a part at a time.
+
+    Raises UserError where the actors cannot do their work, and where the cluster is lost.
+    """
+    # On the head, which is there as long as the cluster is.
+    head = {"node:__internal_head__": 0.001}
+    pipeline: Any = ray.remote(num_cpus=0, resources=head)(Pipeline)
+    running = pipeline.remote(work, pictures, actors)
+    with errors_as_they_were():
+        while (report := ray.get(running.report.remote())) is not None:
+            yield report
+
+
+class Pipeline:
+    """Has to live in the cluster, in an actor: Ray Data does not work through Ray's client.
+
+    There its log, and that of the workers, goes into Ray's files.
+    """
+
+    def __init__(self, work: Work, pictures: Pictures, actors: Actors):
+        self.run = work, pictures, actors
+        self.blocks: Iterator[dict[str, Any]] | None = None
+
+    def report(self) -> Report | None:
+        """What was done since the last call, after a while; None when all is done."""
+        with errors_as_they_were():
+            if self.blocks is None:
+                self.blocks = _blocks(*self.run)
+            block = next(self.blocks, None)
+            if block is None:
+                return None
+            report, until = Report(), time.monotonic() + SECONDS_BETWEEN_REPORTS
+            while block is not None:
+                report.add(_report_of(block))
+                block = next(self.blocks, None) if time.monotonic() < until else None
+        return report
+
+
+class Attempts:
+    """An actor that knows what was begun before: at what was not ended, a process died."""
+
+    def __init__(self) -> None:
+        self.begun: Counter[str] = Counter()
+
+    def begin(self, name: str) -> int:
+        """How often it was begun, this time included."""
+        self.begun[name] += 1
+        return self.begun[name]
+
+    def end(self, name: str) -> None:
+        self.begun.pop(name, None)
+
+
+class Actor:
+    """A worker as Ray Data wants it, for blocks of rows.
+
+    Ray begins a block anew when the process that had it died. Its pictures then go one by one, and
+    none costs more processes than MOST_DEATHS.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        entries: Callable[[pyarrow.Table], Iterator[Entry]],
+        actors: Actors,
+        attempts: Any,
+    ):
+        """attempts: the handle of the run's Attempts."""
+        self.worker = Worker(work, actors.cpus, actors.gpus)
+        self.entries = entries
+        self.attempts = attempts
+
+    def __call__(self, block: pyarrow.Table) -> dict[str, list]:
+        """The outcomes as columns. Raises UserError where the networks cannot be loaded."""
+        entries = list(self.entries(block))
+        named = f"block of {entries[0].source}"
+        if self._begin(named) > 1:
+            outcomes = [self._warily(entry) for entry in entries]
+        else:
+            outcomes = self.worker(entries)
+        self._end(named)
+        rows = [asdict(outcome) for outcome in outcomes]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _warily(self, entry: Entry) -> Outcome:
+        deaths = self._begin(entry.source) - 1
+        if deaths >= MOST_DEATHS:
+            outcome = Outcome(entry.source, reason=f"{deaths} processes died at this picture")
+        else:
+            [outcome] = self.worker([entry])
+        self._end(entry.source)
+        return outcome
+
+    def _begin(self, name: str) -> int:
+        return ray.get(self.attempts.begin.remote(name))
+
+    def _end(self, name: str) -> None:
+        self.attempts.end.remote(name)
+
+
+def _blocks(work: Work, pictures: Pictures, actors: Actors) -> Iterator[dict[str, Any]]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
+    rows = rows_of_a_block(pictures.count, actors.count)
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    dataset = pictures.blocks(rows, actors.count).map_batches(
+        Actor,
+        fn_constructor_args=(work, pictures.entries(), actors, attempts),
+        batch_size=rows,
+        batch_format="pyarrow",
+        num_cpus=actors.cpus,
+        num_gpus=actors.gpus or None,
+        compute=ActorPoolStrategy(size=min(actors.count, math.ceil(pictures.count / rows))),
+    )
+    return iter(dataset.iter_batches(batch_size=None, batch_format="numpy"))
+
+
+def _report_of(block: dict[str, Any]) -> Report:
+    columns = (block[name].tolist() for name in ("source", "made", "there", "reason"))
+    return Report.of(Outcome(*row) for row in zip(*columns, strict=True))
