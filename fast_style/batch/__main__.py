@@ -49,8 +49,9 @@ def main() -> int:
     parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
     parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
     args = parser.parse_args()
-    if not find_spec("pyarrow"):
-        raise UserError("batch needs pyarrow: pip install 'fast-style[batch]'")
+    missing = [package for package in ("pyarrow", "fsspec") if not find_spec(package)]
+    if missing:
+        raise UserError(f"batch needs {', '.join(missing)}: pip install 'fast-style[batch]'")
 
     from fast_style.batch.run import stylize_collection
 

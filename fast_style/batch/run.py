@@ -22,7 +22,7 @@ from fast_style.hardware import nvidia_gpu, usable_cores
 from fast_style.pictures.images import MAX_PIXELS
 
 BROKEN = "broken.csv"  # in the output's folder
-NEEDED_BY_RAY = ("ray", "pandas", "fsspec")
+NEEDED_BY_RAY = ("ray", "pandas")
 SHOWN = 5  # broken pictures; the table has them all
 
 
