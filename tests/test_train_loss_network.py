@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_style import train_loss_network as recipe
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.vgg_weights import save_weights
+from fast_style.train_loss_network import recipe
 from fast_style.vgg_layers import PIXEL_MEAN, feature_name
 
 

@@ -1,6 +1,4 @@
-"""Train the built-in loss network: VGG16's convolutions at half width, on small object pictures.
-
-    python -m fast_style.train_loss_network --data FOLDER|TFDS_NAME --photos FOLDER
+"""How the built-in loss network is made: VGG16's convolutions at half width, on small pictures.
 
 The network is trained as a classifier with batch normalization and a pooled linear head; then
 batch normalization and pixel scaling are folded into the convolutions, every layer is scaled to
@@ -12,7 +10,6 @@ that most updates are made on small and cheap pictures. Shrinking blurs, and a n
 nothing else fails on sharp pixels (42.7% of the pictures recognized when shrunk to 56 pixels, 21.0%
 at their own 64), so the last epochs (`--sharp-crops`) show parts of them as they are; each is a
 learning-rate cycle of its own.
-It resumes at the epoch it had reached.
 """
 
 import argparse
@@ -26,12 +23,11 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.pictures.images import find_pictures, read_picture
+from fast_style.pictures.images import read_picture
 from fast_style.pictures.pixels import square
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
 
@@ -39,7 +35,6 @@ LOSS_MODEL = "vgg_16_half"
 PICTURE_SIDE = 64
 NARROWEST_VIEW = 48
 PIXEL_SCALE = 64.0
-CALIBRATION_PHOTOS = 64
 CALIBRATION_SIDE = 256
 # Puts the published form of the objective into the range of the published style weights, 50 to
 # 250: with 100, candy's weighted style loss on plain photos is about 6 times the content distance
@@ -48,6 +43,15 @@ MEAN_ACTIVATION = 50.0
 NORM_EPSILON = 1e-3
 
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def make_loss_network(args: argparse.Namespace, photos: list[Path]) -> None:
+    """Train, fold and write it, with its card. args: as the program has them."""
+    pictures = np.stack([square(read_picture(path).rgb, CALIBRATION_SIDE) for path in photos])
+    weights = equalize(fold(train_classifier(args)), pictures, args.folder)
+    save_weights(args.output, weights)
+    write_card(args, args.output)
+    print(f"{args.output} and its card are written")
 
 
 @keras.saving.register_keras_serializable("fast_style")
@@ -306,37 +310,3 @@ the last {len(args.sharp_crops)} epochs at their own 64 pixels.
 {rows}
 """
     write_atomically(weights_file.with_suffix(".md"), card.encode())
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of TFRecords, or a TFDS name")
-    parser.add_argument("--data-name", help="what the model card calls the data")
-    parser.add_argument("--photos", required=True, help="folder or glob of photos to calibrate on")
-    parser.add_argument("--folder", type=Path, default=Path("models/loss_network"))
-    parser.add_argument("--output", type=Path, default=Path(f"pretrained/{LOSS_MODEL}.npz"))
-    parser.add_argument("--classes", type=int, default=200)
-    parser.add_argument("--pictures", type=int, default=80_000, help="pictures in an epoch")
-    parser.add_argument("--crops", type=int, nargs="+", default=[32, 32, 32, 32, 40, 40, 48])
-    parser.add_argument("--sharp-crops", type=int, nargs="*", default=[56, 56])
-    parser.add_argument("--sharp-learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    args.data_name = args.data_name or Path(args.data).name
-    return args
-
-
-def main() -> None:
-    args = parse_arguments()
-    paths = find_pictures(args.photos)[:CALIBRATION_PHOTOS]
-    photos = np.stack([square(read_picture(path).rgb, CALIBRATION_SIDE) for path in paths])
-    weights = equalize(fold(train_classifier(args)), photos, args.folder)
-    save_weights(args.output, weights)
-    write_card(args, args.output)
-    print(f"{args.output} and its card are written")
-
-
-if __name__ == "__main__":
-    exit_on_user_error(main)
