@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style.__main__ import PROGRAMS
 from fast_style.command_line import exit_on_user_error
 from fast_style.errors import UserError, nearest
 from fast_style.pictures.images import Picture, read_picture, write_picture
@@ -62,6 +63,19 @@ def test_help_comes_without_tensorflow_and_names_every_flag(script: str, flags: 
     assert result.stderr == ""
     for flag in flags.split():
         assert flag in result.stdout
+
+
+def test_no_program_imports_tensorflow_before_it_has_read_its_flags() -> None:
+    modules = [where for where, _ in PROGRAMS.values() if not where.endswith(".py")]
+    modules.append("fast_style.train_loss_network.__main__")
+    code = f"""
+import importlib, sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+for module in {modules}:
+    importlib.import_module(module)
+"""
+    result = program("-c", code)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
