@@ -185,3 +185,19 @@ def test_ctrl_c_at_one_worker_stops_all_of_them_after_the_same_step(
         assert worker.returncode == 130, err
         stopped += [line for line in out.splitlines() if line.startswith("stopped after step")]
     assert len(stopped) == 2 and stopped[0] == stopped[1]
+
+
+@pytest.mark.slow
+def test_workers_stop_where_another_training_has_the_folder(
+    conf: Path, tf_configs: list[dict[str, str]]
+) -> None:
+    overrides = ["steps=100000", "distribute=multi_worker"]
+    first = start(1, conf, overrides[0])
+    assert first.stdout is not None and first.stdout.readline().startswith("total ")
+    workers = [start(1, conf, *overrides, **config) for config in tf_configs]
+    chief, other = (worker.communicate(timeout=180)[1].splitlines()[-1] for worker in workers)
+    assert [worker.returncode for worker in workers] == [2, 2]
+    assert f"process {first.pid} on " in chief and "is training it" in chief
+    assert "another worker of the training is gone" in other
+    assert first.poll() is None
+    first.kill()
