@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS") or None,
-        help="of a Ray cluster: ray://HOST:10001, or auto on one of its machines",
+        help="of a Ray cluster: ray://HOST:10001; auto on one of its machines; local for a new one",
     )
     parser.add_argument("--actors", type=at_least_1, help="default: as many as there is room for")
     parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
