@@ -592,6 +592,7 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
         (["--model", "models/none"], "models/none: no such model folder"),
         (["--style", "wvae"], "--style wvae: there is no 'wvae'"),
         (["--input", tmp_path / "none"], "none: no such file or folder"),
+        (["--cpus-per-actor", "9999"], "--cpus-per-actor 9999: no machine has so many; at most"),
     ):
         result = command(*flags, *wrong)
         assert result.returncode == 2 and result.stdout == ""

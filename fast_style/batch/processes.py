@@ -26,7 +26,7 @@ NewPool = Callable[[], ProcessPoolExecutor]
 Block = list[Entry]
 
 
-def reports(work: Work, pictures: Pictures, actors: Actors) -> Iterator[Report]:
+def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]:
     """What becomes of the pictures, a part at a time.
 
     Raises UserError where the processes cannot load the networks.

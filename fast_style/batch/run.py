@@ -63,13 +63,14 @@ def stylize_collection(
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     total = Report(there=(pictures.count - left.count) * len(named))
+    asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
+    reports = _reports(work, left, address, asked)
     started = time.monotonic()
     _write_table(work, total)  # an output that cannot be written is told before all work
     try:
         if left.count:
-            asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
-            with contextlib.closing(_reports(work, left, address, asked)) as parts:
-                for report in _shown(parts, left.count):
+            with contextlib.closing(reports):
+                for report in _shown(reports, left.count):
                     total.add(report)
     finally:  # after Ctrl-C too, and where the cluster was lost
         if total.broken:
@@ -85,11 +86,16 @@ def _reports(
 ) -> Generator[Report]:
     wants_gpus = nvidia_gpu() if asked["gpus"] is None else asked["gpus"] > 0
     if address is None and not wants_gpus:
-        yield from processes.reports(work, pictures, actors_for([{"CPU": usable_cores()}], **asked))
-        return
+        return processes.reports(work, pictures, actors_for([{"CPU": usable_cores()}], **asked))
     missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
     if missing:
         raise UserError(f"Ray needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+    return _reports_of_cluster(work, pictures, address, asked)
+
+
+def _reports_of_cluster(
+    work: Work, pictures: Pictures, address: str | None, asked: dict[str, Any]
+) -> Generator[Report]:
     # After all that a person named is known to be good: Ray takes seconds to import.
     from fast_style.batch import cluster
     from fast_style.ray_cluster import HERE, connected, machines
