@@ -26,7 +26,6 @@ import ray
 from pyarrow import parquet
 
 import fast_style.batch.run
-from fast_style.batch import __main__ as program
 from fast_style.batch import processes
 from fast_style.batch.actors import Actors, actors_for
 from fast_style.batch.cluster import Actor, Attempts
@@ -600,26 +599,16 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("package", "flags", "said"),
-    [("pyarrow", [], "batch needs pyarrow"), ("ray", ["--address", "auto"], "Ray needs ray")],
-)
 def test_a_missing_extra_is_told(
-    package: str,
-    flags: list[str],
-    said: str,
-    trained_model: Path,
-    collection: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    trained_model: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for asks in (program, fast_style.batch.run):
-        monkeypatch.setattr(asks, "find_spec", lambda name: None if name == package else name)
-    places = ["--input", str(collection), "--output", str(tmp_path / "out")]
-    arguments = ["batch", "--model", str(trained_model), *places, *flags]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(UserError, match=rf"{said}: pip install 'fast-style\[batch\]'"):
-        program.main()
+    monkeypatch.setattr(
+        fast_style.batch.run, "find_spec", lambda name: None if name == "ray" else name
+    )
+    out = tmp_path / "out"
+    said = complaint(trained_model, collection, out, address="auto")
+    assert said == "--address auto: needs ray: pip install 'fast-style[batch]'"
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])

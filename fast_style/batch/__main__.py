@@ -6,7 +6,6 @@ The same command goes on where an earlier one was stopped.
 
 import argparse
 import os
-from importlib.util import find_spec
 
 from fast_style.command_line import (
     OneLineParser,
@@ -15,7 +14,6 @@ from fast_style.command_line import (
     exit_on_user_error,
     stylization,
 )
-from fast_style.errors import UserError
 
 
 def gpus(text: str) -> float:
@@ -49,9 +47,6 @@ def main() -> int:
     parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
     parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
     args = parser.parse_args()
-    missing = [package for package in ("pyarrow", "fsspec") if not find_spec(package)]
-    if missing:
-        raise UserError(f"batch needs {', '.join(missing)}: pip install 'fast-style[batch]'")
 
     from fast_style.batch.run import stylize_collection
 

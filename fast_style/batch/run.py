@@ -89,7 +89,8 @@ def _reports(
         return processes.reports(work, pictures, actors_for([{"CPU": usable_cores()}], **asked))
     missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
     if missing:
-        raise UserError(f"Ray needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+        asking = f"--address {address}" if address else "--gpus-per-actor"
+        raise UserError(f"{asking}: needs {', '.join(missing)}: pip install 'fast-style[batch]'")
     return _reports_of_cluster(work, pictures, address, asked)
 
 
