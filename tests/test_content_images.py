@@ -3,6 +3,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,10 +217,22 @@ def test_what_is_of_one_colour_is_left_out(tmp_path: Path, crop: str) -> None:
     np.testing.assert_array_equal(seen().reshape(120, -1, 3), batches)
 
 
-def test_nothing_but_one_colour_is_refused(tmp_path: Path) -> None:
-    write_picture(tmp_path / "flat.png", Picture(np.full((20, 20, 3), 77, np.uint8)))
-    with pytest.raises(UserError, match=r"of its pictures only parts of a single .*flat\.png"):
-        open_images(tmp_path).batch(0)
+def test_nothing_but_one_colour_is_refused_after_one_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+
+    def decoded(data: bytes, name: str, **how: Any) -> Picture:
+        looked_at.append(Path(name).name)
+        return decode_picture(data, name, **how)
+
+    monkeypatch.setattr(content_images, "decode_picture", decoded)
+    names = [f"{number}.png" for number in range(3)]
+    for name in names:
+        write_picture(tmp_path / name, Picture(np.full((20, 20, 3), 77, np.uint8)))
+    with pytest.raises(UserError, match=r"of its pictures only parts of a single .*0\.png"):
+        open_images(tmp_path, batch_size=1).batch(0)
+    assert sorted(looked_at) == names
 
 
 @pytest.mark.parametrize("dataset", ["empty", "empty/*.jpg", "/no/such/folder", ""])

@@ -249,25 +249,37 @@ class ContentImages:
         index = int(_epoch_order(self._seed, epoch, count)[place])
         largest_zoom = 1 if self._crop == "centre" else LARGEST_ZOOM
         at_least = math.ceil(self._image_size * largest_zoom)
+        tried: set[int] = set()  # here: elsewhere another part of the same picture is cut out
         attempt = 0
-        while attempt < MOST_ATTEMPTS:
-            name = self._pictures.name(index)
-            if name not in self._broken:
-                try:
-                    data = self._pictures.encoded(index)
-                    rgb = cut(flatten_on_white(decode_picture(data, name, at_least=at_least)))
-                    if (rgb != rgb[0, 0]).any():
-                        return rgb
-                    self._flat.add(name)
-                except UserError as error:
-                    self._add_broken(name, str(error).removeprefix(printable(f"{name}: ")))
-            self._stop_if_too_many_are_broken()
+        while len(tried) < count and attempt < MOST_ATTEMPTS:
+            if index not in tried:
+                tried.add(index)
+                rgb = self._usable(index, at_least, cut)
+                if rgb is not None:
+                    return rgb
             index = int(_random(self._seed, _REPLACEMENT, slot, attempt).integers(count))
             attempt += 1
         raise UserError(
             f"dataset: {self._dataset}: of its pictures only parts of a single colour were found, "
-            f"such as in {min(self._flat, default=name)}; nothing can be learnt of those"
+            f"such as in {min(self._flat, default=self._dataset)}; nothing can be learnt of those"
         )
+
+    def _usable(
+        self, index: int, at_least: int, cut: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray | None:
+        assert self._pictures is not None
+        name = self._pictures.name(index)
+        if name not in self._broken:
+            try:
+                data = self._pictures.encoded(index)
+                rgb = cut(flatten_on_white(decode_picture(data, name, at_least=at_least)))
+                if (rgb != rgb[0, 0]).any():
+                    return rgb
+                self._flat.add(name)
+            except UserError as error:
+                self._add_broken(name, str(error).removeprefix(printable(f"{name}: ")))
+        self._stop_if_too_many_are_broken()
+        return None
 
     def _add_broken(self, name: str, reason: str) -> None:
         with self._broken_lock:
