@@ -28,13 +28,13 @@ from pyarrow import parquet
 import fast_style.batch.run
 from fast_style.batch import processes
 from fast_style.batch.actors import Actors, actors_for
-from fast_style.batch.cluster import Actor, Attempts
+from fast_style.batch.cluster import Actor, Attempts, rows_of_a_block
 from fast_style.batch.inputs import find_inputs
 from fast_style.batch.parquet_rows import entries_of_rows, read_rows
 from fast_style.batch.picture_files import Entry, PictureFiles
 from fast_style.batch.run import stylize_collection
 from fast_style.batch.stores import Store, open_store
-from fast_style.batch.work import Outcome, Report, Work, models_by_name, rows_of_a_block
+from fast_style.batch.work import Outcome, Report, Work, models_by_name
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
@@ -224,7 +224,9 @@ def work(trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_picture_that_claims_too_many_pixels_is_listed(work: Work, photo: Photo) -> None:
     large = encode_picture(Picture(photo(41, 56)), ".png")
-    [outcome] = Worker(work, 2)([Entry("large.png", "large.png", partial(bytes, large))])
+    worker = Worker(work, 2)
+    worker.load()
+    outcome = worker.submit(Entry("large.png", "large.png", partial(bytes, large))).result()
     assert outcome.reason.startswith("56x41 is 2,296 pixels")
     assert outcome.reason.endswith("; --allow-huge reads it")
 
@@ -246,8 +248,8 @@ def test_processes_that_die_at_a_picture_cost_that_picture_alone(work: Work, pho
     for report in processes.reports(work, entries, Actors(2, 1, 0)):  # type: ignore[arg-type]
         total.add(report)
     died = "processes died at this picture"
-    assert total.broken == [("5.png", died), ("6.png", died)]
-    assert total.pictures == 24 and total.made + total.there == 22 and total.made > 11
+    assert sorted(total.broken) == [("5.png", died), ("6.png", died)]
+    assert (total.pictures, total.made + total.there) == (24, 22)
     assert len(inodes(Path(work.folder))) == 22
     assert not processes_at_work()
 
@@ -262,7 +264,7 @@ class Deadly:
 def test_processes_that_cannot_begin_are_told(work: Work) -> None:
     never = replace(work, models={"tiny": Deadly()})  # type: ignore[dict-item]
     entries = Entries([Entry("a.png", "a.png", bytes)])
-    with pytest.raises(UserError, match="processes die while they load the networks"):
+    with pytest.raises(UserError, match="a process dies while it loads the networks"):
         list(processes.reports(never, entries, Actors(1, 1, 0)))  # type: ignore[arg-type]
 
 

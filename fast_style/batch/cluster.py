@@ -14,10 +14,13 @@ from ray.data import ActorPoolStrategy
 
 from fast_style.batch.actors import Actors
 from fast_style.batch.picture_files import Entry, Pictures
-from fast_style.batch.work import Outcome, Report, Work, rows_of_a_block
+from fast_style.batch.work import Outcome, Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.ray_cluster import errors_as_they_were
 
+FEWEST_ROWS, MOST_ROWS = 8, 256  # of a block, which is lost with a process, and one message
+BLOCKS_PER_ACTOR = 32  # of a whole run, so that all actors end together
+FEWEST_BLOCKS_PER_ACTOR = 4
 MOST_DEATHS = 2  # of a process at one picture, before the picture is given up
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -97,12 +100,14 @@ class Actor:
 
     def __call__(self, block: pyarrow.Table) -> dict[str, list]:
         """The outcomes as columns. Raises UserError where the networks cannot be loaded."""
+        self.worker.load()
         entries = list(self.entries(block))
         named = f"block of {entries[0].source}"
         if self._begin(named) > 1:
             outcomes = [self._warily(entry) for entry in entries]
         else:
-            outcomes = self.worker(entries)
+            begun = [self.worker.submit(entry) for entry in entries]
+            outcomes = [each.result() for each in begun]
         self._end(named)
         rows = [asdict(outcome) for outcome in outcomes]
         return {name: [row[name] for row in rows] for name in rows[0]}
@@ -112,7 +117,7 @@ class Actor:
         if deaths >= MOST_DEATHS:
             outcome = Outcome(entry.source, reason=f"{deaths} processes died at this picture")
         else:
-            [outcome] = self.worker([entry])
+            outcome = self.worker.submit(entry).result()
         self._end(entry.source)
         return outcome
 
@@ -139,6 +144,12 @@ def _blocks(work: Work, pictures: Pictures, actors: Actors) -> Iterator[dict[str
         compute=ActorPoolStrategy(size=min(actors.count, math.ceil(pictures.count / rows))),
     )
     return iter(dataset.iter_batches(batch_size=None, batch_format="numpy"))
+
+
+def rows_of_a_block(pictures: int, actors: int) -> int:
+    """How many of the pictures an actor gets at once."""
+    rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
+    return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))
 
 
 def _report_of(block: dict[str, Any]) -> Report:

@@ -8,123 +8,148 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from functools import partial
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from fast_style.batch.actors import Actors
 from fast_style.batch.picture_files import Entry, Pictures
-from fast_style.batch.work import Outcome, Report, Work, rows_of_a_block
+from fast_style.batch.work import Outcome, Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 
-BLOCKS_AHEAD = 2  # of each process: while it has one, its next one is there
-
-NewPool = Callable[[], ProcessPoolExecutor]
-Block = list[Entry]
+AHEAD = 2  # pictures more than cores: one is read or written, and one is there for who is first
 
 
 def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]:
-    """What becomes of the pictures, a part at a time.
+    """What becomes of each picture, when it is known.
 
     Raises UserError where the processes cannot load the networks.
     """
-    rows = rows_of_a_block(pictures.count, actors.count)
     entries = iter(pictures)
-    blocks = iter(lambda: list(itertools.islice(entries, rows)), [])
-    with _pools(work, actors) as new_pool:
-        while suspects := (yield from _together(new_pool(), blocks, BLOCKS_AHEAD * actors.count)):
-            yield from _one_by_one(new_pool, suspects)
-
-
-def _together(
-    pool: ProcessPoolExecutor, blocks: Iterator[Block], at_once: int
-) -> Generator[Report, None, Block]:
-    """To the end, or to a process's death; returns the pictures that were at work then."""
-    at_work: dict[Future, Block] = {}
-    try:
+    with contextlib.ExitStack() as stack:
+        processes = [Process(work, actors.cpus) for _ in range(min(actors.count, pictures.count))]
+        for process in processes:
+            stack.callback(process.end)
         while True:
-            for block in itertools.islice(blocks, at_once - len(at_work)):
-                at_work[_submitted(pool, block)] = block
+            for process in processes:
+                process.take(entries)
+            at_work: dict[Any, Process] = {p.connection: p for p in processes if p.has}
             if not at_work:
-                return []
-            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
-                yield Report.of(future.result())
-                del at_work[future]
-    except BrokenProcessPool:  # one process takes those beside it along
-        return [entry for block in at_work.values() for entry in block]
+                return
+            for connection in wait(list(at_work)):
+                outcome = at_work[connection].news()
+                if outcome is not None:
+                    yield Report.of([outcome])
 
 
-def _one_by_one(new_pool: NewPool, suspects: Block) -> Iterator[Report]:
-    """Now a death tells at which picture; those that were stylized before it are there."""
-    pool = _loaded(new_pool())
-    for entry in suspects:
+class Process:
+    """An actor, and the pictures that it has.
+
+    Where it dies, another takes its place and has those pictures one by one: that at which it dies
+    again is given up.
+    """
+
+    def __init__(self, work: Work, cpus: int):
+        self.begin = partial(_begun, work, cpus)
+        self.at_once = cpus + AHEAD
+        self.numbers = itertools.count()
+        self.has: dict[int, Entry] = {}
+        self.suspects: list[Entry] = []
+        self.has_a_suspect = False
+        self.process, self.connection = self.begin()
+        self.has_loaded = False
+
+    def take(self, entries: Iterator[Entry]) -> None:
+        """As many of them as it is to have; of suspects one alone."""
+        while len(self.has) < (1 if self.suspects or self.has_a_suspect else self.at_once):
+            self.has_a_suspect = bool(self.suspects)
+            entry = self.suspects.pop(0) if self.suspects else next(entries, None)
+            if entry is None:
+                return
+            number = next(self.numbers)
+            self.has[number] = entry
+            with contextlib.suppress(OSError):  # it died, as its news will be
+                self.connection.send((number, entry))
+
+    def news(self) -> Outcome | None:
+        """An outcome, where it is that. Raises UserError where the networks cannot be loaded."""
         try:
-            yield Report.of(pool.submit(_stylized, [entry]).result())
-        except BrokenProcessPool:
-            yield Report.of([Outcome(entry.source, reason="processes died at this picture")])
-            pool = _loaded(new_pool())
+            said = self.connection.recv()
+        except (EOFError, OSError):
+            return self._begin_anew()
+        if isinstance(said, UserError):
+            raise said
+        if said is None:
+            self.has_loaded = True
+            return None
+        number, outcome = said
+        del self.has[number]
+        return outcome
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.join()
+
+    def _begin_anew(self) -> Outcome | None:
+        self.end()
+        if not self.has_loaded:
+            raise UserError("a process dies while it loads the networks; is memory short?")
+        lost = list(self.has.values())
+        self.has.clear()
+        self.process, self.connection = self.begin()
+        self.has_loaded = False
+        if self.has_a_suspect:
+            self.has_a_suspect = False
+            return Outcome(lost[0].source, reason="processes died at this picture")
+        self.suspects = lost
+        return None
 
 
-def _submitted(pool: ProcessPoolExecutor, block: Block) -> Future:
-    try:
-        return pool.submit(_stylized, block)
-    except BrokenProcessPool as error:  # and the block is not lost
-        future: Future = Future()
-        future.set_exception(error)
-        return future
-
-
-def _loaded(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
-    try:
-        pool.submit(_load).result()
-    except BrokenProcessPool as error:
-        raise UserError("processes die while they load the networks; is memory short?") from error
-    return pool
+def _begun(work: Work, cpus: int) -> tuple[Any, Connection]:
+    context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_stylize, args=(work, cpus, theirs))
+    with _deaf_to_ctrl_c():
+        process.start()
+    theirs.close()
+    return process, ours
 
 
 @contextlib.contextmanager
-def _pools(work: Work, actors: Actors) -> Iterator[NewPool]:
-    """What starts processes that end with the block, and with this process however it ends."""
-    context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
-    lifeline, held_here = context.Pipe(duplex=False)
-    pools: list[ProcessPoolExecutor] = []
-
-    def new_pool() -> ProcessPoolExecutor:
-        arguments = (work, actors.cpus, lifeline)
-        pools.append(ProcessPoolExecutor(actors.count, context, _begin, arguments))
-        return pools[-1]
-
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """So is what is started in the block. Ctrl-C reaches all processes, and one tells of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        yield new_pool
+        yield
     finally:
-        held_here.close()
-        for pool in pools:
-            pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, handler)
 
 
-# In the processes
+def _stylize(work: Work, cpus: int, connection: Connection) -> None:
+    """What the process does, to the end of the run or of the program that began it."""
+    worker = Worker(work, cpus)
+    try:
+        worker.load()
+    except UserError as error:
+        connection.send(error)
+        return
+    connection.send(None)
+    one_at_a_time = threading.Lock()
 
-_worker: Worker
+    def tell(number: int, outcome: Future[Outcome]) -> None:
+        with one_at_a_time, contextlib.suppress(OSError):
+            connection.send((number, outcome.result()))
 
-
-def _begin(work: Work, cpus: int, lifeline: Connection) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the program tells of it
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    _worker = Worker(work, cpus)
-
-
-def _end_with(lifeline: Connection) -> None:
-    lifeline.poll(None)  # nothing is ever sent; it breaks
-    os._exit(1)
-
-
-def _load() -> None:
-    _worker.load()
-
-
-def _stylized(block: Block) -> list[Outcome]:
-    return _worker(block)
+    while True:
+        try:
+            number, entry = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        worker.submit(entry).add_done_callback(partial(tell, number))

@@ -1,8 +1,7 @@
-"""What is done to every picture of a collection, in which parts, and what is told of it."""
+"""What is done to every picture of a collection, and what is told of it afterwards."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,6 @@ from fast_style.batch.stores import Store
 from fast_style.checkpoints import Model, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.style_mix import name_in_style
-
-FEWEST_ROWS, MOST_ROWS = 8, 256  # of a block, which is lost with a process, and one message
-BLOCKS_PER_ACTOR = 32  # of a whole run, so that all actors end together
-FEWEST_BLOCKS_PER_ACTOR = 4
 
 
 @dataclass(frozen=True)
@@ -83,9 +78,3 @@ def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Mo
                 raise UserError(f"--model: two would write pictures named NAME-{name}")
             named[name] = model.in_style(style)
     return named
-
-
-def rows_of_a_block(pictures: int, actors: int) -> int:
-    """How many of the pictures an actor gets at once."""
-    rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
-    return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))

@@ -2,8 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from absl import logging
 
@@ -48,10 +47,9 @@ class Worker:
                 for name, model in self.work.models.items()
             }
 
-    def __call__(self, entries: Iterable[Entry]) -> list[Outcome]:
-        """Stylize pictures. Raises UserError where the networks cannot be loaded."""
-        self.load()
-        return list(self.threads.map(self._stylized, entries))
+    def submit(self, entry: Entry) -> Future[Outcome]:
+        """Have a picture stylized, after load."""
+        return self.threads.submit(self._stylized, entry)
 
     def _stylized(self, entry: Entry) -> Outcome:
         made = there = 0
