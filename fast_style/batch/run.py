@@ -18,7 +18,7 @@ from fast_style.batch.picture_files import Pictures
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, printable
-from fast_style.hardware import nvidia_gpu, usable_cores
+from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.pictures.images import MAX_PIXELS
 
 BROKEN = "broken.csv"  # in the output's folder
@@ -86,7 +86,8 @@ def _reports(
 ) -> Generator[Report]:
     wants_gpus = nvidia_gpu() if asked["gpus"] is None else asked["gpus"] > 0
     if address is None and not wants_gpus:
-        return processes.reports(work, pictures, actors_for([{"CPU": usable_cores()}], **asked))
+        here = {"CPU": usable_cores(), "memory": free_memory()}
+        return processes.reports(work, pictures, actors_for([here], pictures.count, **asked))
     missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
     if missing:
         asking = f"--address {address}" if address else "--gpus-per-actor"
@@ -102,7 +103,7 @@ def _reports_of_cluster(
     from fast_style.ray_cluster import HERE, connected, machines
 
     with connected(address or HERE):
-        yield from cluster.reports(work, pictures, actors_for(machines(), **asked))
+        yield from cluster.reports(work, pictures, actors_for(machines(), pictures.count, **asked))
 
 
 def _shown(reports: Iterable[Report], pictures: int) -> Iterator[Report]:
