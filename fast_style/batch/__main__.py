@@ -44,7 +44,7 @@ def main() -> int:
         help="of a Ray cluster: ray://HOST:10001; auto on one of its machines; local for a new one",
     )
     parser.add_argument("--actors", type=at_least_1, help="default: as many as there is room for")
-    parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: four, or all of fewer")
+    parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: one to four")
     parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
     args = parser.parse_args()
 

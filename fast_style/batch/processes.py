@@ -31,9 +31,10 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
     """
     entries = iter(pictures)
     with contextlib.ExitStack() as stack:
-        processes = [Process(work, actors.cpus) for _ in range(min(actors.count, pictures.count))]
-        for process in processes:
-            stack.callback(process.end)
+        processes: list[Process] = []
+        for _ in range(min(actors.count, pictures.count)):
+            processes.append(Process(work, actors.cpus))
+            stack.callback(processes[-1].end)
         while True:
             for process in processes:
                 process.take(entries)
