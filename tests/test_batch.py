@@ -533,6 +533,7 @@ def test_a_store_has_what_was_put_there(store: tuple[Store, str]) -> None:
         ([{"CPU": 16}, {"CPU": 8}, {"CPU": 0}, {}], {}, Actors(12, 2, 0)),
         ([{"CPU": 16, "memory": 8e9}], {"cpus": 5}, Actors(3, 5, 0)),
         ([{"CPU": 16}], {"count": 9}, Actors(9, 4, 0)),
+        ([{"CPU": 16}], {"count": 2}, Actors(2, 8, 0)),
         ([{"CPU": 32, "GPU": 4, "memory": 8e9}, {"CPU": 64}], {}, Actors(4, 8, 1)),
         ([{"CPU": 32, "GPU": 4}, {"CPU": 64}], {"gpus": 0}, Actors(24, 4, 0)),
         ([{"CPU": 16, "GPU": 1}], {"gpus": 0.5}, Actors(2, 8, 0.5)),

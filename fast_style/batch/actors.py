@@ -43,7 +43,8 @@ def actors_for(
     if not fit:
         raise UserError(f"--gpus-per-actor {gpus:g}: no machine has so many")
     if cpus is None:
-        cpus = min(_fair_share(node, gpus, pictures) for node in fit)
+        most = max(1, min(pictures, count or pictures))
+        cpus = min(_fair_share(node, gpus, most) for node in fit)
         if not gpus:
             fit = [{"CPU": min(node["CPU"], cpus * _room_in_memory(node))} for node in fit]
     room = sum(_room(node, cpus, gpus) for node in fit)
@@ -53,12 +54,12 @@ def actors_for(
     return Actors(count or room, cpus, gpus)
 
 
-def _fair_share(node: Mapping[str, float], gpus: float, pictures: int) -> int:
+def _fair_share(node: Mapping[str, float], gpus: float, most: int) -> int:
     cores = int(node["CPU"])
     if gpus:
         actors = int(node["GPU"] // gpus)
     else:
-        actors = min(max(cores // CORES, FEW), cores, _room_in_memory(node), max(pictures, 1))
+        actors = min(max(cores // CORES, FEW), cores, _room_in_memory(node), most)
     return max(1, cores // actors)
 
 
