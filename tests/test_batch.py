@@ -251,7 +251,7 @@ def test_processes_that_die_at_a_picture_cost_that_picture_alone(work: Work, pho
     total = Report()
     for report in processes.reports(work, entries, Actors(2, 1, 0)):  # type: ignore[arg-type]
         total.add(report)
-    died = "processes died at this picture"
+    died = "2 processes died at this picture"
     assert sorted(total.broken) == [("5.png", died), ("6.png", died)]
     assert (total.pictures, total.made + total.there) == (24, 22)
     assert len(inodes(Path(work.folder))) == 22

@@ -55,20 +55,21 @@ class Process:
     """
 
     def __init__(self, work: Work, cpus: int):
-        self.begin = partial(_begun, work, cpus)
-        self.at_once = cpus + AHEAD
+        self.work = work
+        self.cpus = cpus
         self.numbers = itertools.count()
         self.has: dict[int, Entry] = {}
-        self.suspects: list[Entry] = []
-        self.has_a_suspect = False
-        self.process, self.connection = self.begin()
+        self.suspects: list[Entry] = []  # the first of them it has
+        self._begin()
+
+    def _begin(self) -> None:
+        self.process, self.connection = _begun(self.work, self.cpus)
         self.has_loaded = False
 
     def take(self, entries: Iterator[Entry]) -> None:
         """As many of them as it is to have; of suspects one alone."""
-        while len(self.has) < (1 if self.suspects or self.has_a_suspect else self.at_once):
-            self.has_a_suspect = bool(self.suspects)
-            entry = self.suspects.pop(0) if self.suspects else next(entries, None)
+        while len(self.has) < (1 if self.suspects else self.cpus + AHEAD):
+            entry = self.suspects[0] if self.suspects else next(entries, None)
             if entry is None:
                 return
             number = next(self.numbers)
@@ -89,6 +90,7 @@ class Process:
             return None
         number, outcome = said
         del self.has[number]
+        del self.suspects[:1]
         return outcome
 
     def end(self) -> None:
@@ -99,13 +101,12 @@ class Process:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
+        self._begin()
         lost = list(self.has.values())
         self.has.clear()
-        self.process, self.connection = self.begin()
-        self.has_loaded = False
-        if self.has_a_suspect:
-            self.has_a_suspect = False
-            return Outcome(lost[0].source, reason="processes died at this picture")
+        if self.suspects:
+            guilty = self.suspects.pop(0)
+            return Outcome(guilty.source, reason="2 processes died at this picture")
         self.suspects = lost
         return None
 
