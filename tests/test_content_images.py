@@ -13,7 +13,8 @@ from fast_style.errors import UserError
 from fast_style.pictures import content_images
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, write_picture
-from fast_style.pictures.synthetic_images import _KINDS, _textures, synthetic_picture
+from fast_style.pictures.synthetic_images import synthetic_picture
+from fast_style.pictures.textures import KINDS, textures
 
 
 def nearly_flat(value: int) -> np.ndarray:
@@ -371,9 +372,9 @@ def test_synthetic_pictures_of_any_side(side: int) -> None:
 
 
 def test_textures_are_what_the_leaves_count_on() -> None:
-    textures = _textures()
-    assert len(textures) == _KINDS and abs(textures).max() <= 2.5
-    np.testing.assert_allclose(textures.mean((1, 2)), 0, atol=0.1)
+    every = textures()
+    assert len(every) == KINDS and abs(every).max() <= 2.5
+    np.testing.assert_allclose(every.mean((1, 2)), 0, atol=0.1)
 
 
 def test_synthetic_pictures_have_natural_statistics() -> None:
