@@ -17,6 +17,7 @@ from fast_style.locations import locate
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
+ScaledLayerWeights = list[str] | dict[str, float | list[float]]
 StyleImages = list[str] | dict[str, str]
 
 
@@ -44,7 +45,7 @@ class Config:
 
     loss_model: Literal["vgg_16", "vgg_19", "vgg_16_half"] = "vgg_16"
     content_layers: LayerWeights = field(default_factory=lambda: ["conv3_3"])
-    style_layers: LayerWeights = field(
+    style_layers: ScaledLayerWeights = field(
         default_factory=lambda: ["conv1_2", "conv2_2", "conv3_3", "conv4_3"]
     )
     checkpoint_exclude_scopes: str = ""
@@ -58,7 +59,10 @@ class Config:
     style_normalization: Literal["published", "relative", "gatys"] = "published"
     style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
+    style_scales: int = _number(1, at_least=1, at_most=4)
     style_border: int = _number(0, at_least=0)
+    patch_weight: float = _number(0.0, at_least=0)
+    palette_weight: float = _number(0.0, at_least=0)
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
     temporal_weight: float = _number(0.0, at_least=0)
@@ -177,6 +181,26 @@ def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     return {feature_name(name, loss_model): float(weight) for name, weight in pairs}
 
 
+def scaled_layer_weights(
+    layers: ScaledLayerWeights, loss_model: str, scales: int
+) -> dict[str, list[float]]:
+    """Canonical layer name to a weight for each of the style's scales, the full size first.
+
+    A single number is the weight at every scale. Raises UserError where a list has not one number
+    for each scale.
+    """
+    pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
+    weights = {}
+    for name, weight in pairs:
+        of_scales = weight if isinstance(weight, list) else [weight] * scales
+        if len(of_scales) != scales:
+            raise UserError(
+                f"{name}: {weight} has {len(of_scales)} weights; style_scales is {scales}"
+            )
+        weights[feature_name(name, loss_model)] = [float(each) for each in of_scales]
+    return weights
+
+
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
     plain = config.naming.isprintable() and config.naming == Path(config.naming).name
     if not plain or config.naming in ("", ".."):
@@ -186,13 +210,14 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
         layers = getattr(config, key)
         if not layers:
             raise UserError(f"{source(key)}: {key}: names no layer")
+        scales = config.style_scales if key == "style_layers" else 1
         try:
-            weights = layer_weights(layers, config.loss_model)
+            weights = scaled_layer_weights(layers, config.loss_model, scales)
         except UserError as error:
             raise UserError(f"{source(key)}: {key}: {error}") from None
         if len(weights) != len(layers):
             raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
-        if any(weight < 0 for weight in weights.values()):
+        if any(min(of_scales) < 0 for of_scales in weights.values()):
             raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
     try:
         canvas_size(config.canvas, 1, 1)

@@ -29,10 +29,11 @@ def convert(value: Any, hint: Any) -> Any:
         if value not in choices:
             raise WrongValue(f"is not valid; {nearest(str(value), choices)}")
         return value
-    if origin is list and typing.get_args(hint) == (int,):
+    if origin is list and typing.get_args(hint) != (str,):
+        (items,) = typing.get_args(hint)
         if not isinstance(value, list):
-            raise WrongValue("is not a list of whole numbers")
-        return [convert(item, int) for item in value]
+            raise WrongValue("is not a list of whole numbers" if items is int else "is no list")
+        return [convert(item, items) for item in value]
     if origin is list:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise WrongValue("is not a list of names")
@@ -44,7 +45,7 @@ def convert(value: Any, hint: Any) -> Any:
         try:
             return {str(key): convert(item, items) for key, item in value.items()}
         except WrongValue:
-            kind = "numbers" if items is float else "texts"
+            kind = "texts" if items is str else "numbers"
             raise WrongValue(f"is not a mapping of names to {kind}") from None
     if hint is bool:
         if not isinstance(value, bool):

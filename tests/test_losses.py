@@ -5,10 +5,16 @@ import pytest
 
 from fast_style.loss.losses import (
     content_loss,
+    detail,
     gram_matrix,
     grid_loss,
+    halved,
     mean_and_covariance,
     out_of_range_loss,
+    patch_directions,
+    quantiles,
+    sliced_values,
+    sliced_wasserstein_loss,
     style_loss,
     style_statistics,
     temporal_loss,
@@ -274,3 +280,68 @@ def test_a_picture_that_only_moves_has_no_temporal_loss() -> None:
     assert float(temporal_loss(stylized, moved, np.array([3, 1], np.int32))) == 0
     assert float(temporal_loss(stylized, moved + 2, np.array([3, 1], np.int32))) == pytest.approx(4)
     assert float(temporal_loss(stylized, moved, np.array([1, 3], np.int32))) > 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (7, 9), (2, 3)])
+def test_a_halved_picture_is_numpys_blur_at_every_second_pixel(height: int, width: int) -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (2, height, width, 3)).astype(np.float32)
+    found = np.asarray(halved(images))
+    assert found.shape == (2, -(-height // 2), -(-width // 2), 3)
+    tap = np.array([1, 3, 3, 1]) / 8
+    padded = np.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)), mode="symmetric")
+    for y in range(found.shape[1]):
+        for x in range(found.shape[2]):
+            window = padded[:, 2 * y : 2 * y + 4, 2 * x : 2 * x + 4]
+            expected = np.einsum("nijc,i,j->nc", window, tap, tap)
+            np.testing.assert_allclose(found[:, y, x], expected, rtol=1e-4)
+
+
+def test_detail_is_what_a_blur_takes_away() -> None:
+    flat = np.full((1, 9, 8, 3), 77, np.float32)
+    np.testing.assert_allclose(detail(flat), 0, atol=1e-3)
+    ramp = np.repeat(np.broadcast_to(np.arange(16.0), (1, 12, 16))[..., None], 3, 3)
+    np.testing.assert_allclose(np.asarray(detail(ramp))[:, :, 2:-2], 0, atol=1e-4)
+    checks = np.indices((1, 12, 16, 3)).sum(0) % 2 * 2.0 - 1
+    checks[..., 1] = checks[..., 0]
+    np.testing.assert_allclose(np.asarray(detail(checks)), checks, atol=1e-5)
+
+
+def test_quantiles_are_numpys() -> None:
+    values = np.sort(np.random.default_rng(1).normal(0, 1, (2, 3, 50)).astype(np.float32), -1)
+    for count in (10, 50, 170):
+        places = (np.arange(count) + 0.5) / count
+        expected = np.quantile(values, places, axis=-1, method="hazen")
+        found = np.moveaxis(np.asarray(quantiles(values, count)), -1, 0)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_directions_are_unit_vectors_that_depend_on_the_seed() -> None:
+    directions = patch_directions(7, 3)
+    np.testing.assert_allclose(np.square(directions).sum((0, 1, 2)), 1, rtol=1e-5)
+    np.testing.assert_array_equal(directions, patch_directions(7, 3))
+    assert np.abs(directions - patch_directions(7, 4)).max() > 0.1
+
+
+def test_sliced_wasserstein_is_zero_for_a_shuffled_picture_and_one_for_a_flat_one() -> None:
+    random = np.random.default_rng(2)
+    images = random.uniform(0, 255, (1, 20, 20, 3)).astype(np.float32)
+    shuffled = random.permutation(images.reshape(-1, 3)).reshape(images.shape)
+    directions = patch_directions(1, 0)
+    target = quantiles(sliced_values(images, directions), 400)
+    same = sliced_wasserstein_loss(sliced_values(shuffled, directions), target)
+    np.testing.assert_allclose(same, 0, atol=1e-5)
+    flat = np.broadcast_to(images.mean((1, 2), keepdims=True), images.shape)
+    np.testing.assert_allclose(
+        sliced_wasserstein_loss(sliced_values(flat, directions), target), 1, rtol=1e-3
+    )
+
+
+def test_sliced_wasserstein_of_a_brighter_picture_is_its_shift_over_the_variance() -> None:
+    images = np.random.default_rng(3).uniform(0, 255, (1, 20, 20, 3)).astype(np.float32)
+    directions = patch_directions(1, 0)
+    values = np.asarray(sliced_values(images, directions), np.float64)
+    found = sliced_wasserstein_loss(
+        sliced_values(images + 20, directions), quantiles(sliced_values(images, directions), 400)
+    )
+    shifts = 20 * directions.sum((0, 1, 2), dtype=np.float64)
+    np.testing.assert_allclose(found, np.mean(shifts**2) / values.var(axis=-1).mean(), rtol=1e-3)

@@ -9,6 +9,14 @@ import pytest
 
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import Config
+from fast_style.loss.losses import (
+    QUANTILES,
+    detail,
+    halved,
+    patch_directions,
+    pyramid,
+    quantiles,
+)
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.pictures.style_image import prepare_style_image
 
@@ -46,8 +54,8 @@ def test_the_border_has_no_style(config: Config, stylized: np.ndarray) -> None:
     style_image = prepare_style_image(config)
     objective = PerceptualLoss(config, [style_image])
     found = terms_of(objective, stylized, stylized)
-    ours = objective.network(stylized)
-    theirs = objective.network(style_image[None].astype(np.float32))
+    ours = objective.networks[0](stylized)
+    theirs = objective.networks[0](style_image[None].astype(np.float32))
     for layer, border in (("relu1_2", 4), ("relu3_1", 1)):
 
         def inside(features: object, border: int = border) -> np.ndarray:
@@ -84,7 +92,7 @@ def test_every_term_is_numpys_on_the_features(
     found = terms_of(objective, stylized * 1.5 - 60, content)
 
     def features(pictures: np.ndarray) -> dict[str, np.ndarray]:
-        return {k: np.asarray(v, np.float64) for k, v in objective.network(pictures).items()}
+        return {k: np.asarray(v, np.float64) for k, v in objective.networks[0](pictures).items()}
 
     ours, wanted = features(stylized * 1.5 - 60), features(content)
     style = features(style_image[None].astype(np.float32))
@@ -113,6 +121,104 @@ def test_every_term_is_numpys_on_the_features(
         *("content", "style", "tv", "range", "grid", "total", "style/relu1_2", "style/relu3_1"),
         *(f"weighted/{name}" for name in weights),
     }
+
+
+def test_the_style_is_compared_at_every_scale_with_its_own_weight(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    config = dataclasses.replace(
+        config,
+        style_scales=3,
+        style_layers={"conv1_2": [1.0, 0.5, 0.25], "conv3_1": [0.0, 2.0, 0.0]},
+        style_border=4,
+    )
+    style_image = prepare_style_image(config)
+    objective = PerceptualLoss(config, [style_image])
+    found = terms_of(objective, stylized, content)
+
+    def smaller(pictures: np.ndarray, scale: int) -> np.ndarray:
+        for _ in range(scale):
+            pictures = np.asarray(halved(pictures))
+        return pictures
+
+    def gram(network, pictures: np.ndarray, layer: str, border: int) -> np.ndarray:
+        f = np.asarray(network(pictures)[layer], np.float64)
+        f = f[:, border : f.shape[1] - border, border : f.shape[2] - border]
+        return np.einsum("nhwi,nhwj->nij", f, f) / np.prod(f.shape[1:]), f.size
+
+    expected = 0.0
+    style = style_image[None].astype(np.float32)
+    parts = [
+        ("relu1_2", 0, 4, 1.0),
+        ("relu1_2", 1, 2, 0.5),
+        ("relu1_2", 2, 1, 0.25),
+        ("relu3_1", 1, 0, 2.0),
+    ]
+    for layer, scale, border, weight in parts:
+        network = objective.networks[scale]
+        ours, size = gram(network, smaller(stylized, scale), layer, border)
+        theirs, _ = gram(network, smaller(style, scale), layer, border)
+        name = f"style/{layer}" + ("", "_half", "_quarter")[scale]
+        assert found[name] == pytest.approx(np.sum((ours - theirs) ** 2) / size, rel=1e-3)
+        expected += weight * found[name]
+    assert found["style"] == pytest.approx(expected, rel=1e-5)
+    names = {name for name in found if name.startswith("style/")}
+    assert len(names) == len(parts)
+
+
+def test_a_number_is_the_weight_at_every_scale(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    one, each = (
+        PerceptualLoss(
+            dataclasses.replace(config, style_scales=2, style_layers={"conv1_2": weight}),
+            [prepare_style_image(config)],
+        )
+        for weight in (0.5, [0.5, 0.5])
+    )
+    assert terms_of(one, stylized, content) == terms_of(each, stylized, content)
+
+
+def test_patch_and_palette_are_numpys_sliced_wasserstein_distances(
+    config: Config, stylized: np.ndarray, content: np.ndarray
+) -> None:
+    config = dataclasses.replace(config, patch_weight=2.0, palette_weight=0.5)
+    style_image = prepare_style_image(config)
+    objective = PerceptualLoss(config, [style_image])
+    found = terms_of(objective, stylized, content, 0.1)
+    style = style_image[None].astype(np.float32)
+
+    def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+        wanted = np.asarray(quantiles(np.asarray(quantiles(theirs, QUANTILES)), ours.shape[-1]))
+        spread = np.var(np.asarray(quantiles(theirs, QUANTILES), np.float64), axis=-1).mean()
+        return float(np.mean((ours - wanted) ** 2) / spread)
+
+    def sliced(pictures: np.ndarray, directions: np.ndarray, stride: int) -> np.ndarray:
+        size, values = len(directions), []
+        for picture in pictures:
+            windows = np.lib.stride_tricks.sliding_window_view(picture, (size, size), (0, 1))
+            along = np.einsum("yxcij,ijcs->yxs", windows[::stride, ::stride], directions)
+            values.append(np.sort(along.reshape(-1, along.shape[-1]), axis=0).T)
+        return np.array(values)
+
+    by_size = []
+    ours, theirs = pyramid(stylized, 3), pyramid(style, 3)
+    for level, stride in enumerate((3, 3, 1)):
+        directions = patch_directions(7, level)
+        one, other = (
+            sliced(np.asarray(detail(images[level])), directions, stride)
+            for images in (ours, theirs)
+        )
+        by_size.append(distance(one, other))
+    assert found["patch"] == pytest.approx(np.mean(by_size), rel=1e-3)
+    directions = patch_directions(1, 0)
+    one, other = (sliced(np.asarray(images[2]), directions, 1) for images in (ours, theirs))
+    assert found["palette"] == pytest.approx(distance(one, other), rel=1e-3)
+    assert found["weighted/patch"] == pytest.approx(0.2 * found["patch"], rel=1e-5)
+    assert found["weighted/palette"] == pytest.approx(0.05 * found["palette"], rel=1e-5)
+    itself = terms_of(objective, style, style)
+    assert itself["patch"] < 0.01 * found["patch"]
+    assert itself["palette"] < 0.01 * found["palette"]
 
 
 def test_the_temporal_term_is_there_with_another_view(
@@ -182,7 +288,7 @@ def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Con
         "block1_conv2",
         "block2_conv1",
     ]
-    assert convolutions(objective.network)[-1] == "block4_conv1"
+    assert convolutions(objective.networks[0])[-1] == "block4_conv1"
 
 
 def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: Photo) -> None:

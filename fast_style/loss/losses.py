@@ -6,6 +6,7 @@ overflow float16 and lose their small parts in bfloat16.
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from keras import ops
 
 from fast_style.artefacts import UPSAMPLING
@@ -13,6 +14,13 @@ from fast_style.artefacts import UPSAMPLING
 Tensor: TypeAlias = Any  # of whichever backend Keras runs on
 
 GRID_BLOCK = 64
+
+# Sliced Wasserstein terms. Strides are odd, so that no phase of the upsampling grid is favoured.
+SLICES = 32
+QUANTILES = 512
+PATCH = 7
+PATCH_STRIDES = (3, 3, 1, 1)  # of the picture at full, half, quarter and eighth size
+PALETTE_HALVINGS = 2
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -88,6 +96,80 @@ def style_loss(
             height, width, channels = feature_shape
             total += distance / (pictures * float(height * width * channels))
     return total
+
+
+def halved(images: Tensor) -> Tensor:
+    """(N, H, W, C) images at half size, rounding up; H and W are at least 2.
+
+    Blurred by 1-3-3-1 before every second pixel is taken: means of 2 x 2 pixels let through
+    frequencies that come back as a grid in the gradient.
+    """
+    kernel = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+    channels = images.shape[-1]
+    kernel = np.tile(kernel[:, :, None, None], (1, 1, channels, 1)).astype(np.float32)
+    _, height, width, _ = ops.shape(images)
+    padding = ((0, 0), (1, 1 + height % 2), (1, 1 + width % 2), (0, 0))
+    padded = ops.pad(_float32(images), padding, mode="symmetric")
+    return ops.depthwise_conv(padded, kernel, strides=2)
+
+
+def pyramid(images: Tensor, sizes: int) -> list[Tensor]:
+    """(N, H, W, C) images at full, half, quarter ... size."""
+    found = [images]
+    for _ in range(sizes - 1):
+        found.append(halved(found[-1]))
+    return found
+
+
+def detail(images: Tensor) -> Tensor:
+    """What a 1-4-6-4-1 blur takes from (N, H, W, C) images: about the finest octave."""
+    tap = np.array([1, 4, 6, 4, 1]) / 16
+    kernel = np.outer(tap, tap)[:, :, None, None].astype(np.float32)
+    kernel = np.tile(kernel, (1, 1, images.shape[-1], 1))
+    images = _float32(images)
+    padded = ops.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    return images - ops.depthwise_conv(padded, kernel)
+
+
+def patch_directions(size: int, seed: int) -> np.ndarray:
+    """(size, size, 3, SLICES) float32: random unit vectors in the space of size x size RGB patches.
+
+    Fixed, so that a training is a function of its conf, and a style image's quantiles along them
+    are computed once.
+    """
+    directions = np.random.default_rng((seed, size)).standard_normal((size, size, 3, SLICES))
+    return (directions / np.sqrt(np.square(directions).sum((0, 1, 2)))).astype(np.float32)
+
+
+def sliced_values(images: Tensor, directions: np.ndarray, stride: int = 1) -> Tensor:
+    """The patches of (N, H, W, 3) images along each direction, sorted: (N, SLICES, positions)."""
+    along = ops.conv(_float32(images), directions, strides=stride)
+    batch, height, width, _ = ops.shape(along)
+    along = ops.transpose(ops.reshape(along, (batch, height * width, SLICES)), (0, 2, 1))
+    return ops.sort(along, axis=-1)
+
+
+def quantiles(values: Tensor, count: int) -> Tensor:
+    """`count` evenly spaced quantiles of sorted (..., n) values, between which it interpolates."""
+    last = values.shape[-1] - 1
+    places = np.clip((np.arange(count) + 0.5) / count * (last + 1) - 0.5, 0, last)
+    below = np.floor(places).astype(np.int32)
+    part = (places - below).astype(np.float32)
+    above = np.minimum(below + 1, last)
+    return ops.take(values, below, axis=-1) * (1 - part) + ops.take(values, above, axis=-1) * part
+
+
+def sliced_wasserstein_loss(values: Tensor, target: Tensor) -> Tensor:
+    """Squared 2-Wasserstein distance of sliced values, relative to the target's variance.
+
+    values: (N, SLICES, n) sorted, of stylized images; target: (1, SLICES, QUANTILES), the style
+    image's. Rabin et al. (2012) for the sliced distance; Elnekave and Weiss (2022, "Generating
+    natural images with direct patch distributions matching") for patches of pixels at several
+    sizes. 0 where all distributions agree; about 1 for images of one colour.
+    """
+    wanted = quantiles(target, values.shape[-1])
+    centred = target - ops.mean(target, axis=-1, keepdims=True)
+    return ops.mean(ops.square(values - wanted)) / ops.mean(ops.square(centred))
 
 
 def total_variation_loss(images: Tensor) -> Tensor:

@@ -6,18 +6,30 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.config import Config, layer_weights
+from fast_style.config import Config, layer_weights, scaled_layer_weights
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.losses import (
+    PALETTE_HALVINGS,
+    PATCH,
+    PATCH_STRIDES,
+    QUANTILES,
     content_loss,
+    detail,
     grid_loss,
     out_of_range_loss,
+    patch_directions,
+    pyramid,
+    quantiles,
+    sliced_values,
+    sliced_wasserstein_loss,
     style_loss,
     style_statistics,
     temporal_loss,
     total_variation_loss,
 )
 from fast_style.vgg_layers import pixels_between
+
+SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
 
 
 class PerceptualLoss:
@@ -31,19 +43,24 @@ class PerceptualLoss:
         """style_images: each (H, W, 3) RGB 0..255; dtype: policy of the loss network."""
         self.config = config
         self.content_layers = layer_weights(config.content_layers, config.loss_model)
-        self.style_layers = layer_weights(config.style_layers, config.loss_model)
+        self.style_layers = scaled_layer_weights(
+            config.style_layers, config.loss_model, config.style_scales
+        )
         every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
-        self.network = build_loss_network(
+        whole = build_loss_network(
             config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
         )
-        self.content_network = keras.Model(
-            self.network.input,
-            {layer: self.network.output[layer] for layer in self.content_layers},
-        )
+        self.content_network = _part(whole, self.content_layers)
+        # One for each scale, as deep as its style layers need; that of the full size serves the
+        # content layers too.
+        self.networks = [
+            _part(whole, self._layers_at(scale) | (self.content_layers if scale == 0 else {}))
+            for scale in range(config.style_scales)
+        ]
         of_each = [self._style_targets(style_image) for style_image in style_images]
         self.style_targets = {
-            layer: tuple(map(ops.concatenate, zip(*(one[layer] for one in of_each), strict=True)))
-            for layer in self.style_layers
+            name: tuple(map(ops.concatenate, zip(*(one[name] for one in of_each), strict=True)))
+            for name in of_each[0]
         }
 
     def content_targets(self, content) -> Mapping[str, object]:
@@ -55,32 +72,47 @@ class PerceptualLoss:
     ) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
-        'content', 'style' and 'tv' (and 'range' and 'grid' where the conf weighs them) are
-        unweighted, as is 'style/LAYER' for each style layer; 'total' adds up 'weighted/...'.
-        style_ramp: a factor on the style weight, for the first steps of a training.
+        'content', 'style' and 'tv' (and 'patch', 'palette', 'range' and 'grid' where the conf
+        weighs them) are unweighted, as is 'style/LAYER' for each style layer at full size,
+        'style/LAYER_half' at half size and so on; 'total' adds up 'weighted/...'.
+        style_ramp: a factor on the weights of style, patch and palette, for the first steps of a training.
         style: which of the style images, counted from 0.
         moved: another view of the content images, stylized, and its shift, as temporal_loss takes
         them; with it there is 'temporal'.
         """
         config = self.config
-        features = self.network(stylized)
+        features = [
+            network(images) if network is not None else {}
+            for network, images in zip(
+                self.networks, pyramid(stylized, config.style_scales), strict=True
+            )
+        ]
         terms = {
             "content": sum(
                 weight
                 * content_loss(
-                    features[layer], content_targets[layer], config.content_normalization
+                    features[0][layer], content_targets[layer], config.content_normalization
                 )
                 for layer, weight in self.content_layers.items()
             )
         }
-        by_layer = {layer: self._layer_style(features, layer, style) for layer in self.style_layers}
-        terms["style"] = sum(self.style_layers[layer] * term for layer, term in by_layer.items())
+        by_layer = {}
+        terms["style"] = 0.0
+        for scale, found in enumerate(features):
+            for layer, weight in self._layers_at(scale).items():
+                name = _style_name(layer, scale)
+                by_layer[name] = self._layer_style(found, layer, scale, style)
+                terms["style"] += weight * by_layer[name]
         terms["tv"] = total_variation_loss(stylized)
         weights = {
             "content": config.content_weight,
             "style": config.style_weight * style_ramp,
             "tv": config.tv_weight,
         }
+        for name, weight in (("patch", config.patch_weight), ("palette", config.palette_weight)):
+            if weight:
+                terms[name] = self._sliced(name, stylized, style)
+                weights[name] = weight * style_ramp
         if config.range_weight:
             terms["range"] = out_of_range_loss(stylized)
             weights["range"] = config.range_weight
@@ -96,25 +128,73 @@ class PerceptualLoss:
         terms["total"] = sum(weighted.values())
         return terms
 
-    def _style_targets(self, style_image: np.ndarray) -> dict:
-        features = self.network(ops.convert_to_tensor(style_image[None], "float32"))
+    def _layers_at(self, scale: int) -> dict[str, float]:
         return {
-            layer: style_statistics(self._inside(features, layer), self.config.style_statistics)
-            for layer in self.style_layers
+            layer: weights[scale] for layer, weights in self.style_layers.items() if weights[scale]
         }
 
-    def _layer_style(self, features, layer: str, style):
-        inside = self._inside(features, layer)
+    def _style_targets(self, style_image: np.ndarray) -> dict[str, tuple]:
+        pixels = ops.convert_to_tensor(style_image[None], "float32")
+        targets = {}
+        for scale, images in enumerate(pyramid(pixels, self.config.style_scales)):
+            network = self.networks[scale]
+            features = network(images) if network is not None else {}
+            for layer in self._layers_at(scale):
+                inside = self._inside(features, layer, scale)
+                statistics = style_statistics(inside, self.config.style_statistics)
+                targets[_style_name(layer, scale)] = statistics
+        for name in ("patch", "palette"):
+            if getattr(self.config, f"{name}_weight"):
+                targets[name] = tuple(
+                    quantiles(values, QUANTILES) for values in _slices(name, pixels)
+                )
+        return targets
+
+    def _targets_of(self, name: str, style) -> tuple:
+        return tuple(ops.take(each, [style], axis=0) for each in self.style_targets[name])
+
+    def _layer_style(self, features, layer: str, scale: int, style):
+        inside = self._inside(features, layer, scale)
         return style_loss(
             style_statistics(inside, self.config.style_statistics),
-            tuple(ops.take(each, [style], axis=0) for each in self.style_targets[layer]),
+            self._targets_of(_style_name(layer, scale), style),
             tuple(inside.shape[1:]),
             self.config.style_normalization,
         )
 
-    def _inside(self, features, layer: str):
+    def _sliced(self, name: str, stylized, style):
+        found = _slices(name, stylized)
+        # A small picture has fewer sizes than the style image; zip takes those of both.
+        pairs = list(zip(found, self._targets_of(name, style), strict=False))
+        return sum(sliced_wasserstein_loss(values, target) for values, target in pairs) / len(pairs)
+
+    def _inside(self, features, layer: str, scale: int):
         """A layer's features without those of the conf's style_border; of small pictures, one."""
         height, width = ops.shape(features[layer])[1:3]
-        border = self.config.style_border // pixels_between(layer)
+        border = self.config.style_border // (pixels_between(layer) * 2**scale)
         down, across = min(border, (height - 1) // 2), min(border, (width - 1) // 2)
         return features[layer][:, down : height - down, across : width - across]
+
+
+def _part(network: keras.Model, layers: Mapping[str, float]) -> keras.Model | None:
+    """The network as deep as the layers need; None where there are none."""
+    if not layers:
+        return None
+    return keras.Model(network.input, {layer: network.output[layer] for layer in layers})
+
+
+def _style_name(layer: str, scale: int) -> str:
+    return layer + SCALE_NAMES[scale]
+
+
+def _slices(name: str, images) -> list:
+    """The sorted values that the term called 'patch' or 'palette' compares, for each size."""
+    if name == "palette":
+        small = pyramid(images, PALETTE_HALVINGS + 1)[-1]
+        return [sliced_values(small, patch_directions(1, seed=0))]
+    sizes = pyramid(images, len(PATCH_STRIDES))
+    return [
+        sliced_values(detail(images), patch_directions(PATCH, seed), stride)
+        for seed, (images, stride) in enumerate(zip(sizes, PATCH_STRIDES, strict=True))
+        if min(images.shape[1:3]) >= PATCH
+    ]
