@@ -75,7 +75,7 @@ class PerceptualLoss:
         'content', 'style' and 'tv' (and 'patch', 'palette', 'range' and 'grid' where the conf
         weighs them) are unweighted, as is 'style/LAYER' for each style layer at full size,
         'style/LAYER_half' at half size and so on; 'total' adds up 'weighted/...'.
-        style_ramp: a factor on the weights of style, patch and palette, for the first steps of a training.
+        style_ramp: a factor on the weights of style, patch and palette, for the first steps.
         style: which of the style images, counted from 0.
         moved: another view of the content images, stylized, and its shift, as temporal_loss takes
         them; with it there is 'temporal'.
