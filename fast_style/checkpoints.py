@@ -2,6 +2,7 @@
 
 conf.yml          the resolved conf
 weights.npz       the trained transformer network's variables
+style.npz         the style's statistics, which stand for its image in another conf
 result.json       losses, steps, seconds, hardware, versions
 saved_model.pb, variables/    the same network as a SavedModel
 checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
@@ -34,6 +35,7 @@ CONF = "conf.yml"
 WEIGHTS = "weights.npz"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
+STATISTICS = "style*.npz"  # style-NAME.npz of several
 LOGS = "logs"
 PREVIEWS = "previews"
 UNFINISHED_SAVED_MODEL = ".saving-"  # and more characters
@@ -311,6 +313,8 @@ def begin_anew(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    for statistics in folder.glob(STATISTICS):
+        statistics.unlink()
 
 
 def remove_unfinished(folder: Path) -> None:

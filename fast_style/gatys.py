@@ -28,6 +28,7 @@ from fast_style.config import Config, canvas_size
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes
 from fast_style.hardware import start_tensorflow
+from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
@@ -38,7 +39,7 @@ from fast_style.pictures.pixels import (
     resized,
     with_chroma_of,
 )
-from fast_style.pictures.style_image import painting_style_image, style_image_file
+from fast_style.pictures.style_image import style_image_file
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
@@ -98,8 +99,8 @@ def _paint_at_one_size(
     # After the pictures and the conf are known to be good: TensorFlow takes seconds to import.
     from fast_style.pixel_optimizers import gradients_of, minimize_by_adam, minimize_by_lbfgs
 
-    style_image = painting_style_image(config, *content.shape[:2])
-    gradient = gradients_of(config, style_image)(content)
+    style = read_style(config, content.shape[:2])
+    gradient = gradients_of(config, style)(content)
     best, best_total = progress.best, progress.best_total
 
     def report(done, terms, pixels, memory):

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.locations import locate
+from fast_style.loss.style_statistics import StyleStatistics
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
 
@@ -25,10 +26,16 @@ class Monitor:
     Each method raises UserError where that is refused.
     """
 
-    def __init__(self, config: Config, network, folder: Path, style_images: dict[str, np.ndarray]):
-        """network: a StyledNetwork; style_images: name to the prepared one, (S, S, 3) uint8."""
+    def __init__(
+        self,
+        config: Config,
+        network,
+        folder: Path,
+        styles: Mapping[str, np.ndarray | StyleStatistics],
+    ):
+        """network: a StyledNetwork; styles: name to style image, (S, S, 3) uint8, or statistics."""
         self.network = network
-        self.styles = list(style_images)
+        self.styles = list(styles)
         self.batch_size = config.batch_size
         self.previews_folder = folder / PREVIEWS
         make_folder(self.previews_folder)
@@ -42,8 +49,9 @@ class Monitor:
         with self._told():
             self.writer = tf.summary.create_file_writer(str(self.logs))
         with self._told(), self.writer.as_default(step=0):
-            for name, style_image in style_images.items():
-                tf.summary.image(f"style image/{name}", style_image[None])
+            for name, style in styles.items():
+                if isinstance(style, np.ndarray):
+                    tf.summary.image(f"style image/{name}", style[None])
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""

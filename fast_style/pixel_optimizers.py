@@ -11,6 +11,7 @@ from fast_style.checkpoints import assign_variables, variables_as_arrays
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.loss.style_statistics import StyleStatistics
 
 Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]
@@ -21,12 +22,14 @@ Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
 Report = Callable[[int, Terms, np.ndarray, Arrays], None]
 
 
-def gradients_of(config: Config, style_image: np.ndarray) -> Callable[[np.ndarray], Gradient]:
+def gradients_of(
+    config: Config, style: np.ndarray | StyleStatistics
+) -> Callable[[np.ndarray], Gradient]:
     """The conf's objective, from a content image to a function of pixels; images (H, W, 3) uint8.
 
     One loss network serves all content images, and is compiled once for each size.
     """
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [style])
 
     # As a graph too: for single operations oneDNN may fall back to its slowest convolution, with
     # which a full VGG16 needs ten minutes at 1024 x 1024.

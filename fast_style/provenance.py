@@ -5,7 +5,7 @@ from importlib import metadata
 
 from fast_style import hardware
 from fast_style.config import Config
-from fast_style.pictures.style_image import style_image_file, style_image_sha256
+from fast_style.loss.style_statistics import style_sha256
 
 
 def provenance(config: Config) -> dict:
@@ -17,7 +17,6 @@ def provenance(config: Config) -> dict:
             name: metadata.version(name) for name in ("fast-style", "tensorflow", "keras")
         },
         "style_image_sha256": {
-            name: style_image_sha256(style_image_file(config.of_style(name)))
-            for name in config.named_style_images
+            name: style_sha256(config.of_style(name)) for name in config.named_style_images
         },
     }

@@ -8,7 +8,15 @@ import numpy as np
 import yaml
 
 from fast_style.cards import card
-from fast_style.checkpoints import CONF, RESULT, WEIGHTS, Model, read_model, write_result
+from fast_style.checkpoints import (
+    CONF,
+    RESULT,
+    STATISTICS,
+    WEIGHTS,
+    Model,
+    read_model,
+    write_result,
+)
 from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
@@ -52,9 +60,9 @@ def ship(folder: Path, data: str, target: Path) -> None:
     result = json.loads(read_bytes(folder / RESULT))
     result |= {"data": data, "weights_sha256": _sha256(target / WEIGHTS), "begun_from": begun_from}
     write_result(target, result)
-    for pattern in ("measure*.json", "flicker*.json"):
-        for measured in folder.glob(pattern):
-            write_atomically(target / measured.name, measured.read_bytes())
+    for pattern in ("measure*.json", "flicker*.json", STATISTICS):
+        for known in folder.glob(pattern):
+            write_atomically(target / known.name, known.read_bytes())
     for style in model.styles:
         picture = Picture(rgb=_reference_stylized(target, style), alpha=None, icc_profile=None)
         write_picture(_recorded(target, model, style), picture)

@@ -35,6 +35,7 @@ from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
 from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
 from fast_style.network.layers import default_dtype
@@ -42,13 +43,12 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
-from fast_style.pictures.style_image import prepare_style_image
 from fast_style.provenance import provenance
 from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
 from fast_style.sole_training import sole_training
-from fast_style.style_mix import stacked
+from fast_style.style_mix import name_in_style, stacked
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
@@ -135,16 +135,16 @@ class Training:
         self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
-        self.style_images = {
-            name: prepare_style_image(config.of_style(name)) for name in config.named_style_images
+        self.styles = {
+            name: read_style(config.of_style(name)) for name in config.named_style_images
         }
         keras.utils.set_random_seed(config.seed)
         policy = hardware.DTYPE_POLICIES[precision]
         with replicas.strategy.scope():
-            self.objective = PerceptualLoss(config, list(self.style_images.values()), policy)
+            self.objective = PerceptualLoss(config, list(self.styles.values()), policy)
             with default_dtype(policy):
                 network = build_transformer_network(config.output)
-            self.network = StyledNetwork(network, len(self.style_images))
+            self.network = StyledNetwork(network, len(self.styles))
             # Named, because Keras would call the second one of a process adam_1, and checkpoints
             # hold the optimizer's variables by their names.
             kind = OPTIMIZERS[config.optimizer]
@@ -160,7 +160,7 @@ class Training:
         there begins from the mean of them all.
         """
         model = read_model(folder)
-        plain = [model.in_style_like(name).arrays for name in self.style_images]
+        plain = [model.in_style_like(name).arrays for name in self.styles]
         arrays = stacked(plain) if len(plain) > 1 else plain[0]
         assign_variables("network", self.network.variables, arrays, folder)
 
@@ -221,7 +221,7 @@ class Training:
         folder = self.config.model_folder
         make_folder(folder)
         (folder / RESULT).unlink(missing_ok=True)  # of fewer steps; it would mark these as done
-        monitor = Monitor(self.config, self.network, folder, self.style_images)
+        monitor = Monitor(self.config, self.network, folder, self.styles)
         if self.step == 0:
             self.before = self.validate()
             monitor.validation(self.step, self.before)
@@ -243,9 +243,19 @@ class Training:
         monitor.validation(self.step, after)
         monitor.close()
         write_model(folder, self.config, self.network)
-        if len(self.style_images) == 1:
+        if len(self.styles) == 1:
             write_saved_model(load_network(folder), folder)
-        write_result(folder, self._result(after))
+        result = self._result(after)
+        self._write_statistics(result["style_image_sha256"])
+        write_result(folder, result)
+
+    def _write_statistics(self, sha256: dict[str, str]) -> None:
+        several = len(self.styles) > 1
+        for number, name in enumerate(self.styles):
+            known = {"style_image_sha256": sha256[name]}
+            statistics = self.objective.statistics(number, **known)
+            stem = name_in_style(STYLE, name if several else None)
+            write_style_statistics(self.config.model_folder / f"{stem}{SUFFIX}", statistics)
 
     def train_on(self, content: np.ndarray) -> dict[str, float]:
         """One step on this worker's (N, H, W, 3) uint8 pictures; the named terms before it.
@@ -255,7 +265,7 @@ class Training:
         rate = learning_rate(self.config, self.step, self.steps)
         ramp = style_ramp(self.config, self.step, self.steps)
         self.optimizer.learning_rate.assign(rate)
-        style = tf.constant(self.step % len(self.style_images))
+        style = tf.constant(self.step % len(self.styles))
         shares = self.replicas.share_out(content)
         view, shift = self._moved_view(content, self.step)
         if view is not None:

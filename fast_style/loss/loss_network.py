@@ -1,5 +1,6 @@
 """The loss network: a frozen VGG whose features say how alike two pictures are."""
 
+import hashlib
 from collections.abc import Sequence
 
 import keras
@@ -10,6 +11,7 @@ from fast_style.errors import UserError, nearest
 from fast_style.loss.vgg_weights import read_weights
 from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
 
+FIRST_CONVOLUTION = "block1_conv1"
 POOLINGS = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}
 
 
@@ -52,6 +54,12 @@ def build_loss_network(
         if feature in wanted:
             features[feature] = x
     return keras.Model(inputs, features, name=loss_model)
+
+
+def fingerprint(network: keras.Model) -> str:
+    """16 hexadecimal digits that tell the weights of one loss network from those of another."""
+    first = network.get_layer(FIRST_CONVOLUTION)
+    return hashlib.sha256(np.asarray(first.kernel, np.float32).tobytes()).hexdigest()[:16]
 
 
 class FrozenConvolution(keras.layers.Layer):

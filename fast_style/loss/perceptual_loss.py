@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights, scaled_layer_weights
-from fast_style.loss.loss_network import build_loss_network
+from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
     PALETTE_HALVINGS,
     PATCH,
@@ -27,6 +27,7 @@ from fast_style.loss.losses import (
     temporal_loss,
     total_variation_loss,
 )
+from fast_style.loss.style_statistics import StyleStatistics
 from fast_style.vgg_layers import pixels_between
 
 SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
@@ -39,8 +40,17 @@ class PerceptualLoss:
     only as deep as the content layers need.
     """
 
-    def __init__(self, config: Config, style_images: Sequence[np.ndarray], dtype: str = "float32"):
-        """style_images: each (H, W, 3) RGB 0..255; dtype: policy of the loss network."""
+    def __init__(
+        self,
+        config: Config,
+        styles: Sequence[np.ndarray | StyleStatistics],
+        dtype: str = "float32",
+    ):
+        """styles: each a style image, (H, W, 3) RGB 0..255, or the statistics of one.
+
+        dtype: policy of the loss network. Raises UserError where statistics are of another loss
+        network or lack a term that the conf weighs.
+        """
         self.config = config
         self.content_layers = layer_weights(config.content_layers, config.loss_model)
         self.style_layers = scaled_layer_weights(
@@ -57,11 +67,25 @@ class PerceptualLoss:
             _part(whole, self._layers_at(scale) | (self.content_layers if scale == 0 else {}))
             for scale in range(config.style_scales)
         ]
-        of_each = [self._style_targets(style_image) for style_image in style_images]
+        self._made_with = {
+            "loss_model": config.loss_model,
+            "loss_network": fingerprint(whole),
+            "pooling": config.pooling,
+            "style_statistics": config.style_statistics,
+        }
+        of_each = [self._style_targets(style) for style in styles]
         self.style_targets = {
             name: tuple(map(ops.concatenate, zip(*(one[name] for one in of_each), strict=True)))
-            for name in of_each[0]
+            for name in self._target_names()
         }
+
+    def statistics(self, style: int, **known: object) -> StyleStatistics:
+        """What is kept of a style, to be written to a file; known: more about its image."""
+        arrays = {
+            name: tuple(np.asarray(each)[style : style + 1] for each in targets)
+            for name, targets in self.style_targets.items()
+        }
+        return StyleStatistics(arrays, self._made_with | known)
 
     def content_targets(self, content) -> Mapping[str, object]:
         """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
@@ -133,9 +157,21 @@ class PerceptualLoss:
             layer: weights[scale] for layer, weights in self.style_layers.items() if weights[scale]
         }
 
-    def _style_targets(self, style_image: np.ndarray) -> dict[str, tuple]:
-        pixels = ops.convert_to_tensor(style_image[None], "float32")
-        targets = {}
+    def _target_names(self) -> list[str]:
+        layers = [
+            _style_name(layer, scale)
+            for scale in range(self.config.style_scales)
+            for layer in self._layers_at(scale)
+        ]
+        weights = {"patch": self.config.patch_weight, "palette": self.config.palette_weight}
+        return [*layers, *(name for name, weight in weights.items() if weight)]
+
+    def _style_targets(self, style: np.ndarray | StyleStatistics) -> Mapping[str, tuple]:
+        if isinstance(style, StyleStatistics):
+            style.check(self._made_with, self._target_names())
+            return style.arrays
+        pixels = ops.convert_to_tensor(style[None], "float32")
+        targets: dict[str, tuple] = {}
         for scale, images in enumerate(pyramid(pixels, self.config.style_scales)):
             network = self.networks[scale]
             features = network(images) if network is not None else {}
@@ -144,7 +180,7 @@ class PerceptualLoss:
                 statistics = style_statistics(inside, self.config.style_statistics)
                 targets[_style_name(layer, scale)] = statistics
         for name in ("patch", "palette"):
-            if getattr(self.config, f"{name}_weight"):
+            if name in self._target_names():
                 targets[name] = tuple(
                     quantiles(values, QUANTILES) for values in _slices(name, pixels)
                 )

@@ -1,0 +1,130 @@
+"""What the objective keeps of a style image, and the style.npz in which it is shipped.
+
+A style.npz stands for the style image in a conf: `style_image: pretrained/wave/style.npz`. The
+picture itself cannot be recovered from it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fast_style.config import Config
+from fast_style.errors import UserError
+from fast_style.npz import read_arrays, write_arrays
+from fast_style.pictures.style_image import (
+    painting_style_image,
+    prepare_style_image,
+    style_image_file,
+    style_image_sha256,
+)
+
+STYLE = "style"  # .npz; style-NAME of a folder with several
+SUFFIX = ".npz"
+# What has to be the same in the conf that reads them.
+SAME = ("loss_model", "loss_network", "pooling", "style_statistics")
+_HEADER = "made_with"
+_SCALE = "_scale"
+
+
+@dataclass(frozen=True)
+class StyleStatistics:
+    """The targets of one style, by the names of the objective's terms.
+
+    arrays: for 'relu1_2', 'relu3_3_half', 'patch', 'palette' and the like a tuple of float32
+    arrays, each with a first axis of length 1. made_with: the keys of SAME, and what else is known
+    of the style image, such as its SHA-256.
+    """
+
+    arrays: dict[str, tuple[np.ndarray, ...]]
+    made_with: dict[str, Any]
+    source: str = ""  # the file that they were read from
+
+    def check(self, made_with: dict[str, Any], names: list[str]) -> None:
+        """Raise UserError where an objective of other settings, or with other terms, asks."""
+        for key in SAME:
+            found = self.made_with.get(key)
+            if found != made_with[key]:
+                raise UserError(
+                    f"style_image: {self.source}: was made with {key} {found!r}, the conf has "
+                    f"{made_with[key]!r}; name the style image itself"
+                )
+        missing = [name for name in names if name not in self.arrays]
+        if missing:
+            raise UserError(
+                f"style_image: {self.source}: has no statistics of {', '.join(missing)}; it has "
+                f"{', '.join(self.arrays)}. Name the style image itself, or other style_layers"
+            )
+
+
+def read_style(
+    config: Config, picture: tuple[int, int] | None = None
+) -> np.ndarray | StyleStatistics:
+    """The style of a conf of one style: its image, (H, W, 3) uint8 RGB, or its statistics.
+
+    picture: (height, width) of the one picture that is painted; None for a training.
+    Raises UserError where the image or its file of statistics cannot be read.
+    """
+    if (config.style_image or "").endswith(SUFFIX):
+        return read_style_statistics(style_image_file(config))
+    return (
+        prepare_style_image(config) if picture is None else painting_style_image(config, *picture)
+    )
+
+
+def style_sha256(config: Config) -> str:
+    """The SHA-256 of the style image of a conf of one style, also where statistics stand for it."""
+    path = style_image_file(config)
+    if path.suffix != SUFFIX:
+        return style_image_sha256(path)
+    return str(read_style_statistics(path).made_with.get("style_image_sha256", "unknown"))
+
+
+def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:
+    """Write them in half precision, each array relative to its largest value.
+
+    Of the symmetric matrices only the upper triangle is written.
+    """
+    packed: dict[str, np.ndarray] = {_HEADER: np.array(json.dumps(statistics.made_with))}
+    for name, several in statistics.arrays.items():
+        for number, array in enumerate(several):
+            scale = float(np.abs(array).max()) or 1.0
+            if array.ndim == 3 and array.shape[1] == array.shape[2]:
+                array = array[0][np.triu_indices(array.shape[1])]
+            packed[f"{name}/{number}"] = (array / scale).astype(np.float16)
+            packed[f"{name}/{number}{_SCALE}"] = np.float32(scale)
+    write_arrays(path, packed)
+
+
+def read_style_statistics(path: Path) -> StyleStatistics:
+    """Read what write_style_statistics wrote; UserError where it is missing, damaged or other."""
+    packed = read_arrays(path)
+    try:
+        made_with = json.loads(str(packed.pop(_HEADER)))
+        arrays: dict[str, list[np.ndarray]] = {}
+        for key in [key for key in packed if not key.endswith(_SCALE)]:
+            name, number = key.rsplit("/", 1)
+            several = arrays.setdefault(name, [])
+            if int(number) != len(several) or not isinstance(made_with, dict):
+                raise ValueError(f"{key} is out of order")
+            values = packed[key].astype(np.float32) * packed[key + _SCALE].astype(np.float32)
+            if not np.isfinite(values).all():
+                raise ValueError(f"{key} is not finite")
+            several.append(_symmetric(values) if values.ndim == 1 else values)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"style_image: {path}: holds no style statistics, as the style.npz of a model folder "
+            f"does ({error})"
+        ) from None
+    of_terms = {name: tuple(several) for name, several in arrays.items()}
+    return StyleStatistics(of_terms, made_with, str(path))
+
+
+def _symmetric(triangle: np.ndarray) -> np.ndarray:
+    """(1, C, C) from the C * (C + 1) / 2 values of its upper triangle."""
+    side = int((np.sqrt(8 * len(triangle) + 1) - 1) / 2)
+    matrix = np.zeros((side, side), np.float32)
+    matrix[np.triu_indices(side)] = triangle
+    return (matrix + np.triu(matrix, 1).T)[None]
