@@ -106,12 +106,12 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
 
 
 def number_of_steps(config: Config, content_images: ContentImages) -> int:
-    """`steps`, or `epoch` times the batches of an epoch."""
+    """`steps`, or the whole batches in `epoch` times the pictures: a batch may span two epochs."""
     if config.steps is not None:
         return config.steps
     if content_images.pictures_per_epoch is None:
         raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
-    return config.epoch * max(content_images.pictures_per_epoch // config.batch_size, 1)
+    return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
 
 
 class Training:

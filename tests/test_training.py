@@ -119,7 +119,12 @@ def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config:
     def images(dataset: str) -> ContentImages:
         return ContentImages(dataset, image_size=32, batch_size=config.batch_size, seed=0)
 
-    assert number_of_steps(config, images(config.dataset)) == 3 * (6 // 2)
+    pictures = images(config.dataset)
+    assert pictures.pictures_per_epoch == 6
+    # As the queue of the TF1 program, which fills a batch across the end of an epoch.
+    for epoch, batch_size, steps in [(3, 2, 9), (2, 4, 3), (1, 4, 1), (3, 5, 3), (1, 50, 1)]:
+        asked = dataclasses.replace(config, epoch=epoch, batch_size=batch_size)
+        assert number_of_steps(asked, pictures) == steps
     assert number_of_steps(dataclasses.replace(config, steps=7), images("synthetic")) == 7
     config = dataclasses.replace(config, dataset="synthetic")
     with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
