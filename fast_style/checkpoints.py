@@ -26,7 +26,7 @@ from fast_style.conf_file import check_types, config_as_yaml, config_from_mappin
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
-from fast_style.locations import PROJECT
+from fast_style.locations import PROJECT, by_its_name
 from fast_style.npz import check_weights, read_arrays, write_arrays
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
@@ -294,8 +294,11 @@ def _of_network(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def find_model_folder(name: str) -> Path:
-    """The model folder `name`, or the one of that name in pretrained/, which is then said."""
-    folder = Path(name)
+    """The model folder `name`, or the one of that name in pretrained/, which is then said.
+
+    The path ends with the folder's name, by which outputs are called.
+    """
+    folder = by_its_name(Path(name))
     shipped = PROJECT / "pretrained" / folder.name
     if not folder.exists() and shipped.is_dir():
         logging.warning("%s is not there; taking %s", folder, shipped)

@@ -16,3 +16,8 @@ def locate(path: str) -> Path:
     given = Path(path).expanduser()
     under_project = PROJECT / given
     return under_project if not given.exists() and under_project.exists() else given
+
+
+def by_its_name(folder: Path) -> Path:
+    """The folder by a path that ends with its name, which `.` and `..` do not."""
+    return folder.resolve() if folder.name in ("", "..") else folder

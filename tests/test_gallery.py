@@ -61,6 +61,42 @@ def test_a_sheet_shows_what_the_models_make(trained_model: Path, photo: Photo) -
     assert (sheet[HEADING : HEADING + 33, left : left + 47] == expected).all()
 
 
+def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
+    trained_model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sheets = {}
+    for name, images in {"all": photos, "good": photos / "[0-9].png"}.items():
+        sheet = tmp_path / f"{name}.png"
+        flags = ["--models", trained_model, "--images", images, "--output", sheet]
+        monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
+        status = gallery.main()
+        assert status == (1 if name == "all" else 0)
+        [*errors] = capsys.readouterr().err.splitlines()
+        told = [line for line in errors if line.startswith("error: ")]
+        assert len(told) == status and all("broken.png: is damaged" in line for line in told)
+        sheets[name] = sheet.read_bytes()
+    assert sheets["all"] == sheets["good"]
+    flags = ["--images", photos / "broken.png", "--output", tmp_path / "none.png"]
+    monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
+    with pytest.raises(UserError, match=r"broken\.png: is damaged"):
+        gallery.main()
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_a_model_in_the_current_folder_is_shipped_by_the_folders_name(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.chdir(trained_model)
+    monkeypatch.setattr(sys, "argv", ["gallery", "--ship", ".", "--data", "five waves"])
+    assert gallery.main() == 0
+    assert check(tmp_path / "pretrained" / "tiny") == []
+
+
 def test_a_shipped_model_is_as_recorded(shipped: Path) -> None:
     assert check(shipped) == []
     arrays = read_arrays(shipped / "weights.npz")
