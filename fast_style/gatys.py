@@ -244,7 +244,7 @@ def main() -> None:
     args = parser.parse_args()
     overrides = list(args.overrides)
     if args.style is not None:
-        overrides.append(f"style_image={json.dumps(args.style)}")
+        overrides.append(f"style_image={args.style}")
     if args.steps is not None:
         overrides.append(f"iterations={args.steps}")
     config = load_config(args.conf, overrides)

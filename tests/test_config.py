@@ -128,8 +128,73 @@ def test_overrides_stand_above_the_conf(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("No. 5 #3", "No. 5 #3"),
+        (" Hokusai, 1831 ", "Hokusai, 1831"),
+        ("1831", "1831"),
+        ("no", "no"),
+        ("[a, b]", "[a, b]"),
+        ("a: b", "a: b"),
+        ("*@&!%", "*@&!%"),
+        ("", ""),
+        ("'quoted #1'", "quoted #1"),
+        ('"a\\tb"', "a\tb"),
+    ],
+)
+def test_an_override_of_a_text_is_the_text_as_it_stands(
+    tmp_path: Path, text: str, value: str
+) -> None:
+    assert load_config(written(tmp_path), [f"artwork={text}"]).artwork == value
+
+
+def test_an_override_of_a_key_of_several_kinds_is_the_likeliest(tmp_path: Path) -> None:
+    def canvas(text: str) -> int | str | None:
+        return load_config(written(tmp_path, canvas=1), [f"canvas={text}"]).canvas
+
+    assert [canvas(text) for text in ("400", "x512", "'x512'", "null", "")] == [
+        *(400, "x512", "x512"),
+        *(None, None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["[1].jpg", "a #1.jpg", "#1.jpg", "*a.jpg", "@a.jpg", "a: b.jpg"])
+def test_a_style_image_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(Path(PICTURE).read_bytes())
+    config = load_config(written(tmp_path), [f"style_image={name}"])
+    assert config.style_image == name
+    assert config_from_mapping(yaml.safe_load(config_as_yaml(config)), "there") == config
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("steps: 1\nflip: true\nsteps: 2", "the key 'steps' is there twice"),
+        ("style_layers: {conv1_2: 1, conv1_2: 2}", "the key 'conv1_2' is there twice"),
+        ("batch_size: 010", "010 stands for 8"),
+        ("batch_size: -0_17", "-0_17 stands for -15"),
+        ("steps: 1:30", "1:30 stands for 90"),
+        ("style_weight: 1:30.5", "1:30.5 stands for 90.5"),
+    ],
+)
+def test_what_yaml_would_read_otherwise_than_it_looks_is_refused(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    path = tmp_path / "conf.yml"
+    path.write_text(f"style_image: {PICTURE}\nnaming: a\n{line}\n")
+    message = complaint(path)
+    assert message.startswith(f"{path}: is not valid YAML: {said}") and "line " in message
+
+
+@pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("batch_size=010", "--set batch_size=010: is not valid YAML: 010 stands for 8"),
+        ("steps=300 #3", "--set steps=300 #3: a # begins a comment in YAML"),
+        ("flip=true # or not", "--set flip=true # or not: a # begins a comment in YAML"),
         ("steps", "--set steps: is not of the form key=value"),
         ("stepz=3", "--set: unknown key 'stepz'; did you mean 'steps'?"),
         ("steps=many", "--set: steps: 'many' is not a whole number"),
