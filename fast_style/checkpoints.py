@@ -12,7 +12,6 @@ training.lock     as long as a training is at it
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_image
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
 from fast_style.locations import PROJECT, by_its_name
+from fast_style.names import as_name, check_name
 from fast_style.npz import check_weights, read_arrays, write_arrays
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
@@ -225,7 +225,8 @@ class Model:
                 f"{', '.join(self.styles)}, or a mix: {self.styles[0]}=0.6,{self.styles[1]}=0.4"
             )
         arrays = mixed(self.arrays, style_proportions(style, self.styles))
-        conf = self.conf | {"naming": name_in_style(self.name, style), "style_images": None}
+        naming = as_name(name_in_style(self.name, style))
+        conf = self.conf | {"naming": naming, "style_images": None}
         if style in self.styles:  # a mix has no style image
             conf["style_image"] = named_images(self.conf["style_images"])[style]
             conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)
@@ -284,8 +285,8 @@ def _read_conf(path: Path) -> dict:
     check_types(conf, str(path))
     # They become names of files and of requests.
     for name in [conf.get("naming") or "", *(named_images(conf.get("style_images") or []))]:
-        if name and not re.fullmatch(r"[\w .-]+", name):
-            raise UserError(f"{path}: {name!r} is not a name in letters, digits, - and _")
+        if name:
+            check_name(name, str(path))
     return conf
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate
+from fast_style.names import check_name
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
@@ -178,9 +179,7 @@ def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
-    plain = config.naming.isprintable() and config.naming == Path(config.naming).name
-    if not plain or config.naming in ("", ".."):
-        raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
+    check_name(config.naming, f"{source('naming')}: naming")
     _check_style_images(config, source)
     for key in ("content_layers", "style_layers"):
         layers = getattr(config, key)
@@ -235,10 +234,7 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
             f"{source(key)}: {key}: {several} needs a name for each; a list takes the files' names"
         )
     for name in images if several is not None else ():
-        if not re.fullmatch(r"[\w .-]+", name):
-            raise UserError(
-                f"{source(key)}: {key}: {name!r} is not a style's name in letters, digits, - and _"
-            )
+        check_name(name, f"{source(key)}: {key}")
     for image in images.values():
         if not is_url(image) and not locate(image).is_file():
             raise UserError(f"{source(key)}: {key}: no file {image}")

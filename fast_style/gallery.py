@@ -22,6 +22,7 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
 from fast_style.locations import PROJECT, by_its_name
+from fast_style.names import as_name
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
     Picture,
@@ -71,7 +72,9 @@ def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict
     confs = {}
     for value in values.split(","):
         config = load_config(conf, [f"steps={steps}", *overrides, f"{key}={value}"])
-        naming = f"{config.naming}-{key}-{value}"
+        naming = as_name(f"{config.naming}-{key}-{value}")
+        if any(naming == other.naming for other in confs.values()):
+            raise UserError(f"--sweep {swept}: two of its models would be called {naming!r}")
         confs[f"{key}={value}"] = dataclasses.replace(config, naming=naming)
     return confs
 

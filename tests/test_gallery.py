@@ -12,6 +12,7 @@ import yaml
 
 from fast_style import gallery
 from fast_style.cards import card, table
+from fast_style.conf_file import config_as_yaml, config_from_mapping
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
 from fast_style.locations import PROJECT
@@ -184,6 +185,19 @@ def test_a_sweep_trains_once_for_each_value(
     written = [(folder / "result.json").stat().st_mtime_ns for folder in folders]
     assert (sweep(confs, [picture]) == first).all()
     assert written == [(folder / "result.json").stat().st_mtime_ns for folder in folders]
+
+
+def test_the_models_of_a_sweep_have_names_that_are_read_again() -> None:
+    conf = str(PROJECT / "conf" / "candy.yml")
+    swept = swept_confs(conf, [], "style_image=img/candy.jpg,img/mosaic.jpg", 300)
+    assert [config.naming for config in swept.values()] == [
+        "candy-style_image-img_candy.jpg",
+        "candy-style_image-img_mosaic.jpg",
+    ]
+    for config in swept.values():
+        assert config_from_mapping(yaml.safe_load(config_as_yaml(config)), "there") == config
+    with pytest.raises(UserError, match="two of its models would be called 'candy-artwork-a_b'"):
+        swept_confs(conf, [], "artwork=a/b,a_b", 300)
 
 
 @pytest.mark.parametrize(

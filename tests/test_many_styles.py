@@ -141,6 +141,14 @@ def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, 
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
+def test_an_exported_mix_is_a_model_of_its_own(several: Path, tmp_path: Path) -> None:
+    export(several, tmp_path / "mix", style="candy=0.6,wave=0.4")
+    mix, wanted = read_model(tmp_path / "mix"), read_model(several).in_style("candy=3,wave=2")
+    assert mix.name == "several-candy_0.6_wave_0.4"
+    for name, array in wanted.arrays.items():
+        np.testing.assert_allclose(mix.arrays[name], array, atol=1e-6)
+
+
 def test_one_style_by_name_has_its_style_image(
     trained_model: Path, conf_values: dict[str, Any], tmp_path: Path
 ) -> None:

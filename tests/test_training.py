@@ -24,6 +24,7 @@ from fast_style.errors import UserError
 from fast_style.named_terms import in_one_line
 from fast_style.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.images import Picture, write_picture
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.training import number_of_steps, train
 
@@ -434,6 +435,17 @@ def test_a_training_may_begin_from_another_styles_network(
     with pytest.raises(UserError, match="absent: no such model folder"):
         train(dataclasses.replace(there, init_from="absent", naming="third"))
     assert not (tmp_path / "third").exists()
+
+
+def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
+    config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fast_style.training.Training.train_on", lambda *_: pytest.fail("a step"))
+    preview = tmp_path / f"{'x' * 245}.png"  # previews/ has more letters behind it
+    write_picture(preview, Picture(photo(20, 30)))
+    with pytest.raises((UserError, OSError)) as error:
+        train(dataclasses.replace(config, preview_images=[str(preview)]))
+    assert "xxx" in str(error.value)
 
 
 def test_a_model_folder_that_cannot_be_made_is_named(config: Config, tmp_path: Path) -> None:
