@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from absl import logging
 
-from fast_style.config import OWN_FILES, Config, check_meaning
+from fast_style.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
 from fast_style.errors import UserError, nearest
 from fast_style.files import read_bytes
-from fast_style.locations import PROJECT, locate
+from fast_style.locations import PROJECT, beside, locate
 from fast_style.typed_values import WrongValue, check_limits, convert
 
 
@@ -225,6 +225,15 @@ def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[s
     return {key: value for key, value in below.items() if key not in superseded} | above
 
 
+def _files_beside(files: Any, folder: Path) -> Any:
+    """The value of a key that names files, or None; as locations.beside has each of them."""
+    if isinstance(files, dict):
+        return {name: _files_beside(file, folder) for name, file in files.items()}
+    if isinstance(files, list):
+        return [_files_beside(file, folder) for file in files]
+    return files if files is None or is_url(files) else beside(files, folder)
+
+
 def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
     fields = {f.name: f for f in dataclasses.fields(Config)}
     hints = typing.get_type_hints(Config)
@@ -233,6 +242,8 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
         if key not in fields:
             raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
         values[key] = _converted(fields[key], value, hints[key], source)
+        if key in FILE_KEYS:
+            values[key] = _files_beside(values[key], Path(source).parent)
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in values:

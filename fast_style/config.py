@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from fast_style.errors import UserError, nearest
-from fast_style.locations import locate
+from fast_style.locations import locate, looked_in
 from fast_style.names import check_name
 from fast_style.vgg_layers import convolutions, feature_name
 
@@ -126,6 +126,9 @@ OWN_FILES = {
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
+# Keys of files that may lie beside the conf.
+FILE_KEYS = frozenset({"style_image", "style_images", "preview_images"})
+
 # Keys of the optimization of one picture's pixels, which a training does not read.
 PAINTING_KEYS = frozenset(
     {
@@ -204,8 +207,7 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
         )
     _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
     for image in config.preview_images:
-        if not locate(image).is_file():
-            raise UserError(f"{source('preview_images')}: preview_images: no file {image}")
+        _check_file(image, "preview_images", source)
     stems = [Path(image).stem for image in config.preview_images]
     if len(set(stems)) != len(stems):
         raise UserError(
@@ -236,8 +238,8 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
     for name in images if several is not None else ():
         check_name(name, f"{source(key)}: {key}")
     for image in images.values():
-        if not is_url(image) and not locate(image).is_file():
-            raise UserError(f"{source(key)}: {key}: no file {image}")
+        if not is_url(image):
+            _check_file(image, key, source)
     hashes = config.style_image_sha256
     if isinstance(hashes, dict) != (several is not None) and hashes is not None:
         raise UserError(
@@ -256,6 +258,12 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
                 f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 "
                 "in 64 hexadecimal digits"
             )
+
+
+def _check_file(image: str, key: str, source: Callable[[str], str]) -> None:
+    if not locate(image).is_file():
+        where = looked_in(image, Path(source(key)).parent)
+        raise UserError(f"{source(key)}: {key}: no file {image}{where}")
 
 
 def named_images(style_images: StyleImages) -> dict[str, str]:

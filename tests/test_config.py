@@ -97,6 +97,44 @@ def test_a_base_is_read_below_the_conf_and_is_relative_to_it(tmp_path: Path) -> 
     assert (config.style_weight, config.steps, config.seed) == (5.0, 20, 3)
 
 
+def test_files_beside_their_conf_are_found_after_those_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "confs" / "base").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    confs = Path("../confs")
+    for name in ("one.png", "two.png", "base/three.png"):
+        (confs / name).write_bytes(Path(PICTURE).read_bytes())
+    styles = {"one": "one.png", "web": "https://example.com/one.png"}
+    (confs / "several.yml").write_text(yaml.safe_dump({"naming": "a", "style_images": styles}))
+    assert load_config(confs / "several.yml").named_style_images == styles | {
+        "one": str(confs / "one.png")
+    }
+    written(confs / "base", "base.yml", style_image="three.png", preview_images=["three.png"])
+    (confs / "top.yml").write_text("base: base/base.yml\npreview_images: [two.png]\n")
+    config = load_config(confs / "top.yml")
+    assert config.style_image == str(confs / "base" / "three.png")
+    assert config.preview_images == [str(confs / "two.png")]
+    Path("three.png").write_bytes(Path(PICTURE).read_bytes())
+    assert load_config(confs / "top.yml").style_image == "three.png"
+    # What a training writes is read where it was trained.
+    resolved = config_from_mapping(yaml.safe_load(config_as_yaml(config)), "models/a/conf.yml")
+    assert resolved == config
+
+
+def test_a_missing_file_is_told_with_the_folders_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "confs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = written(Path("confs"), style_image="no.jpg")
+    looked = f"{tmp_path}, {tmp_path / 'confs'}, {PROJECT}"
+    assert complaint(path) == f"{path}: style_image: no file no.jpg; looked in {looked}"
+    assert complaint(path, "style_image=set.jpg").endswith(f"looked in {tmp_path}, {PROJECT}")
+    assert complaint(path, "style_image=/no.jpg") == "--set: style_image: no file /no.jpg"
+
+
 def test_a_mistake_in_a_base_names_the_base(tmp_path: Path) -> None:
     base = written(tmp_path, "ground.yml", batch_size=0)
     (tmp_path / "top.yml").write_text("base: ground.yml\n")
@@ -229,6 +267,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("pooling", "sum", "pooling: 'sum' is not valid; one of: max, avg"),
         ("style_image", "no.jpg", "style_image: no file no.jpg"),
         ("preview_images", ["no.jpg"], "preview_images: no file no.jpg"),
+        ("preview_images", ["https://a.b/c.jpg"], "preview_images: no file https://a.b/c.jpg"),
         ("style_layers", "conv3_3", "style_layers: 'conv3_3' is not a list of names"),
         ("style_layers", [], "style_layers: names no layer"),
         ("style_layers", {"conv3_3": "x"}, "is not a mapping of names to numbers"),
