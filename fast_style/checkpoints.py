@@ -13,9 +13,10 @@ training.lock     as long as a training is at it
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -24,7 +25,7 @@ from absl import logging
 from fast_style.conf_file import check_types, config_as_yaml, config_from_mapping, read_yaml
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
-from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
+from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
 from fast_style.locations import PROJECT, by_its_name
 from fast_style.names import as_name, check_name
 from fast_style.npz import check_weights, read_arrays, write_arrays
@@ -49,6 +50,13 @@ WRITTEN_BY_TRAINING = (
     "variables",
     "assets",
 )
+
+
+# What is known of a training's files, and the keys of the paths that do not matter beside it.
+HASH_KEYS = {
+    "style_image_sha256": frozenset({"style_image", "style_images"}),
+    "loss_model_file_sha256": frozenset({"loss_model_file"}),
+}
 
 
 @dataclass(frozen=True)
@@ -106,19 +114,30 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) -> None:
+def check_same_training(
+    checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
+) -> None:
     """Raise UserError, naming the keys, where `config` would not go on with the same training.
 
-    More steps are fine, and so is whatever only changes what is written about the training.
+    More steps are fine, and so is whatever only changes what is written about the training. Of
+    files the contents count: hashes as provenance.hashes has them.
     """
     # A key that came later is at its default there, which leaves a training as it was.
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     there = defaults | checkpoint.config
     wanted = dataclasses.asdict(config)
+    free = OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"}
+    # The result of an earlier version has the hashes that its checkpoints lack.
+    hashes_there = _result_of(folder) | checkpoint.notes
+    for key, keys_of_paths in HASH_KEYS.items():
+        if key in hashes_there:
+            there[key], wanted[key] = hashes_there[key], hashes[key]
+            if _alike(key, there[key], wanted[key]):
+                free |= keys_of_paths
     differing = [
-        f"{key} ({there[key]!r} there, {value!r} now)"
+        _difference(key, there[key], value)
         for key, value in wanted.items()
-        if key not in OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"} and there[key] != value
+        if key not in free and not _alike(key, there[key], value)
     ]
     if differing:
         raise UserError(
@@ -126,6 +145,28 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
             f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
             "--restart to begin anew"
         )
+
+
+def _alike(key: str, there: Any, now: Any) -> bool:
+    if key.startswith("style_image") and isinstance(there, dict) and isinstance(now, dict):
+        return list(there.items()) == list(now.items())  # a style's number is its place
+    return there == now
+
+
+def _difference(key: str, there: Any, now: Any) -> str:
+    if isinstance(there, dict) and isinstance(now, dict):
+        names = [name for name in there | now if there.get(name) != now.get(name)]
+        there, now = ({n: one[n] for n in names or one if n in one} for one in (there, now))
+    hint = "; the file is another one" if key in HASH_KEYS else ""
+    return f"{key} ({there!r} there, {now!r} now{hint})"
+
+
+def _result_of(folder: Path) -> dict:
+    try:
+        result = json.loads(read_bytes(folder / RESULT))
+    except (UserError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
 
 
 def check_still_newest(checkpoint: Checkpoint | None, folder: Path) -> None:

@@ -26,7 +26,7 @@ from fast_style.command_line import (
 from fast_style.conf_file import config_as_yaml, load_config
 from fast_style.config import Config, canvas_size
 from fast_style.errors import UserError
-from fast_style.files import make_folder, read_bytes
+from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
 from fast_style.named_terms import in_one_line
 from fast_style.npz import read_arrays, write_arrays
@@ -38,7 +38,8 @@ from fast_style.pictures.pixels import (
     resized,
     with_chroma_of,
 )
-from fast_style.pictures.style_image import painting_style_image, style_image_file
+from fast_style.pictures.style_image import painting_style_image
+from fast_style.provenance import hashes
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
@@ -155,9 +156,9 @@ class Sitting:
         self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
         told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
-        style = read_bytes(style_image_file(config))
+        files = json.dumps(hashes(config)).encode()
         digest = hashlib.sha256(
-            b"".join([told, str(content.shape).encode(), content.tobytes(), style])
+            b"".join([told, str(content.shape).encode(), content.tobytes(), files])
         )
         self.identity = digest.hexdigest()
 

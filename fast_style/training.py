@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tqdm import tqdm
 
 from fast_style import hardware
@@ -43,7 +44,7 @@ from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.style_image import prepare_style_image
-from fast_style.provenance import provenance
+from fast_style.provenance import hashes, provenance
 from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
@@ -63,7 +64,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     folder = config.model_folder
     checkpoint = None if restart else newest_checkpoint(folder)
     if checkpoint:
-        check_same_training(checkpoint, config, folder)
+        check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
     content_images = ContentImages(
         config.dataset,
@@ -82,6 +83,8 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         raise UserError(
             f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
         )
+    if checkpoint:
+        _tell_of_other_pictures(checkpoint, content_images, folder)
     if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
         print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
         return folder
@@ -114,6 +117,16 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
     return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
 
 
+def _tell_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
+    before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
+    if before != now.pictures_per_epoch:
+        logging.warning(
+            "%s: dataset has %s pictures now and had %s before; steps from here on see these in an "
+            "order of their own, and --restart trains on them from the beginning",
+            *(folder, now.pictures_per_epoch, before),
+        )
+
+
 class Training:
     """A transformer network on its way from one step to the next."""
 
@@ -135,6 +148,7 @@ class Training:
         self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
+        self.hashes = hashes(config)  # now: the files may be replaced while it trains
         self.style_images = {
             name: prepare_style_image(config.of_style(name)) for name in config.named_style_images
         }
@@ -189,7 +203,12 @@ class Training:
             seconds=self.seconds,
             precision=self.precision,
             config=dataclasses.asdict(self.config),
-            notes={"last_step": self.terms, "validation_before": self.before},
+            notes={
+                "last_step": self.terms,
+                "validation_before": self.before,
+                "pictures": self.content_images.pictures_per_epoch,
+                **self.hashes,
+            },
             arrays=arrays,
         ).save(self.config.model_folder, self.config.keep_checkpoints)
 
@@ -336,7 +355,8 @@ class Training:
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
             "precision": self.precision,
-            **provenance(self.config),
+            **provenance(),
+            **self.hashes,
             "broken_pictures": len(self.content_images.broken),
             "last_step": self.terms,
             "validation_before": self.before,

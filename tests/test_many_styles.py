@@ -18,6 +18,7 @@ from fast_style.checkpoints import (
     variables_as_arrays,
 )
 from fast_style.conf_file import config_from_mapping
+from fast_style.config import named_images
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.locations import PROJECT
@@ -120,6 +121,15 @@ def test_an_interrupted_training_of_several_arrives_at_the_same(
     whole = config_from_mapping(values | {"naming": "whole"}, "conf")
     for name, array in read_model(train(whole)).arrays.items():
         assert (array == read_model(resumed).arrays[name]).all(), name
+
+
+def test_styles_in_another_order_are_not_gone_on_with(several: Path) -> None:
+    values = read_model(several).conf
+    turned = dict(reversed(named_images(values["style_images"]).items()))
+    for images in (turned, list(turned.values())):
+        config = config_from_mapping(values | {"style_images": images, "steps": 9}, "conf")
+        with pytest.raises(UserError, match=r"style_image_sha256 \(\{'candy'.*\{'scream'"):
+            train(config)
 
 
 def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
