@@ -13,11 +13,11 @@ training.lock     as long as a training is at it
 
 import dataclasses
 import json
-import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -26,8 +26,9 @@ from absl import logging
 from fast_style.conf_file import check_types, config_as_yaml, config_from_mapping, read_yaml
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.errors import UserError, nearest
-from fast_style.files import UNFINISHED_FILES, make_folder, write_atomically
-from fast_style.locations import PROJECT
+from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
+from fast_style.locations import PROJECT, by_its_name
+from fast_style.names import as_name, check_name
 from fast_style.npz import check_weights, read_arrays, write_arrays
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
@@ -51,6 +52,13 @@ WRITTEN_BY_TRAINING = (
     "variables",
     "assets",
 )
+
+
+# What is known of a training's files, and the keys of the paths that do not matter beside it.
+HASH_KEYS = {
+    "style_image_sha256": frozenset({"style_image", "style_images"}),
+    "loss_model_file_sha256": frozenset({"loss_model_file"}),
+}
 
 
 @dataclass(frozen=True)
@@ -108,19 +116,30 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) -> None:
+def check_same_training(
+    checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
+) -> None:
     """Raise UserError, naming the keys, where `config` would not go on with the same training.
 
-    More steps are fine, and so is whatever only changes what is written about the training.
+    More steps are fine, and so is whatever only changes what is written about the training. Of
+    files the contents count: hashes as provenance.hashes has them.
     """
     # A key that came later is at its default there, which leaves a training as it was.
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     there = defaults | checkpoint.config
     wanted = dataclasses.asdict(config)
+    free = OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"}
+    # The result of an earlier version has the hashes that its checkpoints lack.
+    hashes_there = _result_of(folder) | checkpoint.notes
+    for key, keys_of_paths in HASH_KEYS.items():
+        if key in hashes_there:
+            there[key], wanted[key] = hashes_there[key], hashes[key]
+            if _alike(key, there[key], wanted[key]):
+                free |= keys_of_paths
     differing = [
-        f"{key} ({there[key]!r} there, {value!r} now)"
+        _difference(key, there[key], value)
         for key, value in wanted.items()
-        if key not in OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"} and there[key] != value
+        if key not in free and not _alike(key, there[key], value)
     ]
     if differing:
         raise UserError(
@@ -128,6 +147,28 @@ def check_same_training(checkpoint: Checkpoint, config: Config, folder: Path) ->
             f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
             "--restart to begin anew"
         )
+
+
+def _alike(key: str, there: Any, now: Any) -> bool:
+    if key.startswith("style_image") and isinstance(there, dict) and isinstance(now, dict):
+        return list(there.items()) == list(now.items())  # a style's number is its place
+    return there == now
+
+
+def _difference(key: str, there: Any, now: Any) -> str:
+    if isinstance(there, dict) and isinstance(now, dict):
+        names = [name for name in there | now if there.get(name) != now.get(name)]
+        there, now = ({n: one[n] for n in names or one if n in one} for one in (there, now))
+    hint = "; the file is another one" if key in HASH_KEYS else ""
+    return f"{key} ({there!r} there, {now!r} now{hint})"
+
+
+def _result_of(folder: Path) -> dict:
+    try:
+        result = json.loads(read_bytes(folder / RESULT))
+    except (UserError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
 
 
 def check_still_newest(checkpoint: Checkpoint | None, folder: Path) -> None:
@@ -227,7 +268,8 @@ class Model:
                 f"{', '.join(self.styles)}, or a mix: {self.styles[0]}=0.6,{self.styles[1]}=0.4"
             )
         arrays = mixed(self.arrays, style_proportions(style, self.styles))
-        conf = self.conf | {"naming": name_in_style(self.name, style), "style_images": None}
+        naming = as_name(name_in_style(self.name, style))
+        conf = self.conf | {"naming": naming, "style_images": None}
         if style in self.styles:  # a mix has no style image
             conf["style_image"] = named_images(self.conf["style_images"])[style]
             conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)
@@ -286,8 +328,8 @@ def _read_conf(path: Path) -> dict:
     check_types(conf, str(path))
     # They become names of files and of requests.
     for name in [conf.get("naming") or "", *(named_images(conf.get("style_images") or []))]:
-        if name and not re.fullmatch(r"[\w .-]+", name):
-            raise UserError(f"{path}: {name!r} is not a name in letters, digits, - and _")
+        if name:
+            check_name(name, str(path))
     return conf
 
 
@@ -296,8 +338,11 @@ def _of_network(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def find_model_folder(name: str) -> Path:
-    """The model folder `name`, or the one of that name in pretrained/, which is then said."""
-    folder = Path(name)
+    """The model folder `name`, or the one of that name in pretrained/, which is then said.
+
+    The path ends with the folder's name, by which outputs are called.
+    """
+    folder = by_its_name(Path(name))
     shipped = PROJECT / "pretrained" / folder.name
     if not folder.exists() and shipped.is_dir():
         logging.warning("%s is not there; taking %s", folder, shipped)

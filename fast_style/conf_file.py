@@ -1,6 +1,8 @@
 """From conf files, `base:` and `--set` to a Config, and back."""
 
 import dataclasses
+import re
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,28 +12,31 @@ from typing import Any
 import yaml
 from absl import logging
 
-from fast_style.config import OWN_FILES, Config, check_meaning
+from fast_style.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
 from fast_style.errors import UserError, nearest
 from fast_style.files import read_bytes
-from fast_style.locations import PROJECT, locate
+from fast_style.locations import PROJECT, beside, locate
 from fast_style.typed_values import WrongValue, check_limits, convert
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
 
+    An override's value is YAML; that of a key which takes a text is the text as it stands.
     Raises UserError naming the file, the key, the value and the nearest valid choice.
     """
     path = _find_conf(Path(path))
     values = _read_with_base(path, ())
     above: dict[str, _Sourced] = {}
+    hints = typing.get_type_hints(Config)
     for override in overrides or []:
-        key, separator, text = override.partition("=")
+        key, separator, text = (part.strip() for part in override.partition("="))
         if not separator:
             raise UserError(f"--set {override}: is not of the form key=value")
-        if key.strip() == "base":
+        if key == "base":
             raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
-        above[key.strip()] = _Sourced(_parse_yaml(text, f"--set {override}"), "--set")
+        value = _value_of_override(text, hints.get(key), f"--set {override}")
+        above[key] = _Sourced(value, "--set")
     return _build(_laid_over(values, above), str(path))
 
 
@@ -68,16 +73,37 @@ class _PlainLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        there = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if str(key) in there:
+                raise _wrong(f"the key {key!r} is there twice", key_node)
+            there.add(str(key))
+        return super().construct_mapping(node, deep)
+
     def whole_number(self, node: Any) -> int:
         value = self.construct_yaml_int(node)
         if abs(value) >= 2**63:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a whole number has more than 64 bits", node.start_mark
-            )
+            raise _wrong("a whole number has more than 64 bits", node)
+        # YAML 1.1 counts with a leading 0 in eights, and with colons in sixties.
+        if re.match(r"[-+]?0[\d_]", node.value) or ":" in node.value:
+            raise _wrong(f"{node.value} stands for {value}; write that, or quote a text", node)
+        return value
+
+    def real_number(self, node: Any) -> float:
+        value = self.construct_yaml_float(node)
+        if ":" in node.value:
+            raise _wrong(f"{node.value} stands for {value}; write that, or quote a text", node)
         return value
 
 
+def _wrong(problem: str, node: Any) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
 _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.whole_number)
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.real_number)
 
 
 def read_yaml(path: Path) -> Any:
@@ -123,6 +149,39 @@ def _parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: is not valid YAML: {error}") from error
 
 
+def _value_of_override(text: str, hint: Any, source: str) -> Any:
+    """The value of a key of that type hint (None: of no key) behind the = of a --set.
+
+    For a key that takes a text, among others, YAML counts only where it makes one of the others of
+    it or where quotes ask for it, so that # and [ are letters like any other.
+    """
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if str not in kinds:
+        return _parse_yaml_without_comment(text, source)
+    try:
+        value = _parse_yaml_without_comment(text, source)
+    except UserError:
+        return text
+    if value is None:
+        as_yaml = type(None) in kinds
+    else:
+        as_yaml = text[:1] in ("'", '"') or any(
+            type(value) is (typing.get_origin(kind) or kind) for kind in kinds
+        )
+    return value if as_yaml else text
+
+
+def _parse_yaml_without_comment(text: str, source: str) -> Any:
+    value = _parse_yaml(text, source)
+    end = 0
+    for token in yaml.scan(text):
+        if "#" in text[end : token.start_mark.index]:
+            raise UserError(f"{source}: a # begins a comment in YAML; leave it out, or quote all")
+        end = token.end_mark.index
+    return value
+
+
 def _find_conf(path: Path) -> Path:
     """The conf file at `path`, or the one of that name in the project, which is then said."""
     found = locate(str(path))
@@ -166,6 +225,15 @@ def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[s
     return {key: value for key, value in below.items() if key not in superseded} | above
 
 
+def _files_beside(files: Any, folder: Path) -> Any:
+    """The value of a key that names files, or None; as locations.beside has each of them."""
+    if isinstance(files, dict):
+        return {name: _files_beside(file, folder) for name, file in files.items()}
+    if isinstance(files, list):
+        return [_files_beside(file, folder) for file in files]
+    return files if files is None or is_url(files) else beside(files, folder)
+
+
 def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
     fields = {f.name: f for f in dataclasses.fields(Config)}
     hints = typing.get_type_hints(Config)
@@ -174,6 +242,8 @@ def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
         if key not in fields:
             raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
         values[key] = _converted(fields[key], value, hints[key], source)
+        if key in FILE_KEYS:
+            values[key] = _files_beside(values[key], Path(source).parent)
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in values:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from fast_style.errors import UserError, nearest
-from fast_style.locations import locate
+from fast_style.locations import locate, looked_in
+from fast_style.names import check_name
 from fast_style.vgg_layers import convolutions, feature_name
 
 LayerWeights = list[str] | dict[str, float]
@@ -129,6 +130,9 @@ OWN_FILES = {
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
+# Keys of files that may lie beside the conf.
+FILE_KEYS = frozenset({"style_image", "style_images", "preview_images"})
+
 # Keys of the optimization of one picture's pixels, which a training does not read.
 PAINTING_KEYS = frozenset(
     {
@@ -202,9 +206,7 @@ def scaled_layer_weights(
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
-    plain = config.naming.isprintable() and config.naming == Path(config.naming).name
-    if not plain or config.naming in ("", ".."):
-        raise UserError(f"{source('naming')}: naming: {config.naming!r} is not a plain folder name")
+    check_name(config.naming, f"{source('naming')}: naming")
     _check_style_images(config, source)
     for key in ("content_layers", "style_layers"):
         layers = getattr(config, key)
@@ -230,8 +232,7 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
         )
     _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
     for image in config.preview_images:
-        if not locate(image).is_file():
-            raise UserError(f"{source('preview_images')}: preview_images: no file {image}")
+        _check_file(image, "preview_images", source)
     stems = [Path(image).stem for image in config.preview_images]
     if len(set(stems)) != len(stems):
         raise UserError(
@@ -260,13 +261,10 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
             f"{source(key)}: {key}: {several} needs a name for each; a list takes the files' names"
         )
     for name in images if several is not None else ():
-        if not re.fullmatch(r"[\w .-]+", name):
-            raise UserError(
-                f"{source(key)}: {key}: {name!r} is not a style's name in letters, digits, - and _"
-            )
+        check_name(name, f"{source(key)}: {key}")
     for image in images.values():
-        if not is_url(image) and not locate(image).is_file():
-            raise UserError(f"{source(key)}: {key}: no file {image}")
+        if not is_url(image):
+            _check_file(image, key, source)
     hashes = config.style_image_sha256
     if isinstance(hashes, dict) != (several is not None) and hashes is not None:
         raise UserError(
@@ -285,6 +283,12 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
                 f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 "
                 "in 64 hexadecimal digits"
             )
+
+
+def _check_file(image: str, key: str, source: Callable[[str], str]) -> None:
+    if not locate(image).is_file():
+        where = looked_in(image, Path(source(key)).parent)
+        raise UserError(f"{source(key)}: {key}: no file {image}{where}")
 
 
 def named_images(style_images: StyleImages) -> dict[str, str]:

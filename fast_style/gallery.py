@@ -8,6 +8,7 @@ python -m fast_style.gallery --ship models/candy --data "903 photos"
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from fast_style.conf_file import load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
-from fast_style.locations import PROJECT
+from fast_style.locations import PROJECT, by_its_name
+from fast_style.names import as_name
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
     Picture,
@@ -70,7 +72,9 @@ def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict
     confs = {}
     for value in values.split(","):
         config = load_config(conf, [f"steps={steps}", *overrides, f"{key}={value}"])
-        naming = f"{config.naming}-{key}-{value}"
+        naming = as_name(f"{config.naming}-{key}-{value}")
+        if any(naming == other.naming for other in confs.values()):
+            raise UserError(f"--sweep {swept}: two of its models would be called {naming!r}")
         confs[f"{key}={value}"] = dataclasses.replace(config, naming=naming)
     return confs
 
@@ -99,14 +103,14 @@ def main() -> int:
     if (args.ship is None) != (args.data is None):
         raise UserError("--ship and --data go together")
     if args.ship is not None:
-        target = SHIPPED / Path(args.ship).name
-        ship(Path(args.ship), args.data, target)
+        folder = by_its_name(Path(args.ship))
+        target = SHIPPED / folder.name
+        ship(folder, args.data, target)
         print(target)
         return 0
     if (args.sweep is None) != (args.conf is None):
         raise UserError("--sweep and --conf go together")
-    pictures = (read_picture(path) for path in find_pictures(args.images))
-    photos = [flatten_on_white(fit_within(picture, args.size)) for picture in pictures]
+    photos, broken = _photos(args.images, args.size)
     if args.sweep is not None:
         sheet = sweep(swept_confs(args.conf, args.overrides, args.sweep, args.steps), photos)
     else:
@@ -116,7 +120,22 @@ def main() -> int:
         sheet = styles_by_photos(models, photos)
     write_picture(args.output, Picture(rgb=sheet, alpha=None, icc_profile=None))
     print(args.output)
-    return 0
+    for error in broken:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _photos(images: str, size: int) -> tuple[list[np.ndarray], list[UserError]]:
+    """The photos that can be read, and why the others cannot. Raises UserError where none can."""
+    photos, broken = [], []
+    for path in find_pictures(images):
+        try:
+            photos.append(flatten_on_white(fit_within(read_picture(path), size)))
+        except UserError as error:
+            broken.append(error)
+    if not photos:
+        raise broken[0]
+    return photos, broken
 
 
 def _check_all() -> int:

@@ -26,7 +26,7 @@ from fast_style.command_line import (
 from fast_style.conf_file import config_as_yaml, load_config
 from fast_style.config import Config, canvas_size
 from fast_style.errors import UserError
-from fast_style.files import make_folder, read_bytes
+from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
 from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line
@@ -39,7 +39,7 @@ from fast_style.pictures.pixels import (
     resized,
     with_chroma_of,
 )
-from fast_style.pictures.style_image import style_image_file
+from fast_style.provenance import hashes
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
@@ -156,9 +156,9 @@ class Sitting:
         self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
         told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
-        style = read_bytes(style_image_file(config))
+        files = json.dumps(hashes(config)).encode()
         digest = hashlib.sha256(
-            b"".join([told, str(content.shape).encode(), content.tobytes(), style])
+            b"".join([told, str(content.shape).encode(), content.tobytes(), files])
         )
         self.identity = digest.hexdigest()
 
@@ -245,7 +245,7 @@ def main() -> None:
     args = parser.parse_args()
     overrides = list(args.overrides)
     if args.style is not None:
-        overrides.append(f"style_image={json.dumps(args.style)}")
+        overrides.append(f"style_image={args.style}")
     if args.steps is not None:
         overrides.append(f"iterations={args.steps}")
     config = load_config(args.conf, overrides)

@@ -14,7 +14,12 @@ from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.locations import locate
 from fast_style.loss.style_statistics import StyleStatistics
-from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.images import (
+    Picture,
+    check_picture_target,
+    read_picture,
+    write_picture,
+)
 from fast_style.pictures.pixels import fit_within
 
 PREVIEW_SIZES = (256, 512)
@@ -44,6 +49,9 @@ class Monitor:
             for name in config.preview_images
             for size in PREVIEW_SIZES
         }
+        for name in self.previews:
+            for style in self.styles:
+                check_picture_target(self._preview_file(name, style, 0))
         self.logs = folder / LOGS
         self.last: tuple[int, float] | None = None
         with self._told():
@@ -66,12 +74,13 @@ class Monitor:
 
     def pictures(self, step: int, content: np.ndarray) -> None:
         """The step's content images beside what they become, and the fixed previews."""
-        for number, style in enumerate(self.styles):
-            self._pictures(step, content, number, f"-{style}" if len(self.styles) > 1 else "")
+        for number in range(len(self.styles)):
+            self._pictures(step, content, number)
         with self._told():
             self.writer.flush()
 
-    def _pictures(self, step: int, content: np.ndarray, style: int, suffix: str) -> None:
+    def _pictures(self, step: int, content: np.ndarray, style: int) -> None:
+        suffix = self._suffix(self.styles[style])
         pairs = np.concatenate([content, self._stylize(content, style)], axis=2)
         previews = {name: self._stylize(rgb[None], style) for name, rgb in self.previews.items()}
         with self._told(), self.writer.as_default(step=step):
@@ -79,8 +88,14 @@ class Monitor:
             for name, preview in previews.items():
                 tf.summary.image(f"preview/{name}{suffix}", preview)
         for name, preview in previews.items():
-            path = self.previews_folder / f"{name}{suffix}-step-{step:06d}.jpg"
+            path = self._preview_file(name, self.styles[style], step)
             write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
+
+    def _suffix(self, style: str) -> str:
+        return f"-{style}" if len(self.styles) > 1 else ""
+
+    def _preview_file(self, name: str, style: str, step: int) -> Path:
+        return self.previews_folder / f"{name}{self._suffix(style)}-step-{step:06d}.jpg"
 
     def validation(self, step: int, terms: dict[str, float] | None) -> None:
         with self._told(), self.writer.as_default(step=step):

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tqdm import tqdm
 
 from fast_style import hardware
@@ -35,7 +36,13 @@ from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
+from fast_style.loss.style_statistics import (
+    STYLE,
+    SUFFIX,
+    StyleStatistics,
+    read_style,
+    write_style_statistics,
+)
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
 from fast_style.network.layers import default_dtype
@@ -43,7 +50,7 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
-from fast_style.provenance import provenance
+from fast_style.provenance import hashes, provenance
 from fast_style.replicas import Replicas, told_of_lost_workers
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
@@ -63,7 +70,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     folder = config.model_folder
     checkpoint = None if restart else newest_checkpoint(folder)
     if checkpoint:
-        check_same_training(checkpoint, config, folder)
+        check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
     content_images = ContentImages(
         config.dataset,
@@ -82,6 +89,8 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         raise UserError(
             f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
         )
+    if checkpoint:
+        _tell_of_other_pictures(checkpoint, content_images, folder)
     if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
         print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
         return folder
@@ -106,12 +115,22 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
 
 
 def number_of_steps(config: Config, content_images: ContentImages) -> int:
-    """`steps`, or `epoch` times the batches of an epoch."""
+    """`steps`, or the whole batches in `epoch` times the pictures: a batch may span two epochs."""
     if config.steps is not None:
         return config.steps
     if content_images.pictures_per_epoch is None:
         raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
-    return config.epoch * max(content_images.pictures_per_epoch // config.batch_size, 1)
+    return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
+
+
+def _tell_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
+    before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
+    if before != now.pictures_per_epoch:
+        logging.warning(
+            "%s: dataset has %s pictures now and had %s before; steps from here on see these in an "
+            "order of their own, and --restart trains on them from the beginning",
+            *(folder, now.pictures_per_epoch, before),
+        )
 
 
 class Training:
@@ -135,6 +154,7 @@ class Training:
         self.terms: dict[str, float] = {}
         self.before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
+        self.hashes = hashes(config)  # now: the files may be replaced while it trains
         self.styles = {
             name: read_style(config.of_style(name)) for name in config.named_style_images
         }
@@ -189,7 +209,12 @@ class Training:
             seconds=self.seconds,
             precision=self.precision,
             config=dataclasses.asdict(self.config),
-            notes={"last_step": self.terms, "validation_before": self.before},
+            notes={
+                "last_step": self.terms,
+                "validation_before": self.before,
+                "pictures": self.content_images.pictures_per_epoch,
+                **self.hashes,
+            },
             arrays=arrays,
         ).save(self.config.model_folder, self.config.keep_checkpoints)
 
@@ -246,14 +271,17 @@ class Training:
         if len(self.styles) == 1:
             write_saved_model(load_network(folder), folder)
         result = self._result(after)
-        self._write_statistics(result["style_image_sha256"])
+        self._write_statistics()
         write_result(folder, result)
 
-    def _write_statistics(self, sha256: dict[str, str]) -> None:
+    def _write_statistics(self) -> None:
         several = len(self.styles) > 1
-        for number, name in enumerate(self.styles):
-            known = {"style_image_sha256": sha256[name]}
-            statistics = self.objective.statistics(number, **known)
+        for number, (name, style) in enumerate(self.styles.items()):
+            if isinstance(style, StyleStatistics):
+                sha256 = style.made_with.get("style_image_sha256")
+            else:
+                sha256 = self.hashes["style_image_sha256"][name]
+            statistics = self.objective.statistics(number, style_image_sha256=sha256)
             stem = name_in_style(STYLE, name if several else None)
             write_style_statistics(self.config.model_folder / f"{stem}{SUFFIX}", statistics)
 
@@ -346,7 +374,8 @@ class Training:
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
             "precision": self.precision,
-            **provenance(self.config),
+            **provenance(),
+            **self.hashes,
             "broken_pictures": len(self.content_images.broken),
             "last_step": self.terms,
             "validation_before": self.before,

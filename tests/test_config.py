@@ -97,6 +97,44 @@ def test_a_base_is_read_below_the_conf_and_is_relative_to_it(tmp_path: Path) -> 
     assert (config.style_weight, config.steps, config.seed) == (5.0, 20, 3)
 
 
+def test_files_beside_their_conf_are_found_after_those_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "confs" / "base").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    confs = Path("../confs")
+    for name in ("one.png", "two.png", "base/three.png"):
+        (confs / name).write_bytes(Path(PICTURE).read_bytes())
+    styles = {"one": "one.png", "web": "https://example.com/one.png"}
+    (confs / "several.yml").write_text(yaml.safe_dump({"naming": "a", "style_images": styles}))
+    assert load_config(confs / "several.yml").named_style_images == styles | {
+        "one": str(confs / "one.png")
+    }
+    written(confs / "base", "base.yml", style_image="three.png", preview_images=["three.png"])
+    (confs / "top.yml").write_text("base: base/base.yml\npreview_images: [two.png]\n")
+    config = load_config(confs / "top.yml")
+    assert config.style_image == str(confs / "base" / "three.png")
+    assert config.preview_images == [str(confs / "two.png")]
+    Path("three.png").write_bytes(Path(PICTURE).read_bytes())
+    assert load_config(confs / "top.yml").style_image == "three.png"
+    # What a training writes is read where it was trained.
+    resolved = config_from_mapping(yaml.safe_load(config_as_yaml(config)), "models/a/conf.yml")
+    assert resolved == config
+
+
+def test_a_missing_file_is_told_with_the_folders_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "confs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = written(Path("confs"), style_image="no.jpg")
+    looked = f"{tmp_path}, {tmp_path / 'confs'}, {PROJECT}"
+    assert complaint(path) == f"{path}: style_image: no file no.jpg; looked in {looked}"
+    assert complaint(path, "style_image=set.jpg").endswith(f"looked in {tmp_path}, {PROJECT}")
+    assert complaint(path, "style_image=/no.jpg") == "--set: style_image: no file /no.jpg"
+
+
 def test_a_mistake_in_a_base_names_the_base(tmp_path: Path) -> None:
     base = written(tmp_path, "ground.yml", batch_size=0)
     (tmp_path / "top.yml").write_text("base: ground.yml\n")
@@ -128,8 +166,73 @@ def test_overrides_stand_above_the_conf(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("No. 5 #3", "No. 5 #3"),
+        (" Hokusai, 1831 ", "Hokusai, 1831"),
+        ("1831", "1831"),
+        ("no", "no"),
+        ("[a, b]", "[a, b]"),
+        ("a: b", "a: b"),
+        ("*@&!%", "*@&!%"),
+        ("", ""),
+        ("'quoted #1'", "quoted #1"),
+        ('"a\\tb"', "a\tb"),
+    ],
+)
+def test_an_override_of_a_text_is_the_text_as_it_stands(
+    tmp_path: Path, text: str, value: str
+) -> None:
+    assert load_config(written(tmp_path), [f"artwork={text}"]).artwork == value
+
+
+def test_an_override_of_a_key_of_several_kinds_is_the_likeliest(tmp_path: Path) -> None:
+    def canvas(text: str) -> int | str | None:
+        return load_config(written(tmp_path, canvas=1), [f"canvas={text}"]).canvas
+
+    assert [canvas(text) for text in ("400", "x512", "'x512'", "null", "")] == [
+        *(400, "x512", "x512"),
+        *(None, None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["[1].jpg", "a #1.jpg", "#1.jpg", "*a.jpg", "@a.jpg", "a: b.jpg"])
+def test_a_style_image_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(Path(PICTURE).read_bytes())
+    config = load_config(written(tmp_path), [f"style_image={name}"])
+    assert config.style_image == name
+    assert config_from_mapping(yaml.safe_load(config_as_yaml(config)), "there") == config
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("steps: 1\nflip: true\nsteps: 2", "the key 'steps' is there twice"),
+        ("style_layers: {conv1_2: 1, conv1_2: 2}", "the key 'conv1_2' is there twice"),
+        ("batch_size: 010", "010 stands for 8"),
+        ("batch_size: -0_17", "-0_17 stands for -15"),
+        ("steps: 1:30", "1:30 stands for 90"),
+        ("style_weight: 1:30.5", "1:30.5 stands for 90.5"),
+    ],
+)
+def test_what_yaml_would_read_otherwise_than_it_looks_is_refused(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    path = tmp_path / "conf.yml"
+    path.write_text(f"style_image: {PICTURE}\nnaming: a\n{line}\n")
+    message = complaint(path)
+    assert message.startswith(f"{path}: is not valid YAML: {said}") and "line " in message
+
+
+@pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("batch_size=010", "--set batch_size=010: is not valid YAML: 010 stands for 8"),
+        ("steps=300 #3", "--set steps=300 #3: a # begins a comment in YAML"),
+        ("flip=true # or not", "--set flip=true # or not: a # begins a comment in YAML"),
         ("steps", "--set steps: is not of the form key=value"),
         ("stepz=3", "--set: unknown key 'stepz'; did you mean 'steps'?"),
         ("steps=many", "--set: steps: 'many' is not a whole number"),
@@ -154,13 +257,17 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("style_ramp", 1.5, "style_ramp: 1.5 is too large; at most 1"),
         ("flip", "sometimes", "flip: 'sometimes' is not true or false"),
         ("naming", 5, "naming: 5 is not a text; quote it if it is meant as one"),
-        ("naming", "a/b", "naming: 'a/b' is not a plain folder name"),
-        ("naming", "..", "naming: '..' is not a plain folder name"),
-        ("naming", "", "naming: '' is not a plain folder name"),
+        ("naming", "a/b", "naming: 'a/b' is not a name in letters"),
+        ("naming", "..", "naming: '..' is not a name in letters"),
+        ("naming", "candy (v2)", "spaces and . - _; such as 'candy_v2_'"),
+        ("naming", " candy", "is not a name in letters, digits, spaces and . - _; such as 'candy'"),
+        ("naming", "...", "naming: '...' is not a name in letters"),
+        ("naming", "", "naming: '' is not a name in letters"),
         ("loss_model", "vgg16", "loss_model: 'vgg16' is not valid; did you mean 'vgg_16'?"),
         ("pooling", "sum", "pooling: 'sum' is not valid; one of: max, avg"),
         ("style_image", "no.jpg", "style_image: no file no.jpg"),
         ("preview_images", ["no.jpg"], "preview_images: no file no.jpg"),
+        ("preview_images", ["https://a.b/c.jpg"], "preview_images: no file https://a.b/c.jpg"),
         ("style_layers", "conv3_3", "style_layers: 'conv3_3' is not a list of names"),
         ("style_layers", [], "style_layers: names no layer"),
         ("style_layers", {"conv3_3": "x"}, "is not a mapping of names to numbers"),
@@ -193,7 +300,7 @@ def test_a_wrong_value_is_told_with_file_key_and_what_is_right(
             "needs a name for each; a list takes the files'",
         ),
         ({"style_images": []}, "style_images: [] needs a name for each"),
-        ({"style_images": {"a/b": PICTURE}}, "'a/b' is not a style's name"),
+        ({"style_images": {"a/b": PICTURE}}, "style_images: 'a/b' is not a name in letters"),
         ({"style_images": ["no.jpg"]}, "style_images: no file no.jpg"),
         ({"style_image_sha256": "0" * 64}, "and a mapping of names to hashes with style_images"),
         ({"style_image_sha256": {"twp": "0" * 64}}, "'twp' is none of the style_images; did you"),

@@ -12,6 +12,7 @@ import yaml
 
 from fast_style import gallery
 from fast_style.cards import card, table
+from fast_style.conf_file import config_as_yaml, config_from_mapping
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
 from fast_style.locations import PROJECT
@@ -59,6 +60,42 @@ def test_a_sheet_shows_what_the_models_make(trained_model: Path, photo: Photo) -
     left = 2 * GAP + 47
     expected = Stylizer(trained_model)(picture)
     assert (sheet[HEADING : HEADING + 33, left : left + 47] == expected).all()
+
+
+def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
+    trained_model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sheets = {}
+    for name, images in {"all": photos, "good": photos / "[0-9].png"}.items():
+        sheet = tmp_path / f"{name}.png"
+        flags = ["--models", trained_model, "--images", images, "--output", sheet]
+        monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
+        status = gallery.main()
+        assert status == (1 if name == "all" else 0)
+        [*errors] = capsys.readouterr().err.splitlines()
+        told = [line for line in errors if line.startswith("error: ")]
+        assert len(told) == status and all("broken.png: is damaged" in line for line in told)
+        sheets[name] = sheet.read_bytes()
+    assert sheets["all"] == sheets["good"]
+    flags = ["--images", photos / "broken.png", "--output", tmp_path / "none.png"]
+    monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
+    with pytest.raises(UserError, match=r"broken\.png: is damaged"):
+        gallery.main()
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_a_model_in_the_current_folder_is_shipped_by_the_folders_name(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.chdir(trained_model)
+    monkeypatch.setattr(sys, "argv", ["gallery", "--ship", ".", "--data", "five waves"])
+    assert gallery.main() == 0
+    assert check(tmp_path / "pretrained" / "tiny") == []
 
 
 def test_a_shipped_model_is_as_recorded(shipped: Path) -> None:
@@ -148,6 +185,19 @@ def test_a_sweep_trains_once_for_each_value(
     written = [(folder / "result.json").stat().st_mtime_ns for folder in folders]
     assert (sweep(confs, [picture]) == first).all()
     assert written == [(folder / "result.json").stat().st_mtime_ns for folder in folders]
+
+
+def test_the_models_of_a_sweep_have_names_that_are_read_again() -> None:
+    conf = str(PROJECT / "conf" / "candy.yml")
+    swept = swept_confs(conf, [], "style_image=img/candy.jpg,img/mosaic.jpg", 300)
+    assert [config.naming for config in swept.values()] == [
+        "candy-style_image-img_candy.jpg",
+        "candy-style_image-img_mosaic.jpg",
+    ]
+    for config in swept.values():
+        assert config_from_mapping(yaml.safe_load(config_as_yaml(config)), "there") == config
+    with pytest.raises(UserError, match="two of its models would be called 'candy-artwork-a_b'"):
+        swept_confs(conf, [], "artwork=a/b,a_b", 300)
 
 
 @pytest.mark.parametrize(

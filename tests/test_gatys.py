@@ -79,7 +79,7 @@ def test_a_recipes_loss_is_the_published_one(
     terms = objective(pixels, objective.content_targets(content[None].astype(np.float32)))
 
     def features(picture: np.ndarray, layer: str) -> np.ndarray:
-        found = objective.network(picture[None].astype(np.float32))[layer]
+        found = objective.networks[0](picture[None].astype(np.float32))[layer]
         return np.asarray(found, np.float64)[0]
 
     expected_content = content_term(*(features(p, content_layer) for p in (painted, content)))

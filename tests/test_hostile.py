@@ -141,8 +141,8 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("steps: 0x" + "f" * 90_000, "more than 64 bits"),
         ("".join(f"key{n}: {n}\n" for n in range(500_000)), "is too large; at most 1,000,000"),
         ("naming: " + "x" * 900_000, "is not"),
-        ('naming: "a\\0b"\nstyle_image: img/sample.jpg\n', "not a plain folder name"),
-        ("naming: ../../outside\nstyle_image: img/sample.jpg\n", "not a plain folder name"),
+        ('naming: "a\\0b"\nstyle_image: img/sample.jpg\n', "is not a name in letters"),
+        ("naming: ../../outside\nstyle_image: img/sample.jpg\n", "is not a name in letters"),
         ("base: conf.yml\n", "leads back"),
     ],
 )

@@ -18,6 +18,7 @@ from fast_style.checkpoints import (
     variables_as_arrays,
 )
 from fast_style.conf_file import config_from_mapping
+from fast_style.config import named_images
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.locations import PROJECT
@@ -122,6 +123,15 @@ def test_an_interrupted_training_of_several_arrives_at_the_same(
         assert (array == read_model(resumed).arrays[name]).all(), name
 
 
+def test_styles_in_another_order_are_not_gone_on_with(several: Path) -> None:
+    values = read_model(several).conf
+    turned = dict(reversed(named_images(values["style_images"]).items()))
+    for images in (turned, list(turned.values())):
+        config = config_from_mapping(values | {"style_images": images, "steps": 9}, "conf")
+        with pytest.raises(UserError, match=r"style_image_sha256 \(\{'candy'.*\{'scream'"):
+            train(config)
+
+
 def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
     picture = photo(30, 41)
     mix = Stylizer(several, style="candy=0.5,wave=0.5")(picture)
@@ -139,6 +149,14 @@ def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, 
     theirs = Stylizer(several, "tensorflow", "float32", style="wave")(picture)
     ours = Stylizer(tmp_path / "wave", precision="float32")(picture)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_an_exported_mix_is_a_model_of_its_own(several: Path, tmp_path: Path) -> None:
+    export(several, tmp_path / "mix", style="candy=0.6,wave=0.4")
+    mix, wanted = read_model(tmp_path / "mix"), read_model(several).in_style("candy=3,wave=2")
+    assert mix.name == "several-candy_0.6_wave_0.4"
+    for name, array in wanted.arrays.items():
+        np.testing.assert_allclose(mix.arrays[name], array, atol=1e-6)
 
 
 def test_one_style_by_name_has_its_style_image(

@@ -169,6 +169,7 @@ def test_everything_has_a_name_and_fits(
 ) -> None:
     """FAST_STYLE_SCREENSHOTS=FOLDER keeps what is seen."""
     folder = Path(os.environ.get("FAST_STYLE_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
     screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": name == "phone"}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:

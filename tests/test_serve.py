@@ -257,6 +257,13 @@ def test_the_page_and_its_pictures_are_there(client: TestClient) -> None:
     assert client.get("/page/../app.py").status_code == 404
 
 
+def test_a_model_in_the_current_folder_has_the_folders_name(
+    trained_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained_model)
+    assert list(Models([Path(".")]).styles) == [trained_model.name]
+
+
 def test_styles_of_several_have_their_own_names(several: Path, trained_model: Path) -> None:
     models = Models([several, trained_model])
     assert list(models.styles) == ["tiny", "candy", "wave", "scream"]

@@ -55,6 +55,38 @@ def test_a_transparent_style_image_is_laid_on_white(config: Config, tmp_path: Pa
     assert (prepare_style_image(config) == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "values", "alpha", "said"),
+    [
+        (80, 90, 255, 0, "is fully transparent"),
+        (80, 90, 1, 255, "is of one colour (90x80)"),
+        (1, 1, 255, 255, "is of one colour (1x1)"),
+        (80, 63, 255, 255, "is 63x80, less than 64 pixels a side"),
+        (64, 90, 255, 255, None),
+    ],
+)
+def test_a_style_image_with_little_in_it_is_named_once(
+    config: Config,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    height: int,
+    width: int,
+    values: int,
+    alpha: int,
+    said: str | None,
+) -> None:
+    rgb = np.random.default_rng(0).integers(values, size=(height, width, 3), dtype=np.uint8)
+    picture = Picture(rgb, np.full((height, width), alpha, np.uint8))
+    write_picture(tmp_path / "style.png", picture)
+    config = dataclasses.replace(config, style_image=str(tmp_path / "style.png"))
+    prepare_style_image(config)
+    painting_style_image(config, 100, 100)
+    path = tmp_path / "style.png"
+    assert caplog.messages == (
+        [] if said is None else [f"style_image: {path}: {said}; there is little to learn from it"]
+    )
+
+
 def test_all_of_the_style_image_at_the_size_of_the_painting_or_the_trainings_square(
     config: Config,
 ) -> None:

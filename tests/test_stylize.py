@@ -345,6 +345,23 @@ def test_a_model_that_ships_is_taken_and_said(
     assert find_model_folder("models/candy") == Path("models/candy")
 
 
+@pytest.mark.parametrize(("below", "model"), [("", "."), ("", "./"), ("previews", "..")])
+def test_a_model_named_by_dots_names_outputs_by_its_folder(
+    trained_model: Path,
+    photo: Photo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    below: str,
+    model: str,
+) -> None:
+    write_picture(tmp_path / "a.png", Picture(photo(20, 30)))
+    monkeypatch.chdir(trained_model / below)
+    output = tmp_path / "out"
+    output.mkdir()
+    assert run(model, [tmp_path / "a.png"], output) == 0
+    assert [path.name for path in output.iterdir()] == ["a-tiny.png"]
+
+
 def test_openvino_needs_to_be_installed(
     monkeypatch: pytest.MonkeyPatch, trained_model: Path
 ) -> None:

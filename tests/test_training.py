@@ -22,10 +22,12 @@ from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.named_terms import in_one_line
-from fast_style.npz import read_arrays
+from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.images import Picture, encode_picture, write_picture
+from fast_style.provenance import hashes
 from fast_style.schedule import learning_rate, style_ramp
-from fast_style.training import number_of_steps, train
+from fast_style.training import Training, number_of_steps, train
 
 
 @pytest.fixture
@@ -119,7 +121,12 @@ def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config:
     def images(dataset: str) -> ContentImages:
         return ContentImages(dataset, image_size=32, batch_size=config.batch_size, seed=0)
 
-    assert number_of_steps(config, images(config.dataset)) == 3 * (6 // 2)
+    pictures = images(config.dataset)
+    assert pictures.pictures_per_epoch == 6
+    # As the queue of the TF1 program, which fills a batch across the end of an epoch.
+    for epoch, batch_size, steps in [(3, 2, 9), (2, 4, 3), (1, 4, 1), (3, 5, 3), (1, 50, 1)]:
+        asked = dataclasses.replace(config, epoch=epoch, batch_size=batch_size)
+        assert number_of_steps(asked, pictures) == steps
     assert number_of_steps(dataclasses.replace(config, steps=7), images("synthetic")) == 7
     config = dataclasses.replace(config, dataset="synthetic")
     with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
@@ -278,11 +285,10 @@ def test_a_checkpoint_from_before_a_key_goes_on_where_the_key_is_at_its_default(
     earlier = {key: value for key, value in checkpoint.config.items() if key != "temporal_weight"}
     checkpoint = dataclasses.replace(checkpoint, config=earlier)
     config = config_from_mapping(conf_values, "conf")
-    check_same_training(checkpoint, config, trained_model)
+    check_same_training(checkpoint, config, hashes(config), trained_model)
     with pytest.raises(UserError, match=r"temporal_weight \(0.0 there, 0.5 now\)"):
-        check_same_training(
-            checkpoint, dataclasses.replace(config, temporal_weight=0.5), trained_model
-        )
+        config = dataclasses.replace(config, temporal_weight=0.5)
+        check_same_training(checkpoint, config, hashes(config), trained_model)
 
 
 def test_a_complete_training_says_so_and_changes_nothing(
@@ -328,7 +334,98 @@ def test_what_only_observes_a_training_may_change(config: Config, trained_model:
     changed = dataclasses.replace(
         config, steps=60, log_every=7, preview_every=8, checkpoint_every=9, keep_checkpoints=1
     )
-    check_same_training(newest(trained_model), changed, trained_model)
+    check_same_training(newest(trained_model), changed, hashes(changed), trained_model)
+
+
+@pytest.fixture
+def copied_files(config: Config, tmp_path: Path) -> Config:
+    """The conf with a style image, a loss network and a folder of photos of its own."""
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    copied = {key: str(folder / key) for key in ("style_image", "loss_model_file", "dataset")}
+    shutil.copy(config.style_image or "", copied["style_image"])
+    shutil.copy(config.loss_model_file, copied["loss_model_file"])
+    shutil.copytree(config.dataset, copied["dataset"])
+    return dataclasses.replace(config, **copied)
+
+
+@pytest.mark.usefixtures("trained_copy")
+def test_of_files_the_contents_count_and_not_the_paths(
+    copied_files: Config, conf_values: dict[str, Any], photo
+) -> None:
+    same = dataclasses.replace(copied_files, dataset=conf_values["dataset"])
+    assert train(same) == same.model_folder
+    before = contents(same.model_folder)
+    style = Path(same.style_image or "")
+    was = hashlib.sha256(style.read_bytes()).hexdigest()
+    style.write_bytes(encode_picture(Picture(photo(48, 40, seed=7)), ".png"))
+    now = hashlib.sha256(style.read_bytes()).hexdigest()
+    for steps in (6, 60):  # complete, or to be gone on with
+        with pytest.raises(UserError) as error:
+            train(dataclasses.replace(same, steps=steps))
+        message = str(error.value)
+        assert message.startswith(f"{same.model_folder}: its checkpoint was trained with")
+        assert f"_sha256 ({{'tiny': '{was}'}} there, {{'tiny': '{now}'}} now; the file" in message
+    assert contents(same.model_folder) == before
+
+
+@pytest.mark.usefixtures("trained_copy")
+def test_another_loss_network_in_the_place_of_the_old_one_is_refused(
+    copied_files: Config, conf_values: dict[str, Any]
+) -> None:
+    same = dataclasses.replace(copied_files, dataset=conf_values["dataset"])
+    train(same)
+    arrays = read_arrays(Path(same.loss_model_file))
+    write_arrays(Path(same.loss_model_file), {n: 2 * array for n, array in arrays.items()})
+    with pytest.raises(UserError, match=r"loss_model_file_sha256 \(.* the file is another one"):
+        train(same)
+
+
+def test_a_checkpoint_without_hashes_is_held_against_the_result(
+    config: Config, trained_model: Path
+) -> None:
+    checkpoint = newest(trained_model)
+    notes = {key: checkpoint.notes[key] for key in ("last_step", "validation_before")}
+    old = dataclasses.replace(checkpoint, notes=notes)
+    found = hashes(config)
+    check_same_training(old, config, found, trained_model)
+    with pytest.raises(UserError, match=r"style_image_sha256 \(.* the file is another one"):
+        changed = found | {"style_image_sha256": {"tiny": "0" * 64}}
+        check_same_training(old, config, changed, trained_model)
+    moved = dataclasses.replace(config, style_image="img/sample.jpg")
+    with pytest.raises(UserError, match=r"of style_image \('.*style.png' there, 'img/sample.jpg'"):
+        check_same_training(old, moved, found, config.model_folder)  # there is no result
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_folder_of_photos_that_grew_is_told(
+    copied_files: Config, photo, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = dataclasses.replace(copied_files, steps=3)
+    train(config)
+    write_picture(Path(config.dataset) / "new.png", Picture(photo(40, 50, seed=9)))
+    told = "dataset has 7 pictures now and had 6 before"
+    assert told not in caplog.text
+    train(config)  # complete
+    assert caplog.text.count(told) == 1
+    train(dataclasses.replace(config, steps=4))
+    assert caplog.text.count(told) == 2
+    train(dataclasses.replace(config, steps=5))
+    assert caplog.text.count(told) == 2
+
+
+def test_the_result_has_the_hashes_of_the_files_that_were_trained_on(
+    copied_files: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, validate = hashes(copied_files), Training.validate
+
+    def and_remove(self: Training):
+        Path(copied_files.style_image or "").unlink(missing_ok=True)
+        return validate(self)
+
+    monkeypatch.setattr(Training, "validate", and_remove)
+    result = json.loads((train(copied_files) / "result.json").read_text())
+    assert {key: result[key] for key in before} == before
 
 
 @pytest.mark.parametrize(
@@ -429,6 +526,17 @@ def test_a_training_may_begin_from_another_styles_network(
     with pytest.raises(UserError, match="absent: no such model folder"):
         train(dataclasses.replace(there, init_from="absent", naming="third"))
     assert not (tmp_path / "third").exists()
+
+
+def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
+    config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fast_style.training.Training.train_on", lambda *_: pytest.fail("a step"))
+    preview = tmp_path / f"{'x' * 245}.png"  # previews/ has more letters behind it
+    write_picture(preview, Picture(photo(20, 30)))
+    with pytest.raises((UserError, OSError)) as error:
+        train(dataclasses.replace(config, preview_images=[str(preview)]))
+    assert "xxx" in str(error.value)
 
 
 def test_a_model_folder_that_cannot_be_made_is_named(config: Config, tmp_path: Path) -> None:

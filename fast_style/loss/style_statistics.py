@@ -18,7 +18,6 @@ from fast_style.pictures.style_image import (
     painting_style_image,
     prepare_style_image,
     style_image_file,
-    style_image_sha256,
 )
 
 STYLE = "style"  # .npz; style-NAME of a folder with several
@@ -72,14 +71,6 @@ def read_style(
     return (
         prepare_style_image(config) if picture is None else painting_style_image(config, *picture)
     )
-
-
-def style_sha256(config: Config) -> str:
-    """The SHA-256 of the style image of a conf of one style, also where statistics stand for it."""
-    path = style_image_file(config)
-    if path.suffix != SUFFIX:
-        return style_image_sha256(path)
-    return str(read_style_statistics(path).made_with.get("style_image_sha256", "unknown"))
 
 
 def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:

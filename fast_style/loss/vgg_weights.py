@@ -56,6 +56,17 @@ def read_weights(loss_model: str, weights: str) -> Weights:
     return {layer: (arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]) for layer in layers}
 
 
+def weights_sha256(weights: str) -> str | None:
+    """The hash of the file that `read_weights` would read; None for imagenet, which has its own.
+
+    Of a V2 checkpoint it is that of the index, in which the arrays' checksums are.
+    """
+    file = _weights_file(weights)
+    if weights == "imagenet" or not file.is_file():
+        return None
+    return hashlib.sha256(read_bytes(file)).hexdigest()
+
+
 def save_weights(path: str | Path, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Write `weights`, as `read_weights` returns them, as a float16 `.npz` that needs no pickle.
 
@@ -120,20 +131,26 @@ def _md5(path: Path) -> str:
     return hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()
 
 
-def _read_file(weights: str) -> Arrays:
+def _weights_file(weights: str) -> Path:
     # Of a V2 checkpoint people name the prefix, which is no file, or one of its two files.
     prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", weights)
     index = locate(f"{prefix}.index")
-    path = index.with_suffix("") if index.is_file() else locate(weights)
+    return index if index.is_file() else locate(weights)
+
+
+def _read_file(weights: str) -> Arrays:
+    file = _weights_file(weights)
+    is_index = file.suffix == ".index" and file.is_file()
+    path = file.with_suffix("") if is_index else file
     if path.is_dir():
         raise UserError(f"loss_model_file: {weights!r} is a folder; give {FORMATS} file in it")
-    if not index.is_file() and not path.is_file():
+    if not file.is_file():
         raise UserError(
             f"loss_model_file: no file {weights!r}, neither here nor in the project's folder; "
             f"give imagenet, pretrained/vgg_16_half.npz, or {FORMATS} file"
         )
     try:
-        read = _read_slim if index.is_file() else _reader_of(path)
+        read = _read_slim if is_index else _reader_of(path)
         arrays = {} if read is None else read(path)
         arrays = {name: np.array(array, np.float32, order="C") for name, array in arrays.items()}
     except UserError:

@@ -1,5 +1,6 @@
 """The style image: where its file is, and what the loss network sees of it."""
 
+import functools
 import hashlib
 import http.client
 import os
@@ -22,6 +23,8 @@ from fast_style.pictures.pixels import fit_within, square
 CACHE = "fast_style"
 MOST_BYTES = 100_000_000
 SECONDS_OF_SILENCE = 60
+FEWEST_PIXELS = 64
+"""Of a side; a smaller style image has few strokes, which are enlarged."""
 
 
 def style_image_file(config: Config) -> Path:
@@ -63,7 +66,8 @@ def prepare_style_image(config: Config) -> np.ndarray:
     """The style image as a training's loss network sees it: (S, S, 3) uint8 RGB.
 
     As in the TF1 program the short side becomes `image_size` and the centre is cropped;
-    `style_image_size` asks for another size, and so for larger or smaller strokes.
+    `style_image_size` asks for another size, and so for larger or smaller strokes. One that is
+    transparent, of one colour or smaller than 64 pixels is named in the log.
     """
     side = config.style_image_size or config.image_size
     return square(flatten_on_white(_read(config)), side)
@@ -83,12 +87,33 @@ def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
 
 def _read(config: Config) -> Picture:
     try:
-        return read_picture(style_image_file(config))
+        picture = read_picture(style_image_file(config))
     except UserError as error:
         message = str(error)
         if message.startswith("style_image"):
             raise
         raise UserError(f"style_image: {message}") from None
+    if (lack := _lack(picture)) is not None:
+        _warn_once(f"style_image: {config.style_image}: {lack}; there is little to learn from it")
+    return picture
+
+
+def _lack(picture: Picture) -> str | None:
+    """Why a style image can hardly be what was meant, or None."""
+    height, width = picture.rgb.shape[:2]
+    if picture.alpha is not None and not picture.alpha.any():
+        return "is fully transparent"
+    rgb = flatten_on_white(picture)
+    if (rgb == rgb[0, 0]).all():
+        return f"is of one colour ({width}x{height})"
+    if min(height, width) < FEWEST_PIXELS:
+        return f"is {width}x{height}, less than {FEWEST_PIXELS} pixels a side"
+    return None
+
+
+@functools.cache  # a painting reads it for each of its sizes
+def _warn_once(message: str) -> None:
+    logging.warning("%s", message)
 
 
 def _kept_at(url: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fast_style.checkpoints import WEIGHTS, Model, read_model
 from fast_style.errors import UserError
-from fast_style.locations import locate
+from fast_style.locations import by_its_name, locate
 from fast_style.stylize import Stylizer
 
 
@@ -71,7 +71,7 @@ class Models:
 
 def _models_in(folder: Path) -> list[tuple[Path, Model]]:
     if (folder / WEIGHTS).exists():
-        return [(folder, read_model(folder))]
+        return [(by_its_name(folder), read_model(folder))]
     return [(path.parent, read_model(path.parent)) for path in sorted(folder.glob(f"*/{WEIGHTS}"))]
 
 
