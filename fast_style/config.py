@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate, looked_in
 from fast_style.names import check_name
-from fast_style.vgg_layers import convolutions, feature_name
+from fast_style.vgg_layers import convolutions, feature_name, pixels_between
 
 LayerWeights = list[str] | dict[str, float]
 StyleImages = list[str] | dict[str, str]
@@ -179,6 +179,15 @@ def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
     pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
     return {feature_name(name, loss_model): float(weight) for name, weight in pairs}
+
+
+def fewest_pixels(config: Config) -> int:
+    """Of a side: with fewer, a picture has no features in the deepest of the conf's layers."""
+    layers = [
+        *layer_weights(config.content_layers, config.loss_model),
+        *layer_weights(config.style_layers, config.loss_model),
+    ]
+    return max(pixels_between(layer) for layer in layers)
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
