@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from fast_style.errors import UserError, nearest
 from fast_style.locations import locate, looked_in
 from fast_style.names import check_name
-from fast_style.vgg_layers import convolutions, feature_name
+from fast_style.vgg_layers import convolutions, feature_name, pixels_between
 
 LayerWeights = list[str] | dict[str, float]
 ScaledLayerWeights = list[str] | dict[str, float | list[float]]
@@ -178,6 +178,8 @@ PLACE_KEYS = frozenset(
     }
 )
 
+FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
+
 
 def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
@@ -203,6 +205,24 @@ def scaled_layer_weights(
             )
         weights[feature_name(name, loss_model)] = [float(each) for each in of_scales]
     return weights
+
+
+def fewest_pixels(config: Config) -> int:
+    """Of a side: with fewer, a picture has no features in the deepest of the conf's layers."""
+    content = layer_weights(config.content_layers, config.loss_model)
+    style = scaled_layer_weights(config.style_layers, config.loss_model, config.style_scales)
+    return max(
+        *(pixels_between(layer) for layer in content),
+        *(
+            pixels_between(layer) * 2**scale
+            for layer, of_scales in style.items()
+            for scale, weight in enumerate(of_scales)
+            if weight
+        ),
+        # Each halving takes 2 pixels; the patches' smallest size does without what is too small.
+        2 ** (config.style_scales - 1),
+        FEWEST_FOR_PALETTE if config.palette_weight or config.patch_weight else 1,
+    )
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:

@@ -69,7 +69,7 @@ def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict
     key, separator, values = swept.partition("=")
     if not separator or not values:
         raise UserError(f"--sweep {swept}: is not of the form key=value,value")
-    confs = {}
+    confs: dict[str, Config] = {}
     for value in values.split(","):
         config = load_config(conf, [f"steps={steps}", *overrides, f"{key}={value}"])
         naming = as_name(f"{config.naming}-{key}-{value}")

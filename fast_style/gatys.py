@@ -24,7 +24,7 @@ from fast_style.command_line import (
     unit_interval,
 )
 from fast_style.conf_file import config_as_yaml, load_config
-from fast_style.config import Config, canvas_size
+from fast_style.config import Config, canvas_size, fewest_pixels
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
@@ -43,6 +43,8 @@ from fast_style.provenance import hashes
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
+FEWEST_PIXELS = 4
+"""Of a side; grid_loss compares as many neighbours."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,23 @@ def _paint_at_one_size(
 
 
 def painting_sizes(config: Config, height: int, width: int) -> list[tuple[int, int]]:
-    """(height, width) of every size that a content image is painted at; the last is the canvas."""
+    """(height, width) of every size that a content image is painted at; the last is the canvas.
+
+    Scales at which a side is too short for the loss network are left out. Raises UserError where
+    it is on the canvas.
+    """
     height, width = canvas_size(config.canvas, height, width)
-    smaller = [side for side in config.scales if side < max(height, width)]
-    return [*(canvas_size(side, height, width) for side in smaller), (height, width)]
+    fewest = max(fewest_pixels(config), FEWEST_PIXELS)
+    if min(height, width) < fewest:
+        raise UserError(
+            f"a content image of {width}x{height} is too small to paint; the conf's layers need at "
+            f"least {fewest} pixels a side"
+        )
+    smaller = [canvas_size(side, height, width) for side in config.scales]
+    return [
+        *(size for size in smaller if max(size) < max(height, width) and min(size) >= fewest),
+        (height, width),
+    ]
 
 
 def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
@@ -254,6 +269,7 @@ def main() -> None:
     if args.max_size is not None:
         content = fit_within(content, args.max_size)
     config = replace(config, canvas=None)  # the content image is on it now
+    painting_sizes(config, *content.rgb.shape[:2])  # what is too small is refused before any work
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()

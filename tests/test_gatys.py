@@ -129,6 +129,44 @@ def test_painting_goes_from_small_scales_to_the_canvas(config: Config) -> None:
     assert gatys.painting_sizes(wide, 50, 100) == [(24, 32), (48, 64), (96, 128)]
 
 
+def test_a_side_too_short_for_the_loss_network_is_left_out_or_refused(config: Config) -> None:
+    config = dataclasses.replace(config, scales=[32, 64], style_layers=["conv4_3"])
+    assert gatys.painting_sizes(config, 16, 100) == [(10, 64), (16, 100)]
+    assert gatys.painting_sizes(config, 8, 8) == [(8, 8)]
+    for height, width in [(7, 7), (1, 3000), (3, 64)]:
+        with pytest.raises(
+            UserError, match=f"of {width}x{height} is too small .* at least 8 pixels"
+        ):
+            gatys.painting_sizes(config, height, width)
+    shallow = dataclasses.replace(config, content_layers=["conv1_1"], style_layers=["conv1_1"])
+    assert gatys.painting_sizes(shallow, 4, 4) == [(4, 4)]
+    with pytest.raises(UserError, match=r"of 4x3 is too small .* at least 4 pixels"):
+        gatys.painting_sizes(shallow, 3, 4)
+    on_canvas = dataclasses.replace(config, canvas="40x4")
+    with pytest.raises(UserError, match="of 40x4 is too small"):
+        gatys.painting_sizes(on_canvas, 400, 400)
+
+
+@pytest.mark.parametrize("style", [(2, 2), (1, 3000)])
+def test_the_smallest_picture_is_painted_in_the_smallest_style(
+    config: Config, photo: Photo, tmp_path: Path, style: tuple[int, int]
+) -> None:
+    write_picture(tmp_path / "style.png", Picture(photo(*style, seed=5)))
+    small = dataclasses.replace(
+        config,
+        style_image=str(tmp_path / "style.png"),
+        pixel_optimizer="adam",
+        iterations=2,
+        style_statistics="mean_covariance",
+        style_normalization="relative",
+        content_normalization="relative",
+        grid_weight=1.0,
+    )
+    totals: list[float] = []
+    painted = gatys.paint(small, photo(4, 4), lambda _, terms: totals.append(terms["total"]))
+    assert painted.shape == (4, 4, 3) and np.isfinite(totals).all() and len(totals) == 3
+
+
 def test_the_start_is_content_noise_or_between(config: Config, photo: Photo) -> None:
     content = photo(40, 50)
     np.testing.assert_array_equal(gatys.starting_pixels(config, content), content)
@@ -330,6 +368,7 @@ def test_ctrl_c_leaves_the_best_so_far_and_says_so_by_the_exit_status(
         (["--set", "noise_ratio=2"], "noise_ratio: 2 is too large"),
         (["--output", "out.xyz"], "unknown ending '.xyz'"),
         (["--content", "absent.jpg"], "absent.jpg: no such file"),
+        (["--max-size", "4"], "a content image of 4x3 is too small to paint"),
     ],
 )
 def test_bad_input_is_told_before_any_work(

@@ -92,6 +92,9 @@ def test_all_of_the_style_image_at_the_size_of_the_painting_or_the_trainings_squ
 ) -> None:
     assert painting_style_image(config, 20, 24).shape == (24, 20, 3)
     assert painting_style_image(config, 500, 500).shape == (48, 40, 3)
+    assert painting_style_image(config, 4, 4).shape == (8, 8, 3)  # two features of conv3_1 a side
+    bordered = dataclasses.replace(config, style_border=16)
+    assert painting_style_image(bordered, 20, 24).shape == (40, 40, 3)
     square = dataclasses.replace(config, style_image_size=32)
     assert painting_style_image(square, 500, 500).shape == (32, 32, 3)
 

@@ -13,12 +13,12 @@ import numpy as np
 from absl import logging
 
 from fast_style import __version__
-from fast_style.config import Config, is_url
+from fast_style.config import Config, fewest_pixels, is_url
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.locations import locate
 from fast_style.pictures.images import Picture, decode_picture, flatten_on_white, read_picture
-from fast_style.pictures.pixels import fit_within, square
+from fast_style.pictures.pixels import fit_within, resized, square
 
 CACHE = "fast_style"
 MOST_BYTES = 100_000_000
@@ -78,11 +78,15 @@ def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
 
     Where the conf says `style_image_size` it is the square that a training takes. Otherwise all of
     it, its long side at most that of the picture; Gatys et al. (2016) scale it to exactly the
-    picture's size, and so squeeze it.
+    picture's size, and so squeeze it. A side is lengthened that would leave the deepest layer fewer
+    than two features, as one alone has no covariance.
     """
     if config.style_image_size:
         return prepare_style_image(config)
-    return flatten_on_white(fit_within(_read(config), max(height, width)))
+    picture = fit_within(_read(config), max(height, width))
+    fewest = 2 * (fewest_pixels(config) + config.style_border)
+    height, width = (max(side, fewest) for side in picture.rgb.shape[:2])
+    return flatten_on_white(resized(picture, height, width))
 
 
 def _read(config: Config) -> Picture:
