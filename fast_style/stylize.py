@@ -1,5 +1,6 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +27,9 @@ from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 WHOLE_BYTES = {"openvino": 550, "tensorflow": 900}
 STREAMED_BYTES = 2500
 MOST_ROWS, FEWEST_ROWS = 256, 8
+# Of all networks of the process, in all its threads. On a CPU a pass takes all the cores, and the
+# memory that was free before it. A GPU would idle while the pixels of one pass are copied.
+PASSES_ON_CPU, PASSES_ON_GPU = threading.Semaphore(1), threading.Semaphore(2)
 
 
 class TooLarge(UserError):
@@ -42,7 +46,10 @@ class Network:
 
 
 class Stylizer:
-    """The transformer network of a model folder, on the fastest runtime that is installed."""
+    """The transformer network of a model folder, on the fastest runtime that is installed.
+
+    Any number of threads may call it; their passes wait for each other.
+    """
 
     def __init__(
         self,
@@ -64,6 +71,8 @@ class Stylizer:
         Raises UserError where the folder holds no model or the runtime is not installed.
         """
         self.runtime = _choose_runtime(runtime)
+        on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
+        self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
         found = read_model(model) if isinstance(model, Path) else model
         self.network = load(found.in_style(style), precision)
@@ -75,6 +84,10 @@ class Stylizer:
 
         Raises TooLarge where neither the whole nor a few rows of it fit into the memory.
         """
+        with self.passes:
+            return self._pass(rgb)
+
+    def _pass(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         memory = self.max_memory or free_memory()
         needed = pixels_with_border(height, width) * WHOLE_BYTES[self.runtime]
@@ -98,7 +111,8 @@ class Stylizer:
 
     def release(self) -> None:
         """Give back the memory that is kept to be quick with the next picture of this size."""
-        self.network.release()
+        with self.passes:
+            self.network.release()
 
     def stylize(
         self,
@@ -176,7 +190,10 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
 
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
     network = build_network(model, policy)
-    run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    picture = tf.TensorSpec((None, None, None, 3), tf.float32)
+    # Not the tf.function itself: called with other arguments, it keeps its lock (TensorFlow 2.21),
+    # and every later call from another thread waits for ever.
+    run = tf.function(network, input_signature=[picture]).get_concrete_function()
 
     def whole(rgb: np.ndarray) -> np.ndarray:
         stylized = run(tf.constant(rgb[None], tf.float32)).numpy()[0]
