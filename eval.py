@@ -32,10 +32,12 @@ def main() -> int:
         args.model,
         args.image,
         args.output,
+        stylization(args),
+        runtime=args.runtime,
+        precision=args.precision,
         style=args.style,
         max_memory=args.max_memory,
         allow_huge=args.allow_huge,
-        **stylization(args),
     )
 
 

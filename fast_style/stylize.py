@@ -18,9 +18,8 @@ from fast_style.hardware import (
     start_tensorflow_to_stylize,
 )
 from fast_style.network.architecture import borders, pixels_with_border
-from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture
-from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
+from fast_style.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
 # pixel of the rows that it has at once; measured at 1024 to 2048 pixels.
@@ -114,35 +113,12 @@ class Stylizer:
         with self.passes:
             self.network.release()
 
-    def stylize(
-        self,
-        picture: Picture,
-        *,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        scale: float = 1.0,
-    ) -> Picture:
+    def stylize(self, picture: Picture, how: Stylization = Stylization()) -> Picture:
         """The stylized picture with the alpha and ICC profile of the original.
 
-        strength: 0 gives the content image, 1 the stylized one, between them a blend.
-        preserve_color: luminance of the stylized image, chroma of the content image.
-        max_size: the long side is shrunk to this first; otherwise the size stays.
-        scale: strokes so many times as large (pictures.guided_upsampling).
+        Raises TooLarge as __call__ does.
         """
-        if max_size is not None and max_size < max(picture.rgb.shape[:2]):
-            picture = fit_within(picture, max_size)
-        if scale > 1:
-            height, width = (max(1, round(side / scale)) for side in picture.rgb.shape[:2])
-            small = resize(picture.rgb, height, width)
-            stylized = enlarged(self(small), small, picture.rgb)
-        else:
-            stylized = self(picture.rgb)
-        if preserve_color:
-            stylized = with_chroma_of(picture.rgb, stylized)
-        if strength < 1:
-            stylized = blend(picture.rgb, stylized, strength)
-        return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
+        return how.of(picture, self)
 
 
 def _choose_runtime(runtime: str) -> str:

@@ -23,6 +23,7 @@ from fast_style.pictures.images import (
 )
 from fast_style.side_by_side import side_by_side
 from fast_style.style_mix import name_in_style
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 
 
@@ -41,20 +42,20 @@ def stylize_files(
     model: str,
     inputs: Sequence[str],
     output: Path | None = None,
+    how: Stylization = Stylization(),
     *,
     runtime: str = "auto",
     precision: str = "auto",
     style: str | None = None,
     max_memory: int | None = None,
     allow_huge: bool = False,
-    **how,
 ) -> int:
     """Stylize files, folders and globs with one loaded model; returns the exit status.
 
     output: a file for one picture, else a folder that mirrors the folders of the input; by default
-    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. how: as in
-    Stylizer.stylize. A bad picture among several does not stop the others; it is named at the end
-    and makes the status 1. Raises UserError for all else.
+    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. A bad
+    picture among several does not stop the others; it is named at the end and makes the status 1.
+    Raises UserError for all else.
     """
     folder = find_model_folder(model)
     targets = _targets(inputs, output, name_in_style(folder.name, style))
@@ -74,7 +75,7 @@ def stylize_files(
     def stylized(job: Job) -> Job:
         assert job.picture is not None
         started = time.perf_counter()
-        picture = stylizer.stylize(job.picture, **how)
+        picture = stylizer.stylize(job.picture, how)
         return replace(job, picture=picture, seconds=time.perf_counter() - started)
 
     jobs = (Job(*paths) for paths in targets.items())

@@ -54,6 +54,7 @@ def main() -> int:
         args.model,
         args.input,
         args.output,
+        stylization(args),
         styles=args.style,
         image_column=args.image_column,
         name_column=args.name_column,
@@ -61,8 +62,9 @@ def main() -> int:
         actors=args.actors,
         cpus_per_actor=args.cpus_per_actor,
         gpus_per_actor=args.gpus_per_actor,
+        runtime=args.runtime,
+        precision=args.precision,
         allow_huge=args.allow_huge,
-        **stylization(args),
     )
 
 

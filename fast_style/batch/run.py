@@ -20,6 +20,7 @@ from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.pictures.images import MAX_PIXELS
+from fast_style.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
 NEEDED_BY_RAY = ("ray", "pandas")
@@ -30,6 +31,7 @@ def stylize_collection(
     models: Sequence[str],
     inputs: Sequence[str],
     output: str,
+    how: Stylization = Stylization(),
     *,
     styles: Sequence[str] = (),
     image_column: str = "bytes",
@@ -41,13 +43,12 @@ def stylize_collection(
     runtime: str = "auto",
     precision: str = "auto",
     allow_huge: bool = False,
-    **how: Any,
 ) -> int:
     """Stylize files, folders, globs, Parquet files and URLs; returns the exit status.
 
     output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
     file counts as a folder of its pictures. Of several models or styles, each adds its own file
-    beside the others. What is there is not made again. how: as in Stylizer.stylize.
+    beside the others. What is there is not made again.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
     cores are used without it, by processes that import the calling script anew.
     The pictures of which no stylized image could be made stand in OUTPUT/broken.csv, do not stop

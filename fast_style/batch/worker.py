@@ -60,7 +60,7 @@ class Worker:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
             for name, target in missing.items():
-                stylized = self.stylizers[name].stylize(picture, **self.work.how)
+                stylized = self.stylizers[name].stylize(picture, self.work.how)
                 ending = os.path.splitext(target)[1]
                 self.work.output.write(target, encode_picture(stylized, ending))
                 made += 1

@@ -37,6 +37,7 @@ from fast_style.serve.desk import Desk, Full, Result
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer, TooLarge
 
 PAGE = Path(__file__).parent / "page"
@@ -143,7 +144,7 @@ class Server:
 
         def work() -> bytes:
             with self._stylizer(name) as (stylizer, pixels):
-                return self._stylized(stylizer, self._decoded(encoded, pixels), **how)
+                return self._stylized(stylizer, self._decoded(encoded, pixels), how)
 
         stylized = await self._done(request, work)
         kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
@@ -204,9 +205,11 @@ class Server:
         pixels.take(given)
         return given
 
-    def _stylized(self, stylizer: Stylizer, given: Given, **how: Any) -> bytes:
+    def _stylized(
+        self, stylizer: Stylizer, given: Given, how: Stylization = Stylization()
+    ) -> bytes:
         with _fault_of_the_server():
-            stylized = stylizer.stylize(given.picture, **how)
+            stylized = stylizer.stylize(given.picture, how)
         return encode_picture(stylized, given.ending)
 
     def _predicted(
@@ -288,8 +291,8 @@ def application(
     return app
 
 
-def _how(given: Mapping[str, str]) -> dict[str, Any]:
-    """Stylizer.stylize's arguments from a query or a form. Raises UserError for a wrong one."""
+def _how(given: Mapping[str, str]) -> Stylization:
+    """What a query or a form asks for. Raises UserError for what is wrong."""
     readers: dict[str, Callable[[str], Any]] = {
         "strength": unit_interval,
         "preserve_color": _truth,
@@ -304,7 +307,7 @@ def _how(given: Mapping[str, str]) -> dict[str, Any]:
             how[key] = readers[key](text)
         except (ValueError, ArgumentTypeError) as error:
             raise UserError(f"{key}: {error}") from None
-    return how
+    return Stylization(**how)
 
 
 def _truth(text: str) -> bool:
