@@ -64,6 +64,15 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
 
 
+def add_mask_flag(parser: argparse.ArgumentParser) -> None:
+    """A flag of programs that stylize pictures; they read the mask when they read pictures."""
+    parser.add_argument(
+        "--mask",
+        help="picture: what is white is stylized, black stays, grey is stylized in part; of the "
+        "proportions of each picture, and scaled to its size",
+    )
+
+
 def stylization(args: argparse.Namespace) -> Stylization:
     """What add_stylization_flags' flags say of pictures."""
     from fast_style.stylization import Stylization  # with NumPy and Pillow, which not all need

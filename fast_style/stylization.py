@@ -8,10 +8,11 @@ import numpy as np
 from fast_style.errors import UserError
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture
+from fast_style.pictures.masks import check_proportions, scaled_to, without_transparent
 from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stylization:
     """What is asked for, from whichever program; the defaults give the network's own result.
 
@@ -19,13 +20,16 @@ class Stylization:
     preserve_color: luminance of the stylized image, chroma of the content image.
     max_size: the long side is shrunk to this many pixels first; None: the size stays.
     scale: strokes so many times as large (pictures.guided_upsampling), from 1 up.
-    Raises UserError for numbers beyond these.
+    mask: (H, W) uint8: 255 where the picture is stylized, 0 where it stays, in part between; of the
+    picture's proportions, and scaled to its size. None: all is stylized.
+    Raises UserError for anything else.
     """
 
     strength: float = 1.0
     preserve_color: bool = False
     max_size: int | None = None
     scale: float = 1.0
+    mask: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -34,12 +38,18 @@ class Stylization:
             raise UserError(f"max_size: {self.max_size} is not at least 1")
         if not 1 <= self.scale < float("inf"):
             raise UserError(f"scale: {self.scale} is not at least 1")
+        mask = self.mask
+        if mask is not None and (mask.ndim != 2 or mask.dtype != np.uint8 or not mask.size):
+            raise UserError(f"mask: {mask.dtype} of shape {mask.shape}; uint8 (H, W) is wanted")
 
     def of(self, picture: Picture, network: Callable[[np.ndarray], np.ndarray]) -> Picture:
         """The stylized picture with the alpha and ICC profile of the original.
 
-        network: (H, W, 3) uint8 RGB to the same, stylized. Raises what it raises.
+        Pixels of alpha 0 keep their colours. network: (H, W, 3) uint8 RGB to the same, stylized.
+        Raises UserError where the mask has other proportions, and what the network raises.
         """
+        if self.mask is not None:
+            check_proportions(self.mask, *picture.rgb.shape[:2])
         if self.max_size is not None:
             picture = fit_within(picture, self.max_size)
         content = picture.rgb
@@ -51,6 +61,8 @@ class Stylization:
             stylized = network(content)
         if self.preserve_color:
             stylized = with_chroma_of(content, stylized)
-        if self.strength < 1:
-            stylized = blend(content, stylized, self.strength)
+        mask = None if self.mask is None else scaled_to(self.mask, *content.shape[:2])
+        mask = without_transparent(mask, picture)
+        if self.strength < 1 or mask is not None:
+            stylized = blend(content, stylized, self.strength, mask)
         return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)

@@ -6,7 +6,7 @@ import functools
 import json
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from fast_style.pictures.images import (
     encode_picture,
     read_picture,
 )
+from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import SameSite, Token
@@ -133,18 +134,26 @@ class Server:
         name = self._name(request)
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             async with request.form() as form:
-                files = [value for value in form.values() if not isinstance(value, str)]
-                if len(files) != 1:
-                    raise UserError("the form has to hold one picture")
-                encoded = await files[0].read()
+                files = [
+                    (key, await value.read())
+                    for key, value in form.multi_items()
+                    if not isinstance(value, str)
+                ]
+                masks = [data for key, data in files if key == "mask"]
+                pictures = [data for key, data in files if key != "mask"]
+                if len(pictures) != 1 or len(masks) > 1:
+                    raise UserError("the form has to hold one picture, and at most one mask")
+                encoded = pictures[0]
                 texts = {key: value for key, value in form.items() if isinstance(value, str)}
         else:
-            encoded, texts = await request.body(), {}
+            encoded, masks, texts = await request.body(), [], {}
         how = _how({**request.query_params, **texts})
 
         def work() -> bytes:
             with self._stylizer(name) as (stylizer, pixels):
-                return self._stylized(stylizer, self._decoded(encoded, pixels), how)
+                given = self._decoded(encoded, pixels)
+                asked = self._with_mask(how, masks[0], given, pixels) if masks else how
+                return self._stylized(stylizer, given, asked)
 
         stylized = await self._done(request, work)
         kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
@@ -198,6 +207,14 @@ class Server:
         picture = decode_picture(given, "the picture", most_pixels=pixels.left)
         pixels.take(picture.rgb)
         return Given(picture, ".jpg" if given.startswith(JPEG) else ".png")
+
+    def _with_mask(
+        self, how: Stylization, encoded: bytes, given: Given, pixels: Pixels
+    ) -> Stylization:
+        mask = decode_mask(encoded, "the mask", most_pixels=pixels.left)
+        pixels.take(mask)
+        check_proportions(mask, *given.picture.rgb.shape[:2])
+        return replace(how, mask=mask)
 
     def _counted(self, given: bytes | np.ndarray, pixels: Pixels) -> Given | np.ndarray:
         if isinstance(given, bytes):
@@ -301,6 +318,8 @@ def _how(given: Mapping[str, str]) -> Stylization:
     }
     how = {}
     for key, text in given.items():
+        if key == "mask":
+            raise UserError("mask: has to be a file of the form, beside the picture")
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
         try:
