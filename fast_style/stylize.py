@@ -1,14 +1,16 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fast_style.checkpoints import Model, build_network, read_model
+from fast_style.checkpoints import Model, build_network, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.hardware import (
     DTYPE_POLICIES,
@@ -18,6 +20,7 @@ from fast_style.hardware import (
     start_tensorflow_to_stylize,
 )
 from fast_style.network.architecture import borders, pixels_with_border
+from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.stylization import Stylization
 
@@ -52,13 +55,14 @@ class Stylizer:
 
     def __init__(
         self,
-        model: Path | Model,
+        model: str | os.PathLike[str] | Model,
         runtime: str = "auto",
         precision: str = "auto",
         style: str | None = None,
         max_memory: int | None = None,
     ):
-        """model: a folder, or what read_model found in one, which needs no disk any more.
+        """model: a folder, the name of a style that ships, such as 'candy', or what read_model
+        found in a folder, which needs no disk any more.
 
         runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
         style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
@@ -73,20 +77,53 @@ class Stylizer:
         on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
         self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
-        found = read_model(model) if isinstance(model, Path) else model
-        self.network = load(found.in_style(style), precision)
+        if not isinstance(model, Model):
+            model = read_model(find_model_folder(os.path.expanduser(model)))
+        self.network = load(model.in_style(style), precision)
         self.max_memory = max_memory
         self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
-    def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype.
+    def __call__(
+        self,
+        picture: Any,
+        *,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+        scale: float = 1.0,
+        mask: Any = None,
+    ) -> Any:
+        """The stylized picture, in the form that the picture has.
 
-        Raises TooLarge where neither the whole nor a few rows of it fit into the memory.
+        picture: an array of RGB, grey or RGBA, (H, W, 3), (H, W) or (H, W, 4), or of several
+        pictures, (N, H, W, 3), in uint8 or in floats of 0 to 255; a Pillow image; or the path of a
+        file, of which a Pillow image comes back. Grey comes back as RGB; alpha stays.
+        mask: a path, a Pillow image or an (H, W) array: bool, uint8 up to 255, or floats up to 1.
+        It and the others are Stylization's.
+        Raises UserError for anything else, and TooLarge where neither the whole nor a few rows of
+        the picture fit into the memory.
         """
+        mask = None if mask is None else mask_in_any_form(mask)
+        how = Stylization(strength, preserve_color, max_size, scale, mask)
+        return in_the_same_form(picture, partial(self.stylize, how=how))
+
+    def stylize(self, picture: Picture, how: Stylization = Stylization()) -> Picture:
+        """The stylized picture with the alpha and ICC profile of the original.
+
+        Raises UserError where the mask does not fit, and TooLarge as a call does.
+        """
+        return how.of(picture, self._pass)
+
+    def release(self) -> None:
+        """Give back the memory that is kept to be quick with the next picture of this size."""
         with self.passes:
-            return self._pass(rgb)
+            self.network.release()
 
     def _pass(self, rgb: np.ndarray) -> np.ndarray:
+        with self.passes:
+            return self._whole_or_in_rows(rgb)
+
+    def _whole_or_in_rows(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         memory = self.max_memory or free_memory()
         needed = pixels_with_border(height, width) * WHOLE_BYTES[self.runtime]
@@ -107,18 +144,6 @@ class Stylizer:
             stylized[done : done + len(part)] = part
             done += len(part)
         return stylized
-
-    def release(self) -> None:
-        """Give back the memory that is kept to be quick with the next picture of this size."""
-        with self.passes:
-            self.network.release()
-
-    def stylize(self, picture: Picture, how: Stylization = Stylization()) -> Picture:
-        """The stylized picture with the alpha and ICC profile of the original.
-
-        Raises TooLarge as __call__ does.
-        """
-        return how.of(picture, self)
 
 
 def _choose_runtime(runtime: str) -> str:
