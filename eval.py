@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fast_style.command_line import (
     OneLineParser,
+    add_mask_flag,
     add_stylization_flags,
     exit_on_user_error,
     number_of_bytes,
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
     parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
     add_stylization_flags(parser)
+    add_mask_flag(parser)
     parser.add_argument(
         "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
     )
@@ -32,10 +34,13 @@ def main() -> int:
         args.model,
         args.image,
         args.output,
+        stylization(args),
+        mask=args.mask,
+        runtime=args.runtime,
+        precision=args.precision,
         style=args.style,
         max_memory=args.max_memory,
         allow_huge=args.allow_huge,
-        **stylization(args),
     )
 
 

@@ -1,6 +1,21 @@
-"""fast-style trains feed-forward style networks and runs them."""
+"""fast-style trains feed-forward style networks and runs them.
+
+Other programs need one class of it:
+
+    from fast_style import Stylizer
+
+    Stylizer("candy")("photo.jpg").save("stylized.jpg")
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
+
+from fast_style.errors import UserError
+
+if TYPE_CHECKING:
+    from fast_style.stylize import Stylizer
+
+__all__ = ["Stylizer", "UserError"]
 
 # A person's own choice stands; hardware.start_tensorflow_to_stylize has another.
 CHOOSES_ONEDNN = "TF_ENABLE_ONEDNN_OPTS" not in os.environ
@@ -11,3 +26,16 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Not at once: NumPy and Pillow take a tenth of a second, which no --help should wait for.
+    if name != "Stylizer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fast_style.stylize import Stylizer
+
+    return Stylizer
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

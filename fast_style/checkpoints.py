@@ -338,14 +338,16 @@ def _of_network(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def find_model_folder(name: str) -> Path:
-    """The model folder `name`, or the one of that name in pretrained/, which is then said.
+    """The model folder `name`, or the one of that name in pretrained/, which is then logged.
 
-    The path ends with the folder's name, by which outputs are called.
+    A name alone, such as 'candy', means the shipped one where there is no such folder; that is not
+    logged. The path ends with the folder's name, by which outputs are called.
     """
     folder = by_its_name(Path(name))
     shipped = PROJECT / "pretrained" / folder.name
     if not folder.exists() and shipped.is_dir():
-        logging.warning("%s is not there; taking %s", folder, shipped)
+        if name != folder.name:  # a name alone is that of what ships
+            logging.warning("%s is not there; taking %s", folder, shipped)
         return shipped
     return folder
 
@@ -376,6 +378,7 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 
 
 def _models_there_are(folder: Path) -> str:
-    parents = (folder.parent, PROJECT / "pretrained")
-    names = sorted({str(p.parent) for parent in parents for p in parent.glob(f"*/{WEIGHTS}")})
+    beside = {str(path.parent) for path in folder.parent.glob(f"*/{WEIGHTS}")}
+    shipped = {path.parent.name for path in (PROJECT / "pretrained").glob(f"*/{WEIGHTS}")}
+    names = sorted(beside | shipped)
     return nearest(str(folder), names) if names else "train one with train.py"

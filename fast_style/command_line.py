@@ -1,14 +1,19 @@
 """What every command of this program shares: flags, and one line for what went wrong."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fast_style.errors import UserError
+
+if TYPE_CHECKING:
+    from fast_style.stylization import Stylization
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -59,10 +64,20 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
 
 
-def stylization(args: argparse.Namespace) -> dict[str, Any]:
-    """What add_stylization_flags' flags say, by the names of Stylizer's arguments."""
-    names = ("strength", "preserve_color", "max_size", "scale", "runtime", "precision")
-    return {name: getattr(args, name) for name in names}
+def add_mask_flag(parser: argparse.ArgumentParser) -> None:
+    """A flag of programs that stylize pictures; they read the mask when they read pictures."""
+    parser.add_argument(
+        "--mask",
+        help="picture: what is white is stylized, black stays, grey is stylized in part; of the "
+        "proportions of each picture, and scaled to its size",
+    )
+
+
+def stylization(args: argparse.Namespace) -> Stylization:
+    """What add_stylization_flags' flags say of pictures."""
+    from fast_style.stylization import Stylization  # with NumPy and Pillow, which not all need
+
+    return Stylization(args.strength, args.preserve_color, args.max_size, args.scale)
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> None:

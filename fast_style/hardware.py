@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from fast_style import CHOOSES_ONEDNN
 # Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 CGROUP = Path("/sys/fs/cgroup")
+# stderr is the process's: a second thread would restore what the first one had put in its place.
+_SILENCE = threading.Lock()
 
 
 def start_tensorflow() -> None:
@@ -40,15 +43,16 @@ def start_tensorflow_to_stylize() -> None:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    visible = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(visible, 2)
-        os.close(visible)
+    with _SILENCE:
+        sys.stderr.flush()
+        visible = os.dup(2)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(visible, 2)
+            os.close(visible)
 
 
 def cpu_name() -> str:

@@ -1,13 +1,16 @@
 """Stylizer: a model folder, loaded once, and pictures of any size through it."""
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fast_style.checkpoints import Model, build_network, read_model
+from fast_style.checkpoints import Model, build_network, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.hardware import (
     DTYPE_POLICIES,
@@ -17,15 +20,18 @@ from fast_style.hardware import (
     start_tensorflow_to_stylize,
 )
 from fast_style.network.architecture import borders, pixels_with_border
-from fast_style.pictures.guided_upsampling import enlarged
+from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
-from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
+from fast_style.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
 # pixel of the rows that it has at once; measured at 1024 to 2048 pixels.
 WHOLE_BYTES = {"openvino": 550, "tensorflow": 900}
 STREAMED_BYTES = 2500
 MOST_ROWS, FEWEST_ROWS = 256, 8
+# Of all networks of the process, in all its threads. On a CPU a pass takes all the cores, and the
+# memory that was free before it. A GPU would idle while the pixels of one pass are copied.
+PASSES_ON_CPU, PASSES_ON_GPU = threading.Semaphore(1), threading.Semaphore(2)
 
 
 class TooLarge(UserError):
@@ -42,17 +48,21 @@ class Network:
 
 
 class Stylizer:
-    """The transformer network of a model folder, on the fastest runtime that is installed."""
+    """The transformer network of a model folder, on the fastest runtime that is installed.
+
+    Any number of threads may call it; their passes wait for each other.
+    """
 
     def __init__(
         self,
-        model: Path | Model,
+        model: str | os.PathLike[str] | Model,
         runtime: str = "auto",
         precision: str = "auto",
         style: str | None = None,
         max_memory: int | None = None,
     ):
-        """model: a folder, or what read_model found in one, which needs no disk any more.
+        """model: a folder, the name of a style that ships, such as 'candy', or what read_model
+        found in a folder, which needs no disk any more.
 
         runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
         style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
@@ -64,17 +74,56 @@ class Stylizer:
         Raises UserError where the folder holds no model or the runtime is not installed.
         """
         self.runtime = _choose_runtime(runtime)
+        on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
+        self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
-        found = read_model(model) if isinstance(model, Path) else model
-        self.network = load(found.in_style(style), precision)
+        if not isinstance(model, Model):
+            model = read_model(find_model_folder(os.path.expanduser(model)))
+        self.network = load(model.in_style(style), precision)
         self.max_memory = max_memory
         self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
-    def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB to the stylized image, the same shape and dtype.
+    def __call__(
+        self,
+        picture: Any,
+        *,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+        scale: float = 1.0,
+        mask: Any = None,
+    ) -> Any:
+        """The stylized picture, in the form that the picture has.
 
-        Raises TooLarge where neither the whole nor a few rows of it fit into the memory.
+        picture: an array of RGB, grey or RGBA, (H, W, 3), (H, W) or (H, W, 4), or of several
+        pictures, (N, H, W, 3), in uint8 or in floats of 0 to 255; a Pillow image; or the path of a
+        file, of which a Pillow image comes back. Grey comes back as RGB; alpha stays.
+        mask: a path, a Pillow image or an (H, W) array: bool, uint8 up to 255, or floats up to 1.
+        It and the others are Stylization's.
+        Raises UserError for anything else, and TooLarge where neither the whole nor a few rows of
+        the picture fit into the memory.
         """
+        mask = None if mask is None else mask_in_any_form(mask)
+        how = Stylization(strength, preserve_color, max_size, scale, mask)
+        return in_the_same_form(picture, partial(self.stylize, how=how))
+
+    def stylize(self, picture: Picture, how: Stylization = Stylization()) -> Picture:
+        """The stylized picture with the alpha and ICC profile of the original.
+
+        Raises UserError where the mask does not fit, and TooLarge as a call does.
+        """
+        return how.of(picture, self._pass)
+
+    def release(self) -> None:
+        """Give back the memory that is kept to be quick with the next picture of this size."""
+        with self.passes:
+            self.network.release()
+
+    def _pass(self, rgb: np.ndarray) -> np.ndarray:
+        with self.passes:
+            return self._whole_or_in_rows(rgb)
+
+    def _whole_or_in_rows(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         memory = self.max_memory or free_memory()
         needed = pixels_with_border(height, width) * WHOLE_BYTES[self.runtime]
@@ -95,40 +144,6 @@ class Stylizer:
             stylized[done : done + len(part)] = part
             done += len(part)
         return stylized
-
-    def release(self) -> None:
-        """Give back the memory that is kept to be quick with the next picture of this size."""
-        self.network.release()
-
-    def stylize(
-        self,
-        picture: Picture,
-        *,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        scale: float = 1.0,
-    ) -> Picture:
-        """The stylized picture with the alpha and ICC profile of the original.
-
-        strength: 0 gives the content image, 1 the stylized one, between them a blend.
-        preserve_color: luminance of the stylized image, chroma of the content image.
-        max_size: the long side is shrunk to this first; otherwise the size stays.
-        scale: strokes so many times as large (pictures.guided_upsampling).
-        """
-        if max_size is not None and max_size < max(picture.rgb.shape[:2]):
-            picture = fit_within(picture, max_size)
-        if scale > 1:
-            height, width = (max(1, round(side / scale)) for side in picture.rgb.shape[:2])
-            small = resize(picture.rgb, height, width)
-            stylized = enlarged(self(small), small, picture.rgb)
-        else:
-            stylized = self(picture.rgb)
-        if preserve_color:
-            stylized = with_chroma_of(picture.rgb, stylized)
-        if strength < 1:
-            stylized = blend(picture.rgb, stylized, strength)
-        return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
 
 
 def _choose_runtime(runtime: str) -> str:
@@ -176,7 +191,10 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
 
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
     network = build_network(model, policy)
-    run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    picture = tf.TensorSpec((None, None, None, 3), tf.float32)
+    # Not the tf.function itself: called with other arguments, it keeps its lock (TensorFlow 2.21),
+    # and every later call from another thread waits for ever.
+    run = tf.function(network, input_signature=[picture]).get_concrete_function()
 
     def whole(rgb: np.ndarray) -> np.ndarray:
         stylized = run(tf.constant(rgb[None], tf.float32)).numpy()[0]

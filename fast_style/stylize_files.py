@@ -1,9 +1,10 @@
 """Files, folders and globs through a model: what eval.py does."""
 
+import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from fast_style.pictures.images import (
     Picture,
     TooManyPixels,
     read_picture,
+    read_picture_file,
     write_picture,
 )
+from fast_style.pictures.masks import decode_mask
 from fast_style.side_by_side import side_by_side
 from fast_style.style_mix import name_in_style
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 
 
@@ -41,32 +45,36 @@ def stylize_files(
     model: str,
     inputs: Sequence[str],
     output: Path | None = None,
+    how: Stylization = Stylization(),
     *,
+    mask: str | None = None,
     runtime: str = "auto",
     precision: str = "auto",
     style: str | None = None,
     max_memory: int | None = None,
     allow_huge: bool = False,
-    **how,
 ) -> int:
     """Stylize files, folders and globs with one loaded model; returns the exit status.
 
     output: a file for one picture, else a folder that mirrors the folders of the input; by default
-    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. how: as in
-    Stylizer.stylize. A bad picture among several does not stop the others; it is named at the end
-    and makes the status 1. Raises UserError for all else.
+    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named.
+    mask: a picture file, read into how; it applies to each picture of its proportions, and another
+    one is a bad picture. A bad picture among several does not stop the others; it is named at the
+    end and makes the status 1. Raises UserError for all else.
     """
     folder = find_model_folder(model)
     targets = _targets(inputs, output, name_in_style(folder.name, style))
-    stylizer = Stylizer(folder, runtime, precision, style, max_memory)
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
+    if mask is not None:
+        with _naming_allow_huge():
+            data = read_picture_file(mask, most_pixels=most_pixels)
+            how = replace(how, mask=decode_mask(data, mask, most_pixels=most_pixels))
+    stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
     @_unless_it_failed
     def read(job: Job) -> Job:
-        try:
+        with _naming_allow_huge():
             picture = read_picture(job.source, most_pixels=most_pixels)
-        except TooManyPixels as error:
-            raise UserError(f"{error}; --allow-huge reads it") from None
         make_folder(job.target.parent)  # what cannot be made is told before the network's work
         return replace(job, picture=picture)
 
@@ -74,7 +82,10 @@ def stylize_files(
     def stylized(job: Job) -> Job:
         assert job.picture is not None
         started = time.perf_counter()
-        picture = stylizer.stylize(job.picture, **how)
+        try:
+            picture = stylizer.stylize(job.picture, how)
+        except UserError as error:
+            raise UserError(f"{job.source}: {error}") from error
         return replace(job, picture=picture, seconds=time.perf_counter() - started)
 
     jobs = (Job(*paths) for paths in targets.items())
@@ -94,6 +105,14 @@ def stylize_files(
     for error in failed:
         print(f"error: {error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _naming_allow_huge() -> Iterator[None]:
+    try:
+        yield
+    except TooManyPixels as error:
+        raise UserError(f"{error}; --allow-huge reads it") from None
 
 
 def _unless_it_failed(stage: Callable[[Job], Job]) -> Callable[[Job], Job]:

@@ -39,6 +39,7 @@ from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 from fast_style.hardware import usable_cores
 from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.stylize_files import stylize_files
 
@@ -134,7 +135,7 @@ def test_every_picture_is_done_as_eval_does_it_and_broken_ones_are_listed(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    how: dict[str, Any] = {"strength": 0.7, "preserve_color": True, "max_size": 50, "scale": 2}
+    how = {"how": Stylization(strength=0.7, preserve_color=True, max_size=50, scale=2)}
     for model, style in ((trained_model, None), (several, "wave"), (several, "candy=1,wave=3")):
         inputs, settings = [str(collection)], {"style": style, **FASTEST, **how}
         assert stylize_files(str(model), inputs, tmp_path / "eval", **settings) == 1

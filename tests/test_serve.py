@@ -18,6 +18,7 @@ from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
 from fast_style.serve.models import Models
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
@@ -141,7 +142,8 @@ def test_a_plain_picture_in_either_way(
     one = client.post(f"/stylize/tiny?{query}", content=png(rgb))
     form = dict(pair.split("=") for pair in query.split("&"))
     other = client.post("/stylize/tiny", files={"picture": ("a.png", png(rgb))}, data=form)
-    wanted = stylizer.stylize(Picture(rgb), strength=0.5, preserve_color=True, max_size=20, scale=2)
+    how = Stylization(strength=0.5, preserve_color=True, max_size=20, scale=2)
+    wanted = stylizer.stylize(Picture(rgb), how)
     for answer in (one, other):
         assert answer.headers["content-type"] == "image/png"
         assert_same(decode_picture(answer.content, "answer").rgb, wanted.rgb)

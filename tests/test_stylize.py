@@ -18,6 +18,7 @@ from fast_style.errors import UserError
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import resize
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.stylize_files import stylize_files
 
@@ -86,7 +87,7 @@ def test_larger_strokes_are_those_of_a_smaller_picture(
     stylizer: Stylizer, photo: Photo, height: int, width: int
 ) -> None:
     picture = Picture(photo(height, width))
-    larger = stylizer.stylize(picture, scale=3).rgb
+    larger = stylizer.stylize(picture, Stylization(scale=3)).rgb
     assert larger.shape == picture.rgb.shape
     small = resize(picture.rgb, max(1, round(height / 3)), max(1, round(width / 3)))
     np.testing.assert_array_equal(larger, enlarged(stylizer(small), small, picture.rgb))
@@ -180,9 +181,10 @@ def test_strength_blends_from_the_content_image_to_the_stylized_one(
     picture = Picture(photo(24, 17))
     full = stylizer.stylize(picture).rgb.astype(float)
     assert np.abs(full - picture.rgb).mean() > 5
-    np.testing.assert_array_equal(stylizer.stylize(picture, strength=0).rgb, picture.rgb)
-    np.testing.assert_array_equal(stylizer.stylize(picture, strength=1).rgb, full)
-    quarter = stylizer.stylize(picture, strength=0.25).rgb
+    none = stylizer.stylize(picture, Stylization(strength=0)).rgb
+    np.testing.assert_array_equal(none, picture.rgb)
+    np.testing.assert_array_equal(stylizer.stylize(picture, Stylization(strength=1)).rgb, full)
+    quarter = stylizer.stylize(picture, Stylization(strength=0.25)).rgb
     assert np.abs(quarter - (0.75 * picture.rgb + 0.25 * full)).max() <= 0.5
 
 
@@ -191,7 +193,7 @@ def test_preserve_color_takes_luma_from_one_and_chroma_from_the_other(
 ) -> None:
     # Content of little contrast, because a style of random weights clips much of the rest.
     content = (photo(24, 17) // 4 + 96).astype(np.uint8)
-    kept = stylizer.stylize(Picture(content), preserve_color=True).rgb
+    kept = stylizer.stylize(Picture(content), Stylization(preserve_color=True)).rgb
     inside = (kept > 0).all(axis=-1) & (kept < 255).all(axis=-1)
     assert inside.mean() > 0.25
 
@@ -212,10 +214,10 @@ def test_max_size_shrinks_the_long_side_and_never_enlarges(
     stylizer: Stylizer, photo: Photo
 ) -> None:
     picture = Picture(photo(30, 60), alpha=photo(30, 60)[..., 0])
-    small = stylizer.stylize(picture, max_size=20)
+    small = stylizer.stylize(picture, Stylization(max_size=20))
     assert small.rgb.shape == (10, 20, 3) and small.alpha is not None
     assert small.alpha.shape == (10, 20)
-    assert stylizer.stylize(picture, max_size=61).rgb.shape == (30, 60, 3)
+    assert stylizer.stylize(picture, Stylization(max_size=61)).rgb.shape == (30, 60, 3)
 
 
 # Files
@@ -252,7 +254,8 @@ def test_one_picture_goes_where_output_says_or_into_stylized(
 ) -> None:
     write_picture(folder / "a.png", Picture(photo(8, 8)))
     assert run(trained_model, [folder / "a.png"]) == 0
-    assert run(trained_model, [folder / "a.png"], folder / "new" / "b.webp", max_size=4) == 0
+    small = Stylization(max_size=4)
+    assert run(trained_model, [folder / "a.png"], folder / "new" / "b.webp", how=small) == 0
     assert files_below(folder) == {"a.png", "stylized/a-tiny.png", "new/b.webp"}
     assert read_picture(folder / "new" / "b.webp").rgb.shape == (4, 4, 3)
 

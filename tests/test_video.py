@@ -22,6 +22,7 @@ from fast_style.checkpoints import copy_model, read_model
 from fast_style.errors import UserError
 from fast_style.pictures.images import Picture
 from fast_style.side_by_side import side_by_side
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 
 av = pytest.importorskip("av", reason="PyAV is an optional extra")
@@ -143,9 +144,14 @@ def sound_of(path: Path) -> Sound:
         return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets]
 
 
-def run(model: Path, clip: Path, output: Path, **how: Any) -> Path:
-    """The clip through the model; at strength 0, unless another is said, nothing changes it."""
-    stylize_clip(str(model), str(clip), output, **{"strength": 0.0, **how})
+UNCHANGED, PRESERVING = Stylization(strength=0), Stylization(preserve_color=True)
+
+
+def run(
+    model: Path, clip: Path, output: Path, how: Stylization = UNCHANGED, **settings: Any
+) -> Path:
+    """The clip through the model, which changes nothing unless something else is asked for."""
+    stylize_clip(str(model), str(clip), output, how, **settings)
     return output
 
 
@@ -211,12 +217,12 @@ def test_the_stylized_frames_are_the_networks(
         rotation=90,
         frame=lambda n, w, h: photo(h, w, seed=n),
     )
-    output = run(trained_model, clip, tmp_path / "out.mkv", strength=1.0, preserve_color=True)
+    output = run(trained_model, clip, tmp_path / "out.mkv", PRESERVING)
     stylizer = Stylizer(trained_model)
     assert sound_of(output)[0][1] == sound_of(clip)[0][1]
     for (_, content), (_, found) in zip(frames_of(clip), frames_of(output), strict=True):
         upright = Picture(np.ascontiguousarray(np.rot90(content)))
-        expected = np.rot90(stylizer.stylize(upright, preserve_color=True).rgb, -1)
+        expected = np.rot90(stylizer.stylize(upright, PRESERVING).rgb, -1)
         # Half the chroma, and H.264, stand between.
         off = np.abs(found.astype(int) - expected).mean()
         assert off < 8 < np.abs(content.astype(int) - expected).mean()
@@ -808,8 +814,8 @@ def test_flicker_is_measured_plain_and_smoothed(
     shown = capsys.readouterr().out.splitlines()
     assert "in.mp4: 6 frames, 96 x 64" in shown
     assert f"{errors['plain']:14.2f}  other" in shown
-    smoothed = run(trained_model, clip, tmp_path / "out.mkv", smooth=0.9, strength=1.0)
-    plain = run(trained_model, clip, tmp_path / "plain.mkv", strength=1.0)
+    smoothed = run(trained_model, clip, tmp_path / "out.mkv", Stylization(), smooth=0.9)
+    plain = run(trained_model, clip, tmp_path / "plain.mkv", Stylization())
 
     def change(path: Path) -> float:
         frames = [rgb.astype(float) for _, rgb in frames_of(path)]

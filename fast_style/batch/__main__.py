@@ -9,6 +9,7 @@ import os
 
 from fast_style.command_line import (
     OneLineParser,
+    add_mask_flag,
     add_stylization_flags,
     at_least_1,
     exit_on_user_error,
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--image-column", default="bytes", help="of Parquet: encoded pictures")
     parser.add_argument("--name-column", default="name", help="of Parquet: the pictures' names")
     add_stylization_flags(parser)
+    add_mask_flag(parser)
     parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
     parser.add_argument(
         "--address",
@@ -54,6 +56,8 @@ def main() -> int:
         args.model,
         args.input,
         args.output,
+        stylization(args),
+        mask=args.mask,
         styles=args.style,
         image_column=args.image_column,
         name_column=args.name_column,
@@ -61,8 +65,9 @@ def main() -> int:
         actors=args.actors,
         cpus_per_actor=args.cpus_per_actor,
         gpus_per_actor=args.gpus_per_actor,
+        runtime=args.runtime,
+        precision=args.precision,
         allow_huge=args.allow_huge,
-        **stylization(args),
     )
 
 

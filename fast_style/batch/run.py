@@ -6,9 +6,11 @@ import io
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from fast_style.batch import processes
@@ -19,7 +21,9 @@ from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
-from fast_style.pictures.images import MAX_PIXELS
+from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
+from fast_style.pictures.masks import decode_mask
+from fast_style.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
 NEEDED_BY_RAY = ("ray", "pandas")
@@ -30,7 +34,9 @@ def stylize_collection(
     models: Sequence[str],
     inputs: Sequence[str],
     output: str,
+    how: Stylization = Stylization(),
     *,
+    mask: str | None = None,
     styles: Sequence[str] = (),
     image_column: str = "bytes",
     name_column: str = "name",
@@ -41,13 +47,13 @@ def stylize_collection(
     runtime: str = "auto",
     precision: str = "auto",
     allow_huge: bool = False,
-    **how: Any,
 ) -> int:
     """Stylize files, folders, globs, Parquet files and URLs; returns the exit status.
 
     output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
     file counts as a folder of its pictures. Of several models or styles, each adds its own file
-    beside the others. What is there is not made again. how: as in Stylizer.stylize.
+    beside the others. What is there is not made again.
+    mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
     cores are used without it, by processes that import the calling script anew.
     The pictures of which no stylized image could be made stand in OUTPUT/broken.csv, do not stop
@@ -61,6 +67,8 @@ def stylize_collection(
     done = {name for name, size in store.sizes_below(folder).items() if size}
     left = pictures.without(done, list(named))
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
+    if mask is not None:
+        how = replace(how, mask=_read_mask(mask, most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     total = Report(there=(pictures.count - left.count) * len(named))
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
@@ -79,6 +87,14 @@ def stylize_collection(
             store.remove(f"{folder}/{BROKEN}")
     _print_summary(work, total, time.monotonic() - started)
     return 1 if total.broken else 0
+
+
+def _read_mask(place: str, most_pixels: int) -> np.ndarray:
+    store, path = open_store(place)
+    try:
+        return decode_mask(store.read(path), place, most_pixels=most_pixels)
+    except TooManyPixels as error:
+        raise UserError(f"{error}; --allow-huge reads it") from None
 
 
 def _reports(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fast_style.batch.stores import Store
 from fast_style.checkpoints import Model, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.style_mix import name_in_style
+from fast_style.stylization import Stylization
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Work:
     most_pixels: int
     runtime: str = "auto"
     precision: str = "auto"
-    how: Mapping[str, Any] = field(default_factory=dict)  # as in Stylizer.stylize
+    how: Stylization = Stylization()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What an actor does: the networks, loaded once, and pictures through them from store to store."""
 
 import os
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from absl import logging
@@ -34,8 +33,6 @@ class Worker:
         self.stylizers: dict[str, Stylizer] = {}
         # While the cores compute, one thread waits for a store.
         self.threads = ThreadPoolExecutor(cpus + 1)
-        # A pass takes all the cores. A GPU would idle while the pixels of one pass are copied.
-        self.passes = threading.Semaphore(2 if gpus else 1)
 
     def load(self) -> None:
         """The networks, if that is not done. Raises UserError where they cannot be loaded."""
@@ -63,8 +60,7 @@ class Worker:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
             for name, target in missing.items():
-                with self.passes:
-                    stylized = self.stylizers[name].stylize(picture, **self.work.how)
+                stylized = self.stylizers[name].stylize(picture, self.work.how)
                 ending = os.path.splitext(target)[1]
                 self.work.output.write(target, encode_picture(stylized, ending))
                 made += 1

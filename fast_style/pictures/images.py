@@ -132,20 +132,26 @@ def decode_picture(
         image.load()
         if (damaged := damage.after_decoding(data, image)) is not None:
             raise UserError(f"{name}: is damaged or cut short: {damaged}")
-        profile = image.info.get("icc_profile")
-        upright = _UPRIGHT.get(_orientation(image))
-        if upright is not None:
-            # transpose() keeps mode, palette and transparency key.
-            image = image.transpose(upright)
-        rgb, alpha = _to_rgb_and_alpha(image, profile)
+        picture = picture_of(image)
     except MemoryError:
         raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
     except UserError:
         raise
     except Exception as error:  # as above
         raise UserError(f"{name}: is damaged or cut short: {_reason(error)}") from error
-    if rgb.size == 0:
+    if picture.rgb.size == 0:
         raise UserError(f"{name}: has no pixels ({width}x{height})")
+    return picture
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """The picture in a loaded Pillow image, as decode_picture has it. Raises as Pillow does."""
+    profile = image.info.get("icc_profile")
+    upright = _UPRIGHT.get(_orientation(image))
+    if upright is not None:
+        # transpose() keeps mode, palette and transparency key.
+        image = image.transpose(upright)
+    rgb, alpha = _to_rgb_and_alpha(image, profile)
     keeps_profile = image.mode.startswith(("RGB", "P")) and _profile_space(profile) == "RGB"
     return Picture(rgb, alpha, profile if keeps_profile else None)
 

@@ -72,12 +72,20 @@ def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
     return by_rows(rows, stylized)
 
 
-def blend(content: np.ndarray, stylized: np.ndarray, strength: float) -> np.ndarray:
-    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8."""
+def blend(
+    content: np.ndarray, stylized: np.ndarray, strength: float, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8.
+
+    mask: (H, W) uint8, by 255ths of which the strength of each pixel is less; None: of none.
+    """
 
     def rows(first: int, ours: np.ndarray) -> np.ndarray:
         theirs = content[first : first + len(ours)].astype(np.float32)
-        return np.rint((1 - strength) * theirs + strength * ours).astype(np.uint8)
+        weight: float | np.ndarray = strength
+        if mask is not None:
+            weight = mask[first : first + len(ours), :, None] * np.float32(strength / 255)
+        return np.rint((1 - weight) * theirs + weight * ours).astype(np.uint8)
 
     return by_rows(rows, stylized)
 

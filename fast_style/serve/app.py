@@ -6,7 +6,7 @@ import functools
 import json
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from fast_style.pictures.images import (
     encode_picture,
     read_picture,
 )
+from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import SameSite, Token
@@ -37,6 +38,7 @@ from fast_style.serve.desk import Desk, Full, Result
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer, TooLarge
 
 PAGE = Path(__file__).parent / "page"
@@ -132,18 +134,26 @@ class Server:
         name = self._name(request)
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             async with request.form() as form:
-                files = [value for value in form.values() if not isinstance(value, str)]
-                if len(files) != 1:
-                    raise UserError("the form has to hold one picture")
-                encoded = await files[0].read()
+                files = [
+                    (key, await value.read())
+                    for key, value in form.multi_items()
+                    if not isinstance(value, str)
+                ]
+                masks = [data for key, data in files if key == "mask"]
+                pictures = [data for key, data in files if key != "mask"]
+                if len(pictures) != 1 or len(masks) > 1:
+                    raise UserError("the form has to hold one picture, and at most one mask")
+                encoded = pictures[0]
                 texts = {key: value for key, value in form.items() if isinstance(value, str)}
         else:
-            encoded, texts = await request.body(), {}
+            encoded, masks, texts = await request.body(), [], {}
         how = _how({**request.query_params, **texts})
 
         def work() -> bytes:
             with self._stylizer(name) as (stylizer, pixels):
-                return self._stylized(stylizer, self._decoded(encoded, pixels), **how)
+                given = self._decoded(encoded, pixels)
+                asked = self._with_mask(how, masks[0], given, pixels) if masks else how
+                return self._stylized(stylizer, given, asked)
 
         stylized = await self._done(request, work)
         kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
@@ -198,15 +208,25 @@ class Server:
         pixels.take(picture.rgb)
         return Given(picture, ".jpg" if given.startswith(JPEG) else ".png")
 
+    def _with_mask(
+        self, how: Stylization, encoded: bytes, given: Given, pixels: Pixels
+    ) -> Stylization:
+        mask = decode_mask(encoded, "the mask", most_pixels=pixels.left)
+        pixels.take(mask)
+        check_proportions(mask, *given.picture.rgb.shape[:2])
+        return replace(how, mask=mask)
+
     def _counted(self, given: bytes | np.ndarray, pixels: Pixels) -> Given | np.ndarray:
         if isinstance(given, bytes):
             return self._decoded(given, pixels)
         pixels.take(given)
         return given
 
-    def _stylized(self, stylizer: Stylizer, given: Given, **how: Any) -> bytes:
+    def _stylized(
+        self, stylizer: Stylizer, given: Given, how: Stylization = Stylization()
+    ) -> bytes:
         with _fault_of_the_server():
-            stylized = stylizer.stylize(given.picture, **how)
+            stylized = stylizer.stylize(given.picture, how)
         return encode_picture(stylized, given.ending)
 
     def _predicted(
@@ -288,8 +308,8 @@ def application(
     return app
 
 
-def _how(given: Mapping[str, str]) -> dict[str, Any]:
-    """Stylizer.stylize's arguments from a query or a form. Raises UserError for a wrong one."""
+def _how(given: Mapping[str, str]) -> Stylization:
+    """What a query or a form asks for. Raises UserError for what is wrong."""
     readers: dict[str, Callable[[str], Any]] = {
         "strength": unit_interval,
         "preserve_color": _truth,
@@ -298,13 +318,15 @@ def _how(given: Mapping[str, str]) -> dict[str, Any]:
     }
     how = {}
     for key, text in given.items():
+        if key == "mask":
+            raise UserError("mask: has to be a file of the form, beside the picture")
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
         try:
             how[key] = readers[key](text)
         except (ValueError, ArgumentTypeError) as error:
             raise UserError(f"{key}: {error}") from None
-    return how
+    return Stylization(**how)
 
 
 def _truth(text: str) -> bool:

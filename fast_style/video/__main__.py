@@ -52,11 +52,13 @@ def main() -> None:
         args.model,
         args.input,
         args.output,
+        stylization(args),
         start=args.start,
         end=args.end,
         smooth=args.smooth,
+        runtime=args.runtime,
+        precision=args.precision,
         style=args.style,
-        **stylization(args),
     )
 
 

@@ -13,6 +13,7 @@ from fast_style.command_line import interruption
 from fast_style.files import make_folder
 from fast_style.pictures.images import Picture
 from fast_style.side_by_side import side_by_side
+from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.video.reading import Clip, Part
 from fast_style.video.writing import Writer, check_output, writing
@@ -22,33 +23,34 @@ def stylize_clip(
     model: str,
     name: str,
     output: Path,
+    how: Stylization = Stylization(),
     *,
     start: Fraction = Fraction(0),
     end: Fraction | None = None,
-    max_size: int | None = None,
     smooth: float = 0.0,
     runtime: str = "auto",
     precision: str = "auto",
     style: str | None = None,
-    **how,
 ) -> None:
     """Stylize the clip or camera `name` into the file `output`.
 
-    start, end, max_size: as in Clip. smooth: 0 to 1, as in Smoother. how: as in Stylizer.stylize.
+    start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother.
     Ctrl-C ends it after the picture at hand with a file of those that are done, which is said, and
     raises KeyboardInterrupt, unless a camera is read, which ends so. Raises UserError.
     """
     check_output(output)
     folder = find_model_folder(model)
     make_folder(output.parent)
-    with Clip(name, start, end, max_size) as clip:
+    with Clip(name, start, end, how.max_size) as clip:
         with writing(output, clip) as writer:
             stylizer = Stylizer(folder, runtime, precision, style)
+            of_a_frame = replace(how, max_size=None)
 
             def stylized(part: Part) -> Part:
                 if part.content is None:
                     return part
-                return replace(part, stylized=stylizer.stylize(Picture(part.content), **how).rgb)
+                frame = stylizer.stylize(Picture(part.content), of_a_frame)
+                return replace(part, stylized=frame.rgb)
 
             # One frame is decoded, one smoothed and one encoded while the network has a fourth.
             stages = [stylized, *([_smoothing(smooth)] if smooth else [])]

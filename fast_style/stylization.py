@@ -1,0 +1,68 @@
+"""How a picture is stylized, beside by which network: what is done around the network's pass."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fast_style.errors import UserError
+from fast_style.pictures.guided_upsampling import enlarged
+from fast_style.pictures.images import Picture
+from fast_style.pictures.masks import check_proportions, scaled_to, without_transparent
+from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
+
+
+@dataclass(frozen=True, eq=False)
+class Stylization:
+    """What is asked for, from whichever program; the defaults give the network's own result.
+
+    strength: 0 gives the content image, 1 the stylized one, between them a blend.
+    preserve_color: luminance of the stylized image, chroma of the content image.
+    max_size: the long side is shrunk to this many pixels first; None: the size stays.
+    scale: strokes so many times as large (pictures.guided_upsampling), from 1 up.
+    mask: (H, W) uint8: 255 where the picture is stylized, 0 where it stays, in part between; of the
+    picture's proportions, and scaled to its size. None: all is stylized.
+    Raises UserError for anything else.
+    """
+
+    strength: float = 1.0
+    preserve_color: bool = False
+    max_size: int | None = None
+    scale: float = 1.0
+    mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UserError(f"strength: {self.strength} is not between 0 and 1")
+        if self.max_size is not None and self.max_size < 1:
+            raise UserError(f"max_size: {self.max_size} is not at least 1")
+        if not 1 <= self.scale < float("inf"):
+            raise UserError(f"scale: {self.scale} is not at least 1")
+        mask = self.mask
+        if mask is not None and (mask.ndim != 2 or mask.dtype != np.uint8 or not mask.size):
+            raise UserError(f"mask: {mask.dtype} of shape {mask.shape}; uint8 (H, W) is wanted")
+
+    def of(self, picture: Picture, network: Callable[[np.ndarray], np.ndarray]) -> Picture:
+        """The stylized picture with the alpha and ICC profile of the original.
+
+        Pixels of alpha 0 keep their colours. network: (H, W, 3) uint8 RGB to the same, stylized.
+        Raises UserError where the mask has other proportions, and what the network raises.
+        """
+        if self.mask is not None:
+            check_proportions(self.mask, *picture.rgb.shape[:2])
+        if self.max_size is not None:
+            picture = fit_within(picture, self.max_size)
+        content = picture.rgb
+        if self.scale > 1:
+            height, width = (max(1, round(side / self.scale)) for side in content.shape[:2])
+            small = resize(content, height, width)
+            stylized = enlarged(network(small), small, content)
+        else:
+            stylized = network(content)
+        if self.preserve_color:
+            stylized = with_chroma_of(content, stylized)
+        mask = None if self.mask is None else scaled_to(self.mask, *content.shape[:2])
+        mask = without_transparent(mask, picture)
+        if self.strength < 1 or mask is not None:
+            stylized = blend(content, stylized, self.strength, mask)
+        return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
