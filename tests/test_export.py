@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,13 +40,15 @@ def loaded(exported: Path):
     return tf.saved_model.load(str(exported))
 
 
-def test_there_are_three_signatures_for_pictures_of_any_size(loaded) -> None:
+def test_there_are_four_signatures_for_pictures_of_any_size(loaded) -> None:
     def inputs(name: str) -> dict[str, tuple]:
         _, keywords = loaded.signatures[name].structured_input_signature
         return {key: (spec.shape.as_list(), spec.dtype) for key, spec in keywords.items()}
 
-    assert set(loaded.signatures) == {"serving_default", "serving_uint8", "serving_bytes"}
+    names = {"serve", "serving_default", "serving_uint8", "serving_bytes"}
+    assert set(loaded.signatures) == names
     pictures = [None, None, None, 3]
+    assert inputs("serve") == {"pictures": (pictures, tf.float32)}
     assert inputs("serving_default") == {"pictures": (pictures, tf.float32)}
     assert inputs("serving_uint8") == {"pictures": (pictures, tf.uint8)}
     assert inputs("serving_bytes") == {"image_bytes": ([None], tf.string)}
@@ -62,6 +65,17 @@ def test_uint8_is_the_rounded_float(loaded, photo: Photo, shape: tuple[int, int,
     whole = loaded.signatures["serving_uint8"](pictures=tf.constant(pictures))["stylized"].numpy()
     assert whole.dtype == np.uint8
     np.testing.assert_array_equal(whole, np.rint(stylized))
+
+
+def test_it_is_a_keras_layer_without_more_arguments(exported: Path, loaded, photo: Photo) -> None:
+    pictures = photo(9, 14)[None].astype(np.float32)
+    layer = keras.layers.TFSMLayer(exported)
+    serve = loaded.signatures["serving_default"]
+    np.testing.assert_array_equal(
+        layer(pictures), serve(pictures=tf.constant(pictures))["stylized"]
+    )
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(255.0), layer])
+    assert model.predict(pictures / 255, verbose=0).shape == pictures.shape
 
 
 def test_tensorflows_own_tool_runs_it(trained_model: Path, photo: Photo, tmp_path: Path) -> None:

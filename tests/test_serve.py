@@ -92,7 +92,7 @@ def test_encoded_pictures_come_back_encoded(
         assert_same(stylized, stylizer(rgb))
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "serving_uint8", None])
+@pytest.mark.parametrize("signature", ["serving_default", "serve", "serving_uint8", None])
 def test_arrays_come_back_as_arrays(
     client: TestClient, stylizer: Stylizer, photo: Photo, signature: str | None
 ) -> None:

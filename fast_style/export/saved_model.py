@@ -35,6 +35,7 @@ def write_saved_model(network, folder: Path) -> None:
 
     Signatures:
     serving_default: pictures (N, H, W, 3) float32 RGB 0..255 to stylized, the same.
+    serve: the same, as a call with one tensor that returns one; keras.layers.TFSMLayer's default.
     serving_uint8: pictures (N, H, W, 3) uint8 to stylized, the same.
     serving_bytes: image_bytes (N,) encoded pictures to stylized_bytes (N,), JPEG for JPEG, else
     PNG; encoded_pictures says what is read.
@@ -62,6 +63,7 @@ def write_saved_model(network, folder: Path) -> None:
 
     archive = keras.export.ExportArchive()
     archive.track(network)
+    archive.add_endpoint("serve", stylize, [tf.TensorSpec(shape, tf.float32, name="pictures")])
     archive.add_endpoint(
         "serving_default",
         lambda pictures: {"stylized": stylize(pictures)},

@@ -1,7 +1,8 @@
 """Requests and answers of TensorFlow Serving's REST API (its documentation, "RESTful API").
 
 Pictures come as encoded bytes, {"b64": "..."}, and are answered so, or as arrays of RGB 0..255 and
-are answered as arrays: the SavedModel's signatures serving_bytes, serving_uint8, serving_default.
+are answered as arrays: the SavedModel's signatures serving_bytes, serving_uint8, serving_default
+and serve.
 """
 
 import base64
@@ -14,9 +15,9 @@ import numpy as np
 
 from fast_style.errors import UserError
 
-BYTES, UINT8, FLOAT = "serving_bytes", "serving_uint8", "serving_default"
-INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures"}
-OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized"}
+BYTES, UINT8, FLOAT, SERVE = "serving_bytes", "serving_uint8", "serving_default", "serve"
+INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures", SERVE: "pictures"}
+OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized", SERVE: "output_0"}
 VERSION = "1"
 MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 
@@ -77,7 +78,7 @@ def status() -> dict:
 
 def metadata(name: str) -> dict:
     """Of GET /v1/models/NAME/metadata: the signatures that the exported SavedModel has."""
-    dtypes = {BYTES: "DT_STRING", UINT8: "DT_UINT8", FLOAT: "DT_FLOAT"}
+    dtypes = {BYTES: "DT_STRING", UINT8: "DT_UINT8", FLOAT: "DT_FLOAT", SERVE: "DT_FLOAT"}
 
     def tensor(signature: str, named: str) -> dict:
         sizes = ["-1"] if signature == BYTES else ["-1", "-1", "-1", "3"]
