@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,31 @@ def test_encoded_pictures_come_back_encoded(
         assert_same(stylized, stylizer(rgb))
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.rstrip("="),
+        lambda text: text + "==",
+        lambda text: "\n".join(text[at : at + 76] for at in range(0, len(text), 76)) + "\n",
+        lambda text: "\r\n\t " + " ".join(text),
+    ],
+    ids=["no padding", "too much padding", "lines", "white space"],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_base64_is_read_as_tensorflow_serving_does(
+    client: TestClient, photo: Photo, written: Callable[[str], str], escaped: bool
+) -> None:
+    encoded = png(photo(5, 7))
+    encoded += bytes((1 - len(encoded)) % 3)  # so that two characters of padding belong to it
+    text = base64.b64encode(encoded).decode()
+    assert text.endswith("==")
+    body = json.dumps({"instances": [{"b64": text}]})
+    wanted = client.post("/v1/models/tiny:predict", content=body)
+    other = json.dumps(written(text)) if escaped else f'"{written(text)}"'
+    found = client.post("/v1/models/tiny:predict", content=body.replace(f'"{text}"', other))
+    assert found.status_code == 200 and found.json() == wanted.json()
+
+
 @pytest.mark.parametrize("signature", ["serving_default", "serve", "serving_uint8", None])
 def test_arrays_come_back_as_arrays(
     client: TestClient, stylizer: Stylizer, photo: Photo, signature: str | None
@@ -114,6 +140,9 @@ def test_arrays_come_back_as_arrays(
         (b'{"instances": []}', "there are no pictures"),
         (b'{"instances": [{"b64": "!!"}]}', "b64: is not base64"),
         (b'{"instances": [{"b64": 3}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "YQ=YQ="}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "YWJjZ"}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "_-_-"}]}', "b64: is not base64"),
         (b'{"instances": ["text"]}', "a text is neither"),
         (b'{"instances": [{"b64": "YWJj"}]}', "the picture: is not a JPEG"),
         (b'{"instances": [{"picture": 1}]}', "inputs are named image_bytes or pictures"),
