@@ -178,12 +178,27 @@ def test_a_plain_picture_in_either_way(
     assert jpeg.headers["content-type"] == "image/jpeg"
 
 
+def test_truths_are_written_as_programs_write_them(client: TestClient, photo: Photo) -> None:
+    given = png(photo(12, 10))
+
+    def stylized(text: str) -> bytes:
+        answer = client.post(f"/stylize/tiny?preserve_color={text}", content=given)
+        assert answer.status_code == 200
+        return answer.content
+
+    yes, no = stylized("true"), stylized("false")
+    assert yes != no
+    assert {stylized(text) for text in ("True", "TRUE", "1")} == {yes}
+    assert {stylized(text) for text in ("False", "0")} == {no}
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
         ("strength=2", "strength: 2 is not between 0 and 1"),
         ("max_size=0", "max_size: 0 is not at least 1"),
         ("preserve_color=maybe", "preserve_color: maybe is neither true nor false"),
+        ("strength=0.3&strength=0.5", "strength: is given twice"),
         ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),
     ],
 )
@@ -192,6 +207,12 @@ def test_a_wrong_parameter_is_named(
 ) -> None:
     answer = client.post(f"/stylize/tiny?{query}", content=png(photo(5, 5)))
     assert answer.status_code == 400 and said.split(";")[0] in answer.json()["error"]
+
+
+def test_a_parameter_is_in_the_query_or_in_the_form(client: TestClient, photo: Photo) -> None:
+    files = {"picture": ("a.png", png(photo(5, 5)))}
+    answer = client.post("/stylize/tiny?strength=1", files=files, data={"strength": "0.5"})
+    assert answer.status_code == 400 and "strength: is given twice" in answer.json()["error"]
 
 
 def test_an_unknown_model_is_answered_with_those_there_are(client: TestClient) -> None:

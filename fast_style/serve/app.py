@@ -5,7 +5,7 @@ import contextlib
 import functools
 import json
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,12 @@ class Server:
                 if len(files) != 1:
                     raise UserError("the form has to hold one picture")
                 encoded = await files[0].read()
-                texts = {key: value for key, value in form.items() if isinstance(value, str)}
+                texts = [
+                    (key, value) for key, value in form.multi_items() if isinstance(value, str)
+                ]
         else:
-            encoded, texts = await request.body(), {}
-        how = _how({**request.query_params, **texts})
+            encoded, texts = await request.body(), []
+        how = _how([*request.query_params.multi_items(), *texts])
 
         def work() -> bytes:
             with self._stylizer(name) as (stylizer, pixels):
@@ -288,7 +290,7 @@ def application(
     return app
 
 
-def _how(given: Mapping[str, str]) -> dict[str, Any]:
+def _how(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Stylizer.stylize's arguments from a query or a form. Raises UserError for a wrong one."""
     readers: dict[str, Callable[[str], Any]] = {
         "strength": unit_interval,
@@ -296,10 +298,12 @@ def _how(given: Mapping[str, str]) -> dict[str, Any]:
         "max_size": at_least_1,
         "scale": at_least_1,
     }
-    how = {}
-    for key, text in given.items():
+    how: dict[str, Any] = {}
+    for key, text in given:
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
+        if key in how:
+            raise UserError(f"{key}: is given twice")
         try:
             how[key] = readers[key](text)
         except (ValueError, ArgumentTypeError) as error:
@@ -308,9 +312,10 @@ def _how(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _truth(text: str) -> bool:
-    if text not in ("true", "false", "1", "0"):
+    truths = {"true": True, "1": True, "false": False, "0": False}  # Python writes True
+    if text.lower() not in truths:
         raise ValueError(f"{text} is neither true nor false")
-    return text in ("true", "1")
+    return truths[text.lower()]
 
 
 @contextlib.contextmanager
