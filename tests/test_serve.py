@@ -1,6 +1,7 @@
 """The server: TensorFlow Serving's REST API, plain pictures, limits, and what Prometheus reads."""
 
 import base64
+import gzip
 import json
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("starlette", reason="the server is an optional extra")
 pytest.importorskip("httpx2")
 
+import httpx2
 from starlette.testclient import TestClient
 
 from fast_style.errors import UserError
@@ -190,6 +192,48 @@ def test_truths_are_written_as_programs_write_them(client: TestClient, photo: Ph
     assert yes != no
     assert {stylized(text) for text in ("True", "TRUE", "1")} == {yes}
     assert {stylized(text) for text in ("False", "0")} == {no}
+
+
+def test_a_body_may_be_compressed(client: TestClient, photo: Photo) -> None:
+    body = json.dumps({"instances": [b64(png(photo(20, 24)))]}).encode() + b" " * 3_000_000
+    wanted = client.post("/v1/models/tiny:predict", content=body)
+    half = len(body) // 2
+    members = gzip.compress(body[:half]) + gzip.compress(b"") + gzip.compress(body[half:])
+    for encoding, packed in (
+        ("gzip", gzip.compress(body)),
+        ("GZIP", gzip.compress(body, 0)),
+        ("x-gzip", members + bytes(3)),
+        ("gzip", iter(members[at : at + 7] for at in range(0, len(members), 7))),
+        ("identity", body),
+    ):
+        headers = {"content-encoding": encoding}
+        found = client.post("/v1/models/tiny:predict", content=packed, headers=headers)
+        assert found.status_code == 200 and found.json() == wanted.json()
+    form = httpx2.Request("POST", "http://x", files={"picture": ("a.png", png(photo(5, 5)))})
+    headers = {"content-type": form.headers["content-type"], "content-encoding": "gzip"}
+    found = client.post("/stylize/tiny", content=gzip.compress(form.read()), headers=headers)
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "said"),
+    [
+        ("gzip", b"no gzip", 400, "the body is not gzip"),
+        ("gzip", b"", 400, "cut short"),
+        ("gzip", gzip.compress(b"a" * 100)[:-1], 400, "cut short"),
+        ("gzip", gzip.compress(b"a") + b"more", 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"a")[:-4] + b"\2\0\0\0", 400, "the body is not gzip"),
+        ("gzip, gzip", gzip.compress(b"a"), 415, "as it is or in gzip"),
+        ("br", b"a", 415, "as it is or in gzip"),
+    ],
+)
+def test_a_body_that_is_not_as_its_encoding_says_is_refused(
+    client: TestClient, encoding: str, body: bytes, status: int, said: str
+) -> None:
+    headers = {"content-encoding": encoding}
+    answer = client.post("/stylize/tiny", content=body, headers=headers)
+    assert answer.status_code == status and said in answer.json()["error"]
+    assert status == 400 or answer.headers["accept-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def application(
             CORSMiddleware,
             allow_origins=access.origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
+            allow_headers=["authorization", "content-encoding", "content-type"],
         )
     app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
     app.add_middleware(metrics.middleware)
