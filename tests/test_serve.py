@@ -133,6 +133,45 @@ def test_arrays_come_back_as_arrays(
     assert isinstance(found[0][0][0], int if signature == "serving_uint8" else float)
 
 
+def test_arrays_in_0_to_1_are_no_black_pictures(
+    client: TestClient, stylizer: Stylizer, photo: Photo
+) -> None:
+    rgb = photo(6, 5)
+    predict, name = "/v1/models/tiny:predict", "x-fast-style-warning"
+    for signature in ("serving_default", "serve"):
+        body = {"instances": [(rgb / 255).tolist()], "signature_name": signature}
+        answer = client.post(f"{predict}?max_value=1", json=body)
+        assert name not in answer.headers
+        assert_same(np.asarray(answer.json()["predictions"][0]) * 255, stylizer(rgb))
+    warned = client.post(predict, json=body)
+    assert warned.status_code == 200 and "max_value=1" in warned.headers[name]
+    black, mask, dark = np.zeros_like(rgb), rgb > 128, rgb / 100
+    for picture in (rgb, black, mask.astype(float), dark):
+        assert name not in client.post(predict, json={"instances": [picture.tolist()]}).headers
+    for body in (
+        {"instances": [b64(png(rgb))]},
+        {"instances": [mask.astype(int).tolist()], "signature_name": "serving_uint8"},
+        {"instances": [rgb.tolist()]},
+    ):
+        assert client.post(f"{predict}?max_value=1", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("max_value=2", "max_value: 2 is not one of 255, 1"),
+        ("max_value=x", "max_value: "),
+        ("strength=1", "unknown parameter 'strength'"),
+    ],
+)
+def test_a_wrong_parameter_of_a_prediction_is_named(
+    client: TestClient, query: str, said: str
+) -> None:
+    body = {"instances": [[[[1, 2, 3]]]]}
+    answer = client.post(f"/v1/models/tiny:predict?{query}", json=body)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

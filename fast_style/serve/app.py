@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import functools
-import json
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,11 @@ SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
 JPEG = b"\xff\xd8"
 MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
+WARNING = "x-fast-style-warning"
 NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
+
+Reader = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,20 @@ class Server:
 
     async def predict(self, request: Request) -> Response:
         name = self._name(request)
+        asked = _read(request.query_params.multi_items(), PREDICTION)
         body = await request.body()
 
-        def work() -> bytes:
-            prediction = serving.read_prediction(body)
+        def work() -> Response:
+            prediction = serving.read_prediction(body, **asked)
             with self._stylizer(name) as (stylizer, pixels):
                 # All are counted before the first is worked on.
                 given = [self._counted(picture, pixels) for picture in prediction.pictures]
                 stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
-            return json.dumps(serving.write_prediction(prediction, stylized)).encode()
+            warning = prediction.warning
+            headers = {WARNING: warning} if warning else None
+            return JSONResponse(serving.write_prediction(prediction, stylized), headers=headers)
 
-        return Response(await self._done(request, work), media_type="application/json")
+        return await self._done(request, work)
 
     async def stylize(self, request: Request) -> Response:
         name = self._name(request)
@@ -141,7 +146,7 @@ class Server:
                 ]
         else:
             encoded, texts = await request.body(), []
-        how = _how([*request.query_params.multi_items(), *texts])
+        how = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
 
         def work() -> bytes:
             with self._stylizer(name) as (stylizer, pixels):
@@ -284,31 +289,26 @@ def application(
             allow_origins=access.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-encoding", "content-type"],
+            expose_headers=[WARNING],
         )
     app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
     app.add_middleware(metrics.middleware)
     return app
 
 
-def _how(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Stylizer.stylize's arguments from a query or a form. Raises UserError for a wrong one."""
-    readers: dict[str, Callable[[str], Any]] = {
-        "strength": unit_interval,
-        "preserve_color": _truth,
-        "max_size": at_least_1,
-        "scale": at_least_1,
-    }
-    how: dict[str, Any] = {}
+def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """The parameters of a query or a form. Raises UserError for a wrong one."""
+    found: dict[str, Any] = {}
     for key, text in given:
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
-        if key in how:
+        if key in found:
             raise UserError(f"{key}: is given twice")
         try:
-            how[key] = readers[key](text)
+            found[key] = readers[key](text)
         except (ValueError, ArgumentTypeError) as error:
             raise UserError(f"{key}: {error}") from None
-    return how
+    return found
 
 
 def _truth(text: str) -> bool:
@@ -316,6 +316,23 @@ def _truth(text: str) -> bool:
     if text.lower() not in truths:
         raise ValueError(f"{text} is neither true nor false")
     return truths[text.lower()]
+
+
+def _max_value(text: str) -> int:
+    for value in serving.LARGEST_VALUES:
+        if float(text) == value:
+            return value
+    raise ValueError(f"{text} is not one of {', '.join(map(str, serving.LARGEST_VALUES))}")
+
+
+# What may be asked for, by the names of Stylizer.stylize's and read_prediction's arguments.
+STYLIZATION: dict[str, Reader] = {
+    "strength": unit_interval,
+    "preserve_color": _truth,
+    "max_size": at_least_1,
+    "scale": at_least_1,
+}
+PREDICTION: dict[str, Reader] = {"max_value": _max_value}
 
 
 @contextlib.contextmanager
