@@ -1,10 +1,12 @@
 """The server: TensorFlow Serving's REST API, plain pictures, limits, and what Prometheus reads."""
 
 import base64
+import gc
 import gzip
 import json
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ import httpx2
 from starlette.testclient import TestClient
 
 from fast_style.errors import UserError
+from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
-from fast_style.serve.models import Models
+from fast_style.serve.models import MIXES_KEPT, Models
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
@@ -329,10 +332,10 @@ def test_a_full_queue_is_429_and_what_was_taken_is_finished(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(name: str):
+    def slow(name: str, mix: str | None):
         begun.set()
         go_on.wait(30)
-        return Models.stylizer(models, name)
+        return Models.stylizer(models, name, mix)
 
     monkeypatch.setattr(models, "stylizer", slow)
     answers: list[int] = []
@@ -356,7 +359,7 @@ def test_a_full_queue_is_429_and_what_was_taken_is_finished(
 def test_an_error_of_the_server_shows_nothing_of_it(
     models: Models, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(name: str):
+    def broken(name: str, mix: str | None):
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(models, "stylizer", broken)
@@ -394,6 +397,77 @@ def test_styles_of_several_have_their_own_names(several: Path, trained_model: Pa
     models = Models([several, trained_model])
     assert list(models.styles) == ["tiny", "candy", "wave", "scream"]
     assert models.stylizer("wave") is models.stylizer("wave")
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Models:
+    pretrained = PROJECT / "pretrained"
+    return Models([pretrained / "zoo", pretrained / "candy"], precision="float32")
+
+
+@pytest.fixture(scope="module")
+def zoo_client(zoo: Models) -> Iterator[TestClient]:
+    with TestClient(application(zoo), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mix", ["candy:0.6,wave:0.4", "candy=0.6,wave=0.4", "wave"])
+def test_styles_of_a_folder_are_mixed(zoo_client: TestClient, photo: Photo, mix: str) -> None:
+    rgb, params = photo(21, 30), {"style": mix}
+    stylizer = Stylizer(PROJECT / "pretrained" / "zoo", "auto", "float32", mix.replace(":", "="))
+    wanted = stylizer(rgb)
+    files = {"picture": ("a.png", png(rgb))}
+    for answer in (
+        zoo_client.post("/stylize/zoo", params=params, content=png(rgb)),
+        zoo_client.post("/stylize/zoo", data=params, files=files),
+    ):
+        assert answer.status_code == 200
+        assert_same(decode_picture(answer.content, "answer").rgb, wanted)
+    body = {"instances": [rgb.tolist()]}
+    found = zoo_client.post("/v1/models/zoo:predict", params=params, json=body).json()
+    assert_same(np.asarray(found["predictions"][0]), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "said"),
+    [
+        ("zoo", "", "zoo has several styles; style= takes one of "),
+        ("zoo", "?style=candi:1", "style candi=1: there is no 'candi'"),
+        ("zoo", "?style=candy:much", "style candy=much: 'much' is not a number"),
+        ("zoo", "?style=candy:0", "shares are numbers from 0 up"),
+        ("zoo", "?style=", "there is no ''"),
+        ("candy", "?style=wave", "style=wave: candy has one style; mixes are of zoo"),
+    ],
+)
+def test_a_mix_that_is_none_is_told(
+    zoo_client: TestClient, photo: Photo, name: str, query: str, said: str
+) -> None:
+    body = json.dumps({"instances": [b64(png(photo(5, 5)))]})
+    for path, content in (
+        (f"/stylize/{name}", png(photo(5, 5))),
+        (f"/v1/models/{name}:predict", body),
+    ):
+        answer = zoo_client.post(path + query, content=content)
+        assert answer.status_code == 400 and said in answer.json()["error"]
+
+
+def test_a_folder_of_several_is_a_model_and_no_style(zoo_client: TestClient) -> None:
+    assert zoo_client.get("/v1/models/zoo").status_code == 200
+    assert "zoo" not in [style["name"] for style in zoo_client.get("/styles").json()]
+    assert zoo_client.get("/styles/zoo.jpg").status_code == 400
+
+
+def test_mixes_do_not_stay_for_ever(zoo: Models) -> None:
+    named = zoo.stylizer("candy")
+    first = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:1"))
+    again = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:2"))
+    for number in range(MIXES_KEPT - 1):
+        zoo.stylizer("zoo", f"wave:1,scream:{number}")
+        zoo.stylizer("zoo", "candy:1,wave:2")
+    gc.collect()
+    assert first() is None
+    assert zoo.stylizer("zoo", "candy:1,wave:2") is again()
+    assert zoo.stylizer("candy") is named
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

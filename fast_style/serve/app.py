@@ -119,11 +119,12 @@ class Server:
     async def predict(self, request: Request) -> Response:
         name = self._name(request)
         asked = _read(request.query_params.multi_items(), PREDICTION)
+        mix = self._mix(name, asked)
         body = await request.body()
 
         def work() -> Response:
             prediction = serving.read_prediction(body, **asked)
-            with self._stylizer(name) as (stylizer, pixels):
+            with self._stylizer(name, mix) as (stylizer, pixels):
                 # All are counted before the first is worked on.
                 given = [self._counted(picture, pixels) for picture in prediction.pictures]
                 stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
@@ -146,11 +147,12 @@ class Server:
                 ]
         else:
             encoded, texts = await request.body(), []
-        how = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
+        asked = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
+        mix = self._mix(name, asked)
 
         def work() -> bytes:
-            with self._stylizer(name) as (stylizer, pixels):
-                return self._stylized(stylizer, self._decoded(encoded, pixels), **how)
+            with self._stylizer(name, mix) as (stylizer, pixels):
+                return self._stylized(stylizer, self._decoded(encoded, pixels), **asked)
 
         stylized = await self._done(request, work)
         kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
@@ -166,6 +168,7 @@ class Server:
 
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
+        self.models.find(name)
         picture = await self.desk.do(lambda: self._sample(name))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
@@ -174,9 +177,16 @@ class Server:
 
     def _name(self, request: Request) -> str:
         name = request.path_params["name"]
-        if name not in self.models.styles:
-            raise HTTPException(404, f"no model {name!r}; {nearest(name, self.models.styles)}")
+        names = [*self.models.styles, *self.models.mixable]
+        if name not in names:
+            raise HTTPException(404, f"no model {name!r}; {nearest(name, names)}")
         return name
+
+    def _mix(self, name: str, asked: dict[str, Any]) -> str | None:
+        """What was asked for as style, no longer in `asked`. Raises UserError as Models.find."""
+        mix = asked.pop("style", None)
+        self.models.find(name, mix)
+        return mix
 
     async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
         """What the desk does. Raises ClientDisconnect as soon as nobody waits for it."""
@@ -192,9 +202,9 @@ class Server:
             gone.cancel()
 
     @contextlib.contextmanager
-    def _stylizer(self, name: str) -> Iterator[tuple[Stylizer, Pixels]]:
+    def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pixels]]:
         with _fault_of_the_server():
-            stylizer = self.models.stylizer(name)
+            stylizer = self.models.stylizer(name, mix)
         pixels = Pixels(self.limits.pixels)
         yield stylizer, pixels
         if pixels.taken > FEW_PIXELS:
@@ -325,14 +335,15 @@ def _max_value(text: str) -> int:
     raise ValueError(f"{text} is not one of {', '.join(map(str, serving.LARGEST_VALUES))}")
 
 
-# What may be asked for, by the names of Stylizer.stylize's and read_prediction's arguments.
+# What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
     "preserve_color": _truth,
     "max_size": at_least_1,
     "scale": at_least_1,
+    "style": str,
 }
-PREDICTION: dict[str, Reader] = {"max_value": _max_value}
+PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
 
 
 @contextlib.contextmanager
