@@ -3,6 +3,7 @@
 import base64
 import gc
 import gzip
+import io
 import json
 import threading
 import weakref
@@ -17,6 +18,7 @@ pytest.importorskip("starlette", reason="the server is an optional extra")
 pytest.importorskip("httpx2")
 
 import httpx2
+from PIL import Image
 from starlette.testclient import TestClient
 
 from fast_style.errors import UserError
@@ -222,6 +224,39 @@ def test_a_plain_picture_in_either_way(
     assert jpeg.headers["content-type"] == "image/jpeg"
 
 
+def test_a_format_and_its_quality_can_be_asked_for(
+    client: TestClient, stylizer: Stylizer, photo: Photo
+) -> None:
+    picture = Picture(photo(40, 50), photo(40, 50, seed=1)[..., 0])
+    wanted = stylizer.stylize(picture)
+
+    def ask(query: str, given: bytes) -> bytes:
+        answer = client.post(f"/stylize/tiny?{query}", content=given)
+        assert answer.status_code == 200
+        kind = Image.open(io.BytesIO(answer.content)).format
+        assert answer.headers["content-type"] == f"image/{str(kind).lower()}"
+        return answer.content
+
+    for ending in (".png", ".jpg"):
+        given = encode_picture(picture, ending)
+        for query, start in (
+            ("format=png", b"\x89PNG"),
+            ("format=jpeg", b"\xff\xd8"),
+            ("format=JPG", b"\xff\xd8"),
+            ("format=webp", b"RIFF"),
+            ("", b"\x89PNG" if ending == ".png" else b"\xff\xd8"),
+        ):
+            assert ask(query, given).startswith(start)
+    given = png(picture.rgb)
+    for file_format in ("jpeg", "webp"):
+        sizes = [len(ask(f"format={file_format}&quality={q}", given)) for q in (5, 40, 95, 100)]
+        assert sizes == sorted(sizes) and len(set(sizes)) == 4
+        assert len(ask(f"format={file_format}", given)) == sizes[2]
+    with_alpha = decode_picture(ask("format=webp", encode_picture(picture, ".png")), "webp")
+    np.testing.assert_array_equal(with_alpha.alpha, wanted.alpha)
+    assert len(ask("quality=5", encode_picture(picture, ".jpg"))) < 2000
+
+
 def test_truths_are_written_as_programs_write_them(client: TestClient, photo: Photo) -> None:
     given = png(photo(12, 10))
 
@@ -284,6 +319,10 @@ def test_a_body_that_is_not_as_its_encoding_says_is_refused(
         ("strength=2", "strength: 2 is not between 0 and 1"),
         ("max_size=0", "max_size: 0 is not at least 1"),
         ("preserve_color=maybe", "preserve_color: maybe is neither true nor false"),
+        ("format=gif", "format: gif is not one of png, jpeg, webp"),
+        ("format=jpeg&quality=101", "quality: 101 is not between 1 and 100"),
+        ("format=webp&quality=0", "quality: 0 is not between 1 and 100"),
+        ("quality=80", "quality: PNG has none"),
         ("strength=0.3&strength=0.5", "strength: is given twice"),
         ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),
     ],

@@ -42,6 +42,9 @@ PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
 JPEG = b"\xff\xd8"
+QUALITY = 95  # of JPEG and WebP
+ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
 WARNING = "x-fast-style-warning"
 NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
@@ -149,14 +152,16 @@ class Server:
             encoded, texts = await request.body(), []
         asked = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
         mix = self._mix(name, asked)
+        ending = asked.pop("format", _ending_like(encoded))
+        if "quality" in asked and ending == ".png":
+            raise UserError("quality: PNG has none; format=jpeg and format=webp have one")
 
         def work() -> bytes:
             with self._stylizer(name, mix) as (stylizer, pixels):
-                return self._stylized(stylizer, self._decoded(encoded, pixels), **asked)
+                picture = self._decoded(encoded, pixels).picture
+                return self._stylized(stylizer, Given(picture, ending), **asked)
 
-        stylized = await self._done(request, work)
-        kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
-        return Response(stylized, media_type=kind)
+        return Response(await self._done(request, work), media_type=MEDIA_TYPES[ending])
 
     async def styles(self, request: Request) -> Response:
         return JSONResponse(
@@ -213,7 +218,7 @@ class Server:
     def _decoded(self, given: bytes, pixels: Pixels) -> Given:
         picture = decode_picture(given, "the picture", most_pixels=pixels.left)
         pixels.take(picture.rgb)
-        return Given(picture, ".jpg" if given.startswith(JPEG) else ".png")
+        return Given(picture, _ending_like(given))
 
     def _counted(self, given: bytes | np.ndarray, pixels: Pixels) -> Given | np.ndarray:
         if isinstance(given, bytes):
@@ -221,10 +226,12 @@ class Server:
         pixels.take(given)
         return given
 
-    def _stylized(self, stylizer: Stylizer, given: Given, **how: Any) -> bytes:
+    def _stylized(
+        self, stylizer: Stylizer, given: Given, quality: int = QUALITY, **how: Any
+    ) -> bytes:
         with _fault_of_the_server():
             stylized = stylizer.stylize(given.picture, **how)
-        return encode_picture(stylized, given.ending)
+        return encode_picture(stylized, given.ending, quality)
 
     def _predicted(
         self, stylizer: Stylizer, signature: str, given: Given | np.ndarray
@@ -335,6 +342,18 @@ def _max_value(text: str) -> int:
     raise ValueError(f"{text} is not one of {', '.join(map(str, serving.LARGEST_VALUES))}")
 
 
+def _ending(text: str) -> str:
+    if text.lower() not in ENDINGS:
+        raise ValueError(f"{text} is not one of png, jpeg, webp")
+    return ENDINGS[text.lower()]
+
+
+def _quality(text: str) -> int:
+    if not 1 <= int(text) <= 100:
+        raise ValueError(f"{text} is not between 1 and 100")
+    return int(text)
+
+
 # What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
@@ -342,8 +361,15 @@ STYLIZATION: dict[str, Reader] = {
     "max_size": at_least_1,
     "scale": at_least_1,
     "style": str,
+    "format": _ending,
+    "quality": _quality,
 }
 PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
+
+
+def _ending_like(encoded: bytes) -> str:
+    """Of the format in which a picture goes back that came so."""
+    return ".jpg" if encoded.startswith(JPEG) else ".png"
 
 
 @contextlib.contextmanager
