@@ -214,6 +214,7 @@ def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) 
     friend, stranger = {"origin": "https://friend.example"}, {"origin": "https://evil.example"}
     access = Access("t", ("https://friend.example",), ("testserver", "[::1]"))
     preflight = {"access-control-request-method": "POST"}
+    preflight |= {"access-control-request-headers": "authorization, content-encoding, content-type"}
     with TestClient(application(models, access=access)) as client:
         for host in ("evil.example", "testserver.evil.example", "testserver@evil.example:80"):
             assert client.get("/healthz", headers={"host": host}).status_code == 403
@@ -222,7 +223,10 @@ def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) 
         assert client.get("/healthz", headers=stranger).status_code == 403
         assert client.get("/healthz", headers={"origin": "http://testserver"}).status_code == 200
         allowed = client.options("/stylize/candy", headers=friend | preflight)
+        assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
+        told = client.get("/healthz", headers=friend).headers
+        assert told["access-control-expose-headers"] == "x-fast-style-warning"
         assert client.options("/stylize/candy", headers=stranger | preflight).status_code == 403
     with TestClient(application(models)) as client:
         told = client.get("/healthz").headers
