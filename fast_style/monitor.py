@@ -57,9 +57,9 @@ class Monitor:
         with self._told():
             self.writer = tf.summary.create_file_writer(str(self.logs))
         with self._told(), self.writer.as_default(step=0):
-            for name, style in styles.items():
-                if isinstance(style, np.ndarray):
-                    tf.summary.image(f"style image/{name}", style[None])
+            for name, kept in styles.items():
+                if isinstance(kept, np.ndarray):
+                    tf.summary.image(f"style image/{name}", kept[None])
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""

@@ -3,19 +3,22 @@
 import importlib
 import io
 import json
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fast_style import export as formats
 from fast_style.errors import UserError
-from fast_style.export import SIZES, export
+from fast_style.export import SIZES, encoded_pictures, export
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 
@@ -37,13 +40,15 @@ def loaded(exported: Path):
     return tf.saved_model.load(str(exported))
 
 
-def test_there_are_three_signatures_for_pictures_of_any_size(loaded) -> None:
+def test_there_are_four_signatures_for_pictures_of_any_size(loaded) -> None:
     def inputs(name: str) -> dict[str, tuple]:
         _, keywords = loaded.signatures[name].structured_input_signature
         return {key: (spec.shape.as_list(), spec.dtype) for key, spec in keywords.items()}
 
-    assert set(loaded.signatures) == {"serving_default", "serving_uint8", "serving_bytes"}
+    names = {"serve", "serving_default", "serving_uint8", "serving_bytes"}
+    assert set(loaded.signatures) == names
     pictures = [None, None, None, 3]
+    assert inputs("serve") == {"pictures": (pictures, tf.float32)}
     assert inputs("serving_default") == {"pictures": (pictures, tf.float32)}
     assert inputs("serving_uint8") == {"pictures": (pictures, tf.uint8)}
     assert inputs("serving_bytes") == {"image_bytes": ([None], tf.string)}
@@ -60,6 +65,17 @@ def test_uint8_is_the_rounded_float(loaded, photo: Photo, shape: tuple[int, int,
     whole = loaded.signatures["serving_uint8"](pictures=tf.constant(pictures))["stylized"].numpy()
     assert whole.dtype == np.uint8
     np.testing.assert_array_equal(whole, np.rint(stylized))
+
+
+def test_it_is_a_keras_layer_without_more_arguments(exported: Path, loaded, photo: Photo) -> None:
+    pictures = photo(9, 14)[None].astype(np.float32)
+    layer = keras.layers.TFSMLayer(exported)
+    serve = loaded.signatures["serving_default"]
+    np.testing.assert_array_equal(
+        layer(pictures), serve(pictures=tf.constant(pictures))["stylized"]
+    )
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(255.0), layer])
+    assert model.predict(pictures / 255, verbose=0).shape == pictures.shape
 
 
 def test_tensorflows_own_tool_runs_it(trained_model: Path, photo: Photo, tmp_path: Path) -> None:
@@ -79,25 +95,125 @@ def test_tensorflows_own_tool_runs_it(trained_model: Path, photo: Photo, tmp_pat
     assert np.abs(off).max() <= 1
 
 
-def test_bytes_come_back_in_the_format_they_had_and_sizes_may_differ(loaded, photo: Photo) -> None:
-    serve = loaded.signatures["serving_bytes"]
-    encoded = [
+def encoded_by_pillow(pixels: np.ndarray | Image.Image, file_format: str, **options) -> bytes:
+    image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int, order: str = "<") -> bytes:
+    data = Image.Exif()
+    data.endian = order
+    data[0x010F], data[0x0112], data[0x0132] = "maker", orientation, "2020:01:01 00:00:00"
+    return data.tobytes()
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with one more chunk before its pixels."""
+    chunk = struct.pack(">I", len(data)) + kind + data
+    chunk += struct.pack(">I", zlib.crc32(kind + data))
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk + png[at:]
+
+
+def picture_files(rgb: np.ndarray, alpha: np.ndarray) -> dict[str, bytes]:
+    """One picture in all that serving_bytes reads."""
+    rgba, file = np.dstack([rgb, alpha]), encoded_by_pillow
+    palette = Image.fromarray(rgb).quantize(64)
+    files = {
+        "4:4:4": file(rgb, "JPEG", quality=95, subsampling=0),
+        "4:2:0 progressive": file(rgb, "JPEG", quality=60, progressive=True),
+        "grey JPEG": file(alpha, "JPEG"),
+        "RGB PNG": file(rgb, "PNG"),
+        "RGBA PNG": file(rgba, "PNG"),
+        "grey PNG with alpha": file(np.dstack([rgb[..., 0], alpha]), "PNG"),
+        "PNG with a transparent colour": file(rgb, "PNG", transparency=tuple(rgb[0, 0].tolist())),
+        "PNG with a palette": file(palette, "PNG"),
+        "PNG with a palette and alpha": file(palette, "PNG", transparency=3),
+        "PNG of 2 bits": file(Image.fromarray(rgb).quantize(4), "PNG", bits=2),
+        "PNG of 1 bit": file(Image.fromarray(rgb).convert("1"), "PNG"),
+        "RGB WebP": file(rgb, "WEBP", quality=70),
+        "RGBA WebP": file(rgba, "WEBP", lossless=True, exact=True),
+        "animated WebP": file(rgb, "WEBP", save_all=True, append_images=[Image.fromarray(rgb)]),
+        "GIF": file(palette, "GIF"),
+        "RGB BMP": file(rgb, "BMP"),
+        "RGBA BMP": file(rgba, "BMP"),
+        "grey BMP": file(alpha, "BMP"),
+        "BMP with a palette": file(palette, "BMP"),
+    }
+    for number in range(1, 9):
+        for order in "<>":
+            tags = exif(number, order)
+            ways = {
+                "JPEG": file(rgb, "JPEG", exif=tags, icc_profile=bytes(70_000)),
+                "PNG": file(rgba, "PNG", exif=tags),
+                "WebP": file(rgba, "WEBP", lossless=True, exact=True, exif=tags),
+                "WebP, TIFF header": file(rgb, "WEBP", exif=tags.removeprefix(b"Exif\0\0")),
+            }
+            files |= {f"{way}, orientation {number} {order}": ways[way] for way in ways}
+    # EXIF data that say nothing of use.
+    plain = files["RGB PNG"]
+    for number, data in enumerate(
+        [b"", b"II", b"MM\0*\xff\xff\xff\xff", exif(6)[6:18], exif(9)[6:]]
+    ):
+        files[f"poor EXIF {number}"] = with_chunk(plain, b"eXIf", data)
+    return files
+
+
+def test_encoded_pictures_are_read_as_eval_reads_them(photo: Photo) -> None:
+    rgb = photo(19, 26)
+    wrong = {}
+    for name, data in picture_files(rgb, photo(19, 26, seed=1)[..., 0]).items():
+        wanted = decode_picture(data, name)
+        found = encoded_pictures.decode(tf.constant(data)).numpy()
+        alpha = np.full(wanted.rgb.shape[:2], 255) if wanted.alpha is None else wanted.alpha
+        if not np.array_equal(found, np.dstack([wanted.rgb, alpha])):
+            wrong[name] = found.shape
+    assert not wrong
+
+
+def test_bytes_come_back_in_the_format_they_had_and_sizes_may_differ(
+    loaded, trained_model: Path, photo: Photo
+) -> None:
+    rgb, alpha = photo(33, 9, seed=1), photo(33, 9, seed=2)[..., 0]
+    sources = [
         encode_picture(Picture(photo(20, 30)), ".png"),
-        encode_picture(Picture(photo(33, 9, seed=1)), ".jpg"),
+        encoded_by_pillow(rgb, "JPEG", exif=exif(6)),
         encode_picture(Picture(photo(6, 7, seed=2)), ".bmp"),
+        encode_picture(Picture(rgb, alpha), ".png"),
+        encode_picture(Picture(rgb, alpha), ".webp"),
     ]
-    found = serve(image_bytes=tf.constant(encoded))["stylized_bytes"].numpy()
+    serve = loaded.signatures["serving_bytes"]
+    found = serve(image_bytes=tf.constant(sources))["stylized_bytes"].numpy()
     formats = [Image.open(io.BytesIO(data)).format for data in found]
-    assert formats == ["PNG", "JPEG", "PNG"]
-    for source, data in zip(encoded, found, strict=True):
-        # TensorFlow's own JPEG decoder, so that only the network is compared.
-        rgb = tf.io.decode_image(source, channels=3, expand_animations=False)
-        expected = loaded.signatures["serving_uint8"](pictures=rgb[None])["stylized"][0].numpy()
-        stylized = decode_picture(data, "stylized").rgb
-        assert stylized.shape == expected.shape
-        difference = np.abs(stylized.astype(int) - expected)
-        # Saturated noise, as a style of random weights gives, is the worst case for a JPEG.
-        assert difference.max() == 0 if data[:4] == b"\x89PNG" else difference.mean() < 12
+    assert formats == ["PNG", "JPEG", "PNG", "PNG", "PNG"]
+    stylizer = Stylizer(trained_model, "tensorflow", "float32")
+    for source, data, file_format in zip(sources, found, formats, strict=True):
+        wanted = stylizer.stylize(decode_picture(source, "source"))
+        ending = ".jpg" if file_format == "JPEG" else ".png"
+        wanted = decode_picture(encode_picture(wanted, ending), "wanted")
+        stylized = decode_picture(data, "stylized")
+        assert stylized.rgb.shape == wanted.rgb.shape
+        difference = np.abs(stylized.rgb.astype(int) - wanted.rgb)
+        assert difference.mean() < 1 if file_format == "JPEG" else difference.max() <= 1
+        np.testing.assert_array_equal(stylized.alpha, wanted.alpha)
+
+
+def test_what_serving_bytes_does_not_do_is_as_documented(loaded, photo: Photo) -> None:
+    serve = loaded.signatures["serving_bytes"]
+    rgb = photo(8, 9)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    transparent = encoded_by_pillow(Image.fromarray(rgb).quantize(8), "GIF", transparency=0)
+    for source in (encode_picture(Picture(rgb, None, profile), ".jpg"), transparent):
+        given = decode_picture(source, "source")
+        [data] = serve(image_bytes=tf.constant([source]))["stylized_bytes"].numpy()
+        stylized = decode_picture(data, "stylized")
+        assert given.icc_profile is not None or given.alpha is not None
+        assert stylized.icc_profile is None and stylized.alpha is None
+    for unread in (encode_picture(Picture(rgb), ".tif"), b"no picture", b""):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            serve(image_bytes=tf.constant([unread]))
 
 
 def test_an_exported_folder_is_a_model_folder(

@@ -1,8 +1,13 @@
 """The server: TensorFlow Serving's REST API, plain pictures, limits, and what Prometheus reads."""
 
 import base64
+import gc
+import gzip
+import io
 import json
 import threading
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +17,15 @@ import pytest
 pytest.importorskip("starlette", reason="the server is an optional extra")
 pytest.importorskip("httpx2")
 
+import httpx2
+from PIL import Image
 from starlette.testclient import TestClient
 
 from fast_style.errors import UserError
+from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
-from fast_style.serve.models import Models
+from fast_style.serve.models import MIXES_KEPT, Models
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
@@ -93,7 +101,32 @@ def test_encoded_pictures_come_back_encoded(
         assert_same(stylized, stylizer(rgb))
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "serving_uint8", None])
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.rstrip("="),
+        lambda text: text + "==",
+        lambda text: "\n".join(text[at : at + 76] for at in range(0, len(text), 76)) + "\n",
+        lambda text: "\r\n\t " + " ".join(text),
+    ],
+    ids=["no padding", "too much padding", "lines", "white space"],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_base64_is_read_as_tensorflow_serving_does(
+    client: TestClient, photo: Photo, written: Callable[[str], str], escaped: bool
+) -> None:
+    encoded = png(photo(5, 7))
+    encoded += bytes((1 - len(encoded)) % 3)  # so that two characters of padding belong to it
+    text = base64.b64encode(encoded).decode()
+    assert text.endswith("==")
+    body = json.dumps({"instances": [{"b64": text}]})
+    wanted = client.post("/v1/models/tiny:predict", content=body)
+    other = json.dumps(written(text)) if escaped else f'"{written(text)}"'
+    found = client.post("/v1/models/tiny:predict", content=body.replace(f'"{text}"', other))
+    assert found.status_code == 200 and found.json() == wanted.json()
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serve", "serving_uint8", None])
 def test_arrays_come_back_as_arrays(
     client: TestClient, stylizer: Stylizer, photo: Photo, signature: str | None
 ) -> None:
@@ -106,6 +139,45 @@ def test_arrays_come_back_as_arrays(
     assert isinstance(found[0][0][0], int if signature == "serving_uint8" else float)
 
 
+def test_arrays_in_0_to_1_are_no_black_pictures(
+    client: TestClient, stylizer: Stylizer, photo: Photo
+) -> None:
+    rgb = photo(6, 5)
+    predict, name = "/v1/models/tiny:predict", "x-fast-style-warning"
+    for signature in ("serving_default", "serve"):
+        body = {"instances": [(rgb / 255).tolist()], "signature_name": signature}
+        answer = client.post(f"{predict}?max_value=1", json=body)
+        assert name not in answer.headers
+        assert_same(np.asarray(answer.json()["predictions"][0]) * 255, stylizer(rgb))
+    warned = client.post(predict, json=body)
+    assert warned.status_code == 200 and "max_value=1" in warned.headers[name]
+    black, mask, dark = np.zeros_like(rgb), rgb > 128, rgb / 100
+    for picture in (rgb, black, mask.astype(float), dark):
+        assert name not in client.post(predict, json={"instances": [picture.tolist()]}).headers
+    for body in (
+        {"instances": [b64(png(rgb))]},
+        {"instances": [mask.astype(int).tolist()], "signature_name": "serving_uint8"},
+        {"instances": [rgb.tolist()]},
+    ):
+        assert client.post(f"{predict}?max_value=1", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("max_value=2", "max_value: 2 is not one of 255, 1"),
+        ("max_value=x", "max_value: "),
+        ("strength=1", "unknown parameter 'strength'"),
+    ],
+)
+def test_a_wrong_parameter_of_a_prediction_is_named(
+    client: TestClient, query: str, said: str
+) -> None:
+    body = {"instances": [[[[1, 2, 3]]]]}
+    answer = client.post(f"/v1/models/tiny:predict?{query}", json=body)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -115,6 +187,9 @@ def test_arrays_come_back_as_arrays(
         (b'{"instances": []}', "there are no pictures"),
         (b'{"instances": [{"b64": "!!"}]}', "b64: is not base64"),
         (b'{"instances": [{"b64": 3}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "YQ=YQ="}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "YWJjZ"}]}', "b64: is not base64"),
+        (b'{"instances": [{"b64": "_-_-"}]}', "b64: is not base64"),
         (b'{"instances": ["text"]}', "a text is neither"),
         (b'{"instances": [{"b64": "YWJj"}]}', "the picture: is not a JPEG"),
         (b'{"instances": [{"picture": 1}]}', "inputs are named image_bytes or pictures"),
@@ -151,12 +226,106 @@ def test_a_plain_picture_in_either_way(
     assert jpeg.headers["content-type"] == "image/jpeg"
 
 
+def test_a_format_and_its_quality_can_be_asked_for(
+    client: TestClient, stylizer: Stylizer, photo: Photo
+) -> None:
+    picture = Picture(photo(40, 50), photo(40, 50, seed=1)[..., 0])
+    wanted = stylizer.stylize(picture)
+
+    def ask(query: str, given: bytes) -> bytes:
+        answer = client.post(f"/stylize/tiny?{query}", content=given)
+        assert answer.status_code == 200
+        kind = Image.open(io.BytesIO(answer.content)).format
+        assert answer.headers["content-type"] == f"image/{str(kind).lower()}"
+        return answer.content
+
+    for ending in (".png", ".jpg"):
+        given = encode_picture(picture, ending)
+        for query, start in (
+            ("format=png", b"\x89PNG"),
+            ("format=jpeg", b"\xff\xd8"),
+            ("format=JPG", b"\xff\xd8"),
+            ("format=webp", b"RIFF"),
+            ("", b"\x89PNG" if ending == ".png" else b"\xff\xd8"),
+        ):
+            assert ask(query, given).startswith(start)
+    given = png(picture.rgb)
+    for file_format in ("jpeg", "webp"):
+        sizes = [len(ask(f"format={file_format}&quality={q}", given)) for q in (5, 40, 95, 100)]
+        assert sizes == sorted(sizes) and len(set(sizes)) == 4
+        assert len(ask(f"format={file_format}", given)) == sizes[2]
+    with_alpha = decode_picture(ask("format=webp", encode_picture(picture, ".png")), "webp")
+    np.testing.assert_array_equal(with_alpha.alpha, wanted.alpha)
+    assert len(ask("quality=5", encode_picture(picture, ".jpg"))) < 2000
+
+
+def test_truths_are_written_as_programs_write_them(client: TestClient, photo: Photo) -> None:
+    given = png(photo(12, 10))
+
+    def stylized(text: str) -> bytes:
+        answer = client.post(f"/stylize/tiny?preserve_color={text}", content=given)
+        assert answer.status_code == 200
+        return answer.content
+
+    yes, no = stylized("true"), stylized("false")
+    assert yes != no
+    assert {stylized(text) for text in ("True", "TRUE", "1")} == {yes}
+    assert {stylized(text) for text in ("False", "0")} == {no}
+
+
+def test_a_body_may_be_compressed(client: TestClient, photo: Photo) -> None:
+    body = json.dumps({"instances": [b64(png(photo(20, 24)))]}).encode() + b" " * 3_000_000
+    wanted = client.post("/v1/models/tiny:predict", content=body)
+    half = len(body) // 2
+    members = gzip.compress(body[:half]) + gzip.compress(b"") + gzip.compress(body[half:])
+    for encoding, packed in (
+        ("gzip", gzip.compress(body)),
+        ("GZIP", gzip.compress(body, 0)),
+        ("x-gzip", members + bytes(3)),
+        ("gzip", iter(members[at : at + 7] for at in range(0, len(members), 7))),
+        ("identity", body),
+    ):
+        headers = {"content-encoding": encoding}
+        found = client.post("/v1/models/tiny:predict", content=packed, headers=headers)
+        assert found.status_code == 200 and found.json() == wanted.json()
+    form = httpx2.Request("POST", "http://x", files={"picture": ("a.png", png(photo(5, 5)))})
+    headers = {"content-type": form.headers["content-type"], "content-encoding": "gzip"}
+    found = client.post("/stylize/tiny", content=gzip.compress(form.read()), headers=headers)
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "said"),
+    [
+        ("gzip", b"no gzip", 400, "the body is not gzip"),
+        ("gzip", b"", 400, "cut short"),
+        ("gzip", gzip.compress(b"a" * 100)[:-1], 400, "cut short"),
+        ("gzip", gzip.compress(b"a") + b"more", 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"a")[:-4] + b"\2\0\0\0", 400, "the body is not gzip"),
+        ("gzip, gzip", gzip.compress(b"a"), 415, "as it is or in gzip"),
+        ("br", b"a", 415, "as it is or in gzip"),
+    ],
+)
+def test_a_body_that_is_not_as_its_encoding_says_is_refused(
+    client: TestClient, encoding: str, body: bytes, status: int, said: str
+) -> None:
+    headers = {"content-encoding": encoding}
+    answer = client.post("/stylize/tiny", content=body, headers=headers)
+    assert answer.status_code == status and said in answer.json()["error"]
+    assert status == 400 or answer.headers["accept-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
         ("strength=2", "strength: 2 is not between 0 and 1"),
         ("max_size=0", "max_size: 0 is not at least 1"),
         ("preserve_color=maybe", "preserve_color: maybe is neither true nor false"),
+        ("format=gif", "format: gif is not one of png, jpeg, webp"),
+        ("format=jpeg&quality=101", "quality: 101 is not between 1 and 100"),
+        ("format=webp&quality=0", "quality: 0 is not between 1 and 100"),
+        ("quality=80", "quality: PNG has none"),
+        ("strength=0.3&strength=0.5", "strength: is given twice"),
         ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),
     ],
 )
@@ -165,6 +334,12 @@ def test_a_wrong_parameter_is_named(
 ) -> None:
     answer = client.post(f"/stylize/tiny?{query}", content=png(photo(5, 5)))
     assert answer.status_code == 400 and said.split(";")[0] in answer.json()["error"]
+
+
+def test_a_parameter_is_in_the_query_or_in_the_form(client: TestClient, photo: Photo) -> None:
+    files = {"picture": ("a.png", png(photo(5, 5)))}
+    answer = client.post("/stylize/tiny?strength=1", files=files, data={"strength": "0.5"})
+    assert answer.status_code == 400 and "strength: is given twice" in answer.json()["error"]
 
 
 def test_an_unknown_model_is_answered_with_those_there_are(client: TestClient) -> None:
@@ -198,10 +373,10 @@ def test_a_full_queue_is_429_and_what_was_taken_is_finished(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(name: str):
+    def slow(name: str, mix: str | None):
         begun.set()
         go_on.wait(30)
-        return Models.stylizer(models, name)
+        return Models.stylizer(models, name, mix)
 
     monkeypatch.setattr(models, "stylizer", slow)
     answers: list[int] = []
@@ -225,7 +400,7 @@ def test_a_full_queue_is_429_and_what_was_taken_is_finished(
 def test_an_error_of_the_server_shows_nothing_of_it(
     models: Models, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(name: str):
+    def broken(name: str, mix: str | None):
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(models, "stylizer", broken)
@@ -270,6 +445,77 @@ def test_styles_of_several_have_their_own_names(several: Path, trained_model: Pa
     models = Models([several, trained_model])
     assert list(models.styles) == ["tiny", "candy", "wave", "scream"]
     assert models.stylizer("wave") is models.stylizer("wave")
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Models:
+    pretrained = PROJECT / "pretrained"
+    return Models([pretrained / "zoo", pretrained / "candy"], precision="float32")
+
+
+@pytest.fixture(scope="module")
+def zoo_client(zoo: Models) -> Iterator[TestClient]:
+    with TestClient(application(zoo), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mix", ["candy:0.6,wave:0.4", "candy=0.6,wave=0.4", "wave"])
+def test_styles_of_a_folder_are_mixed(zoo_client: TestClient, photo: Photo, mix: str) -> None:
+    rgb, params = photo(21, 30), {"style": mix}
+    stylizer = Stylizer(PROJECT / "pretrained" / "zoo", "auto", "float32", mix.replace(":", "="))
+    wanted = stylizer(rgb)
+    files = {"picture": ("a.png", png(rgb))}
+    for answer in (
+        zoo_client.post("/stylize/zoo", params=params, content=png(rgb)),
+        zoo_client.post("/stylize/zoo", data=params, files=files),
+    ):
+        assert answer.status_code == 200
+        assert_same(decode_picture(answer.content, "answer").rgb, wanted)
+    body = {"instances": [rgb.tolist()]}
+    found = zoo_client.post("/v1/models/zoo:predict", params=params, json=body).json()
+    assert_same(np.asarray(found["predictions"][0]), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "said"),
+    [
+        ("zoo", "", "zoo has several styles; style= takes one of "),
+        ("zoo", "?style=candi:1", "style candi=1: there is no 'candi'"),
+        ("zoo", "?style=candy:much", "style candy=much: 'much' is not a number"),
+        ("zoo", "?style=candy:0", "shares are numbers from 0 up"),
+        ("zoo", "?style=", "there is no ''"),
+        ("candy", "?style=wave", "style=wave: candy has one style; mixes are of zoo"),
+    ],
+)
+def test_a_mix_that_is_none_is_told(
+    zoo_client: TestClient, photo: Photo, name: str, query: str, said: str
+) -> None:
+    body = json.dumps({"instances": [b64(png(photo(5, 5)))]})
+    for path, content in (
+        (f"/stylize/{name}", png(photo(5, 5))),
+        (f"/v1/models/{name}:predict", body),
+    ):
+        answer = zoo_client.post(path + query, content=content)
+        assert answer.status_code == 400 and said in answer.json()["error"]
+
+
+def test_a_folder_of_several_is_a_model_and_no_style(zoo_client: TestClient) -> None:
+    assert zoo_client.get("/v1/models/zoo").status_code == 200
+    assert "zoo" not in [style["name"] for style in zoo_client.get("/styles").json()]
+    assert zoo_client.get("/styles/zoo.jpg").status_code == 400
+
+
+def test_mixes_do_not_stay_for_ever(zoo: Models) -> None:
+    named = zoo.stylizer("candy")
+    first = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:1"))
+    again = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:2"))
+    for number in range(MIXES_KEPT - 1):
+        zoo.stylizer("zoo", f"wave:1,scream:{number}")
+        zoo.stylizer("zoo", "candy:1,wave:2")
+    gc.collect()
+    assert first() is None
+    assert zoo.stylizer("zoo", "candy:1,wave:2") is again()
+    assert zoo.stylizer("candy") is named
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

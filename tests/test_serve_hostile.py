@@ -1,5 +1,6 @@
 """Hostile clients, each kind for a moment; tests/stress/serve_hostile.py has the long form."""
 
+import gzip
 import os
 import platform
 import re
@@ -113,6 +114,7 @@ def test_requests_in_work_are_not_closed_for_others(port: int) -> None:
     "attack",
     [
         hostile.wrong_lengths,
+        hostile.gzip_bombs,
         hostile.big_headers,
         hostile.paths,
         hostile.bad_base64,
@@ -135,6 +137,18 @@ def test_a_chunked_body_has_the_limit_of_others(port: int) -> None:
     assert answer(port, head + b"5;" + b"e" * 100_000)[0] == "400"
 
 
+def test_a_compressed_body_has_the_limit_of_others(port: int) -> None:
+    def ask(body: bytes) -> tuple[str, bytes]:
+        return answer(port, post("/stylize/candy", body, b"content-encoding: gzip\r\n"))
+
+    status, body = ask(gzip.compress(bytes(300_001)))  # 300 bytes
+    assert status == "413" and b"300,000 bytes" in body
+    status, body = ask(gzip.compress(bytes(300_000)))
+    assert status == "400" and b"not a JPEG" in body
+    status, body = ask(gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 60_001)  # of nothing at all
+    assert status == "413"
+
+
 def test_bodies_have_a_limit_together(port: int) -> None:
     held = [connection(port) for _ in range(4)]
     for client in held:
@@ -142,10 +156,13 @@ def test_bodies_have_a_limit_together(port: int) -> None:
     time.sleep(0.5)
     status, body = answer(port, post("/stylize/candy", b"x" * 100_000))
     assert status == "429" and b"too many bytes" in body
+    packed = post("/stylize/candy", gzip.compress(bytes(100_000)), b"content-encoding: gzip\r\n")
+    assert answer(port, packed)[0] == "429"
     for client in held:
         client.close()
     time.sleep(0.3)
     assert answer(port, post("/stylize/candy", b"x" * 100_000))[0] == "400"  # no picture
+    assert answer(port, packed)[0] == "400"
 
 
 def test_what_nobody_waits_for_is_not_done(port: int) -> None:
@@ -197,6 +214,7 @@ def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) 
     friend, stranger = {"origin": "https://friend.example"}, {"origin": "https://evil.example"}
     access = Access("t", ("https://friend.example",), ("testserver", "[::1]"))
     preflight = {"access-control-request-method": "POST"}
+    preflight |= {"access-control-request-headers": "authorization, content-encoding, content-type"}
     with TestClient(application(models, access=access)) as client:
         for host in ("evil.example", "testserver.evil.example", "testserver@evil.example:80"):
             assert client.get("/healthz", headers={"host": host}).status_code == 403
@@ -205,7 +223,10 @@ def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) 
         assert client.get("/healthz", headers=stranger).status_code == 403
         assert client.get("/healthz", headers={"origin": "http://testserver"}).status_code == 200
         allowed = client.options("/stylize/candy", headers=friend | preflight)
+        assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
+        told = client.get("/healthz", headers=friend).headers
+        assert told["access-control-expose-headers"] == "x-fast-style-warning"
         assert client.options("/stylize/candy", headers=stranger | preflight).status_code == 403
     with TestClient(application(models)) as client:
         told = client.get("/healthz").headers

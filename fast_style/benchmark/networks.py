@@ -88,7 +88,7 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
         training, (ready, reading) = trainings[number], found[2 * number : 2 * number + 2]
         operations = batch_size * step_operations(
             training.network.network,
-            training.objective.network,
+            training.objective.networks[0],
             training.objective.content_network,
             image_size,
         )

@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from fast_style.checkpoints import UNFINISHED_SAVED_MODEL, Model, copy_model
 from fast_style.errors import UserError
-from fast_style.export import Order, Run
+from fast_style.export import Order, Run, encoded_pictures
 from fast_style.files import flush
 
-JPEG_QUALITY = 95
 GRAPH = "saved_model.pb"
 
 
@@ -36,9 +35,10 @@ def write_saved_model(network, folder: Path) -> None:
 
     Signatures:
     serving_default: pictures (N, H, W, 3) float32 RGB 0..255 to stylized, the same.
+    serve: the same, as a call with one tensor that returns one; keras.layers.TFSMLayer's default.
     serving_uint8: pictures (N, H, W, 3) uint8 to stylized, the same.
     serving_bytes: image_bytes (N,) encoded pictures to stylized_bytes (N,), JPEG for JPEG, else
-    PNG.
+    PNG; encoded_pictures says what is read.
     Raises UserError, leaving the folder as it was, where it cannot be written.
     """
     shape = (None, None, None, 3)
@@ -53,19 +53,17 @@ def write_saved_model(network, folder: Path) -> None:
 
     def stylize_bytes(image_bytes):
         def one(encoded):
-            picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            stylized = stylize_uint8(picture[None])["stylized"][0]
-            return tf.cond(
-                tf.io.is_jpeg(encoded),
-                lambda: tf.io.encode_jpeg(stylized, quality=JPEG_QUALITY),
-                lambda: tf.io.encode_png(stylized),
-            )
+            rgba = encoded_pictures.decode(encoded)
+            stylized = stylize_uint8(rgba[None, ..., :3])["stylized"][0]
+            with_alpha = tf.concat([stylized, rgba[..., 3:]], -1)
+            return encoded_pictures.encode(with_alpha, tf.io.is_jpeg(encoded))
 
         stylized = tf.map_fn(one, image_bytes, fn_output_signature=tf.string)
         return {"stylized_bytes": stylized}
 
     archive = keras.export.ExportArchive()
     archive.track(network)
+    archive.add_endpoint("serve", stylize, [tf.TensorSpec(shape, tf.float32, name="pictures")])
     archive.add_endpoint(
         "serving_default",
         lambda pictures: {"stylized": stylize(pictures)},

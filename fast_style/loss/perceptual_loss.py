@@ -60,7 +60,9 @@ class PerceptualLoss:
         whole = build_loss_network(
             config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
         )
-        self.content_network = _part(whole, self.content_layers)
+        self.content_network = keras.Model(
+            whole.input, {layer: whole.output[layer] for layer in self.content_layers}
+        )
         # One for each scale, as deep as its style layers need; that of the full size serves the
         # content layers too.
         self.networks = [

@@ -85,7 +85,7 @@ def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:
             if array.ndim == 3 and array.shape[1] == array.shape[2]:
                 array = array[0][np.triu_indices(array.shape[1])]
             packed[f"{name}/{number}"] = (array / scale).astype(np.float16)
-            packed[f"{name}/{number}{_SCALE}"] = np.float32(scale)
+            packed[f"{name}/{number}{_SCALE}"] = np.array(scale, np.float32)
     write_arrays(path, packed)
 
 

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import functools
-import json
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +44,15 @@ PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
 JPEG = b"\xff\xd8"
+QUALITY = 95  # of JPEG and WebP
+ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
+WARNING = "x-fast-style-warning"
 NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
+
+Reader = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -118,17 +123,21 @@ class Server:
 
     async def predict(self, request: Request) -> Response:
         name = self._name(request)
+        asked = _read(request.query_params.multi_items(), PREDICTION)
+        mix = self._mix(name, asked)
         body = await request.body()
 
-        def work() -> bytes:
-            prediction = serving.read_prediction(body)
-            with self._stylizer(name) as (stylizer, pixels):
+        def work() -> Response:
+            prediction = serving.read_prediction(body, **asked)
+            with self._stylizer(name, mix) as (stylizer, pixels):
                 # All are counted before the first is worked on.
                 given = [self._counted(picture, pixels) for picture in prediction.pictures]
                 stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
-            return json.dumps(serving.write_prediction(prediction, stylized)).encode()
+            warning = prediction.warning
+            headers = {WARNING: warning} if warning else None
+            return JSONResponse(serving.write_prediction(prediction, stylized), headers=headers)
 
-        return Response(await self._done(request, work), media_type="application/json")
+        return await self._done(request, work)
 
     async def stylize(self, request: Request) -> Response:
         name = self._name(request)
@@ -144,20 +153,26 @@ class Server:
                 if len(pictures) != 1 or len(masks) > 1:
                     raise UserError("the form has to hold one picture, and at most one mask")
                 encoded = pictures[0]
-                texts = {key: value for key, value in form.items() if isinstance(value, str)}
+                texts = [
+                    (key, value) for key, value in form.multi_items() if isinstance(value, str)
+                ]
         else:
-            encoded, masks, texts = await request.body(), [], {}
-        how = _how({**request.query_params, **texts})
+            encoded, masks, texts = await request.body(), [], []
+        asked = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
+        mix = self._mix(name, asked)
+        ending = asked.pop("format", _ending_like(encoded))
+        if "quality" in asked and ending == ".png":
+            raise UserError("quality: PNG has none; format=jpeg and format=webp have one")
+        quality = asked.pop("quality", QUALITY)
+        how = Stylization(**asked)
 
         def work() -> bytes:
-            with self._stylizer(name) as (stylizer, pixels):
-                given = self._decoded(encoded, pixels)
-                asked = self._with_mask(how, masks[0], given, pixels) if masks else how
-                return self._stylized(stylizer, given, asked)
+            with self._stylizer(name, mix) as (stylizer, pixels):
+                given = replace(self._decoded(encoded, pixels), ending=ending)
+                asked_for = self._with_mask(how, masks[0], given, pixels) if masks else how
+                return self._stylized(stylizer, given, asked_for, quality)
 
-        stylized = await self._done(request, work)
-        kind = "image/jpeg" if stylized.startswith(JPEG) else "image/png"
-        return Response(stylized, media_type=kind)
+        return Response(await self._done(request, work), media_type=MEDIA_TYPES[ending])
 
     async def styles(self, request: Request) -> Response:
         return JSONResponse(
@@ -169,6 +184,7 @@ class Server:
 
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
+        self.models.find(name)
         picture = await self.desk.do(lambda: self._sample(name))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
@@ -177,9 +193,16 @@ class Server:
 
     def _name(self, request: Request) -> str:
         name = request.path_params["name"]
-        if name not in self.models.styles:
-            raise HTTPException(404, f"no model {name!r}; {nearest(name, self.models.styles)}")
+        names = [*self.models.styles, *self.models.mixable]
+        if name not in names:
+            raise HTTPException(404, f"no model {name!r}; {nearest(name, names)}")
         return name
+
+    def _mix(self, name: str, asked: dict[str, Any]) -> str | None:
+        """What was asked for as style, no longer in `asked`. Raises UserError as Models.find."""
+        mix = asked.pop("style", None)
+        self.models.find(name, mix)
+        return mix
 
     async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
         """What the desk does. Raises ClientDisconnect as soon as nobody waits for it."""
@@ -195,9 +218,9 @@ class Server:
             gone.cancel()
 
     @contextlib.contextmanager
-    def _stylizer(self, name: str) -> Iterator[tuple[Stylizer, Pixels]]:
+    def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pixels]]:
         with _fault_of_the_server():
-            stylizer = self.models.stylizer(name)
+            stylizer = self.models.stylizer(name, mix)
         pixels = Pixels(self.limits.pixels)
         yield stylizer, pixels
         if pixels.taken > FEW_PIXELS:
@@ -206,7 +229,7 @@ class Server:
     def _decoded(self, given: bytes, pixels: Pixels) -> Given:
         picture = decode_picture(given, "the picture", most_pixels=pixels.left)
         pixels.take(picture.rgb)
-        return Given(picture, ".jpg" if given.startswith(JPEG) else ".png")
+        return Given(picture, _ending_like(given))
 
     def _with_mask(
         self, how: Stylization, encoded: bytes, given: Given, pixels: Pixels
@@ -223,11 +246,15 @@ class Server:
         return given
 
     def _stylized(
-        self, stylizer: Stylizer, given: Given, how: Stylization = Stylization()
+        self,
+        stylizer: Stylizer,
+        given: Given,
+        how: Stylization = Stylization(),
+        quality: int = QUALITY,
     ) -> bytes:
         with _fault_of_the_server():
             stylized = stylizer.stylize(given.picture, how)
-        return encode_picture(stylized, given.ending)
+        return encode_picture(stylized, given.ending, quality)
 
     def _predicted(
         self, stylizer: Stylizer, signature: str, given: Given | np.ndarray
@@ -301,38 +328,73 @@ def application(
             CORSMiddleware,
             allow_origins=access.origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
+            allow_headers=["authorization", "content-encoding", "content-type"],
+            expose_headers=[WARNING],
         )
     app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
     app.add_middleware(metrics.middleware)
     return app
 
 
-def _how(given: Mapping[str, str]) -> Stylization:
-    """What a query or a form asks for. Raises UserError for what is wrong."""
-    readers: dict[str, Callable[[str], Any]] = {
-        "strength": unit_interval,
-        "preserve_color": _truth,
-        "max_size": at_least_1,
-        "scale": at_least_1,
-    }
-    how = {}
-    for key, text in given.items():
+def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """The parameters of a query or a form. Raises UserError for a wrong one."""
+    found: dict[str, Any] = {}
+    for key, text in given:
         if key == "mask":
             raise UserError("mask: has to be a file of the form, beside the picture")
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
+        if key in found:
+            raise UserError(f"{key}: is given twice")
         try:
-            how[key] = readers[key](text)
+            found[key] = readers[key](text)
         except (ValueError, ArgumentTypeError) as error:
             raise UserError(f"{key}: {error}") from None
-    return Stylization(**how)
+    return found
 
 
 def _truth(text: str) -> bool:
-    if text not in ("true", "false", "1", "0"):
+    truths = {"true": True, "1": True, "false": False, "0": False}  # Python writes True
+    if text.lower() not in truths:
         raise ValueError(f"{text} is neither true nor false")
-    return text in ("true", "1")
+    return truths[text.lower()]
+
+
+def _max_value(text: str) -> int:
+    for value in serving.LARGEST_VALUES:
+        if float(text) == value:
+            return value
+    raise ValueError(f"{text} is not one of {', '.join(map(str, serving.LARGEST_VALUES))}")
+
+
+def _ending(text: str) -> str:
+    if text.lower() not in ENDINGS:
+        raise ValueError(f"{text} is not one of png, jpeg, webp")
+    return ENDINGS[text.lower()]
+
+
+def _quality(text: str) -> int:
+    if not 1 <= int(text) <= 100:
+        raise ValueError(f"{text} is not between 1 and 100")
+    return int(text)
+
+
+# What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
+STYLIZATION: dict[str, Reader] = {
+    "strength": unit_interval,
+    "preserve_color": _truth,
+    "max_size": at_least_1,
+    "scale": at_least_1,
+    "style": str,
+    "format": _ending,
+    "quality": _quality,
+}
+PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
+
+
+def _ending_like(encoded: bytes) -> str:
+    """Of the format in which a picture goes back that came so."""
+    return ".jpg" if encoded.startswith(JPEG) else ".png"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,11 @@ from pathlib import Path
 from fast_style.checkpoints import WEIGHTS, Model, read_model
 from fast_style.errors import UserError
 from fast_style.locations import by_its_name, locate
+from fast_style.style_mix import style_proportions
 from fast_style.stylize import Stylizer
+
+MIXES_KEPT = 8
+"""Networks of mixes that stay loaded, of 20 MB each: there is no end to what may be asked for."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +20,23 @@ class Style:
 
     name: str
     folder: Path
-    style: str  # in the folder
-    artwork: str
+    style: str  # in the folder, or a mix
+    artwork: str = ""
+
+
+@dataclass(frozen=True)
+class Mixable:
+    """A model folder of several styles."""
+
+    folder: Path
+    styles: list[str]
 
 
 class Models:
     """The styles of some model folders: those of one style by the folder's name, others by theirs.
 
     Where two have one name, the network of that style alone counts, and before it the one that
-    comes first.
+    comes first. A folder of several has its own name too, by which mixes of them are asked for.
     """
 
     def __init__(
@@ -42,27 +54,60 @@ class Models:
         if not found:
             raise UserError(f"--models {' '.join(map(str, folders))}: no model folders there")
         self.styles: dict[str, Style] = {}
+        self.mixable: dict[str, Mixable] = {}
         for folder, model in sorted(found, key=lambda one: len(one[1].styles) > 1):
+            if len(model.styles) > 1:
+                self.mixable.setdefault(folder.name, Mixable(folder, model.styles))
             for style in model.styles:
                 name = folder.name if len(model.styles) == 1 else style
                 self.styles.setdefault(name, Style(name, folder, style, _artwork(model)))
         self.runtime, self.precision, self.max_memory = runtime, precision, max_memory
         self._latest: Stylizer | None = None
-        self._loaded: dict[str, Stylizer] = {}
+        self._loaded: dict[Style, Stylizer] = {}  # the one that was asked for last at the end
         self._lock = threading.Lock()
 
-    def stylizer(self, name: str) -> Stylizer:
-        """Only the one that was asked for last keeps memory between pictures.
+    def find(self, name: str, mix: str | None = None) -> Style:
+        """The style of that name; or of the model folder of that name a style, or a mix of them.
 
-        Raises KeyError for an unknown name.
+        mix: such as 'candy:0.6,wave:0.4', or with = for the colons.
+        Raises KeyError for an unknown name, UserError for a mix that the folder does not have.
         """
+        if mix is None and name in self.styles:
+            return self.styles[name]
+        if name not in {**self.styles, **self.mixable}:
+            raise KeyError(name)
+        if name not in self.mixable:
+            there_are = f"mixes are of {', '.join(self.mixable) or 'no model here'}"
+            raise UserError(f"style={mix}: {name} has one style; {there_are}")
+        several = self.mixable[name]
+        if mix is None:
+            first, second, *_ = several.styles
+            raise UserError(
+                f"{name} has several styles; style= takes one of {', '.join(several.styles)}, or a "
+                f"mix: style={first}:0.6,{second}:0.4"
+            )
+        mix = mix.replace(":", "=")
+        try:
+            style_proportions(mix, several.styles)
+        except UserError as error:
+            raise UserError(str(error).removeprefix("--")) from None
+        return Style(name, several.folder, mix)
+
+    def stylizer(self, name: str, mix: str | None = None) -> Stylizer:
+        """The network of what `find` finds. Only the one that was asked for last keeps memory
+        between pictures.
+
+        Raises KeyError and UserError as `find` does.
+        """
+        style = self.find(name, mix)
         with self._lock:
-            if name not in self._loaded:
-                style = self.styles[name]
-                self._loaded[name] = Stylizer(
-                    style.folder, self.runtime, self.precision, style.style, self.max_memory
-                )
-            asked_for = self._loaded[name]
+            asked_for = self._loaded.pop(style, None) or Stylizer(
+                style.folder, self.runtime, self.precision, style.style, self.max_memory
+            )
+            self._loaded[style] = asked_for
+            mixes = [one for one in self._loaded if one not in self.styles.values()]
+            for forgotten in mixes[:-MIXES_KEPT]:
+                del self._loaded[forgotten]
             if self._latest not in (None, asked_for):
                 self._latest.release()
             self._latest = asked_for

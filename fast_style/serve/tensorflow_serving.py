@@ -1,12 +1,13 @@
 """Requests and answers of TensorFlow Serving's REST API (its documentation, "RESTful API").
 
 Pictures come as encoded bytes, {"b64": "..."}, and are answered so, or as arrays of RGB 0..255 and
-are answered as arrays: the SavedModel's signatures serving_bytes, serving_uint8, serving_default.
+are answered as arrays: the SavedModel's signatures serving_bytes, serving_uint8, serving_default
+and serve.
 """
 
 import base64
-import binascii
 import json
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 
 from fast_style.errors import UserError
 
-BYTES, UINT8, FLOAT = "serving_bytes", "serving_uint8", "serving_default"
-INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures"}
-OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized"}
+BYTES, UINT8, FLOAT, SERVE = "serving_bytes", "serving_uint8", "serving_default", "serve"
+INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures", SERVE: "pictures"}
+OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized", SERVE: "output_0"}
+FLOATS = (FLOAT, SERVE)
+LARGEST_VALUES = (255, 1)  # of arrays: of grey levels, and of what many libraries scale them to
 VERSION = "1"
 MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 
@@ -25,15 +28,26 @@ MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 class Prediction:
     """What a predict request asks for."""
 
-    pictures: list[Any]  # bytes, or (H, W, 3) float32 arrays
+    pictures: list[Any]  # bytes, or (H, W, 3) float32 arrays, 0..255
     signature: str
     by_row: bool  # 'instances' and 'predictions', or else 'inputs' and 'outputs'
+    max_value: int  # white, in the arrays of the request and of the answer
+
+    @property
+    def warning(self) -> str | None:
+        """What is probably not as it was meant."""
+        arrays = [one for one in self.pictures if isinstance(one, np.ndarray)]
+        if self.max_value == 255 and any(_is_in_0_to_1(one) for one in arrays):
+            return (
+                "a picture has values in 0..1 alone, in 0..255 nearly black; max_value=1 is white"
+            )
+        return None
 
 
-def read_prediction(body: bytes) -> Prediction:
-    """Raises UserError for what is not such a request."""
+def read_prediction(body: bytes, max_value: int = 255) -> Prediction:
+    """max_value: of LARGEST_VALUES. Raises UserError for what is not such a request."""
     try:
-        request = json.loads(body)
+        request = json.loads(body, strict=False)  # base64's own line breaks need no escape
     except (ValueError, RecursionError) as error:
         raise UserError(f"the body is not JSON: {error}") from None
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
@@ -57,15 +71,23 @@ def read_prediction(body: bytes) -> Prediction:
         raise UserError(f"signature_name: unknown {signature!r}; one of {', '.join(INPUTS)}")
     if (signature == BYTES) != encoded[0]:
         raise UserError(f"{signature} takes {'encoded pictures' if not encoded[0] else 'arrays'}")
-    return Prediction([_picture(one) for one in given], signature, by_row)
+    if max_value != 255 and signature not in FLOATS:
+        raise UserError(f"max_value={max_value}: is for arrays of {' and '.join(FLOATS)} alone")
+    pictures = [_picture(one, max_value) for one in given]
+    return Prediction(pictures, signature, by_row, max_value)
 
 
 def write_prediction(prediction: Prediction, stylized: list[Any]) -> dict:
     """The answer: bytes as {"b64": ...}, arrays as lists, whole numbers for serving_uint8."""
-    values = [
-        {"b64": base64.b64encode(one).decode()} if isinstance(one, bytes) else one.tolist()
-        for one in stylized
-    ]
+
+    def value(one: Any) -> Any:
+        if isinstance(one, bytes):
+            return {"b64": base64.b64encode(one).decode()}
+        if prediction.max_value != 255:
+            one = one * np.float32(prediction.max_value / 255)
+        return one.tolist()
+
+    values = [value(one) for one in stylized]
     return {"predictions" if prediction.by_row else "outputs": values}
 
 
@@ -77,7 +99,7 @@ def status() -> dict:
 
 def metadata(name: str) -> dict:
     """Of GET /v1/models/NAME/metadata: the signatures that the exported SavedModel has."""
-    dtypes = {BYTES: "DT_STRING", UINT8: "DT_UINT8", FLOAT: "DT_FLOAT"}
+    dtypes = {BYTES: "DT_STRING", UINT8: "DT_UINT8", FLOAT: "DT_FLOAT", SERVE: "DT_FLOAT"}
 
     def tensor(signature: str, named: str) -> dict:
         sizes = ["-1"] if signature == BYTES else ["-1", "-1", "-1", "3"]
@@ -108,20 +130,36 @@ def _only_value(named: dict) -> Any:
     return next(iter(named.values()))
 
 
-def _picture(given: Any) -> Any:
+def _is_in_0_to_1(picture: np.ndarray) -> bool:
+    """And not of whole numbers, which a black picture and a mask have."""
+    return bool(picture.max() <= 1 and (picture % 1).any())
+
+
+def _picture(given: Any, max_value: int) -> Any:
     if isinstance(given, str):
         raise UserError('a picture is {"b64": "..."} or an array; a text is neither')
     if isinstance(given, dict):
-        try:
-            return base64.b64decode(given["b64"], validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise UserError(f"b64: is not base64: {error}") from None
+        return _from_base64(given["b64"])
     try:
         array = np.asarray(given, np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"a picture is no array of numbers: {error}") from None
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise UserError(f"a picture has shape {array.shape}; (height, width, 3) is wanted")
-    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 255:
-        raise UserError("a picture has values outside 0..255")
-    return array
+    if not np.isfinite(array).all() or array.min() < 0 or array.max() > max_value:
+        raise UserError(f"a picture has values outside 0..{max_value}")
+    return array if max_value == 255 else array * np.float32(255 / max_value)
+
+
+def _from_base64(text: Any) -> bytes:
+    """As TensorFlow Serving (absl::Base64Unescape): white space counts nowhere, nor does padding.
+
+    Raises UserError for all else that is not base64.
+    """
+    if not isinstance(text, str):
+        raise UserError(f"b64: is not base64: {type(text).__name__} in place of a text")
+    try:
+        digits = text.encode("ascii").translate(None, string.whitespace.encode()).rstrip(b"=")
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except ValueError as error:  # binascii.Error and UnicodeEncodeError, too
+        raise UserError(f"b64: is not base64: {error}") from None

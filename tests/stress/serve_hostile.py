@@ -10,6 +10,7 @@ makes of its picture, and the server's memory is read after each attack. Only to
 import argparse
 import base64
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -235,6 +236,26 @@ def chunked_bombs(port: int, rng: np.random.Generator, counted: Counter, seen: l
     _count(port, head + b"0\r\n" + b"trailer: x\r\n" * 10_000, counted, seen)
 
 
+def gzip_bombs(port: int, rng: np.random.Generator, counted: Counter, seen: list[bytes]) -> None:
+    gzip_encoded, nothing = b"content-encoding: gzip\r\n", gzip.compress(b"")
+    bodies = (
+        gzip.compress(bytes(200_000_000)),  # 195 KB
+        gzip.compress(gzip.compress(bytes(200_000_000))),
+        nothing * 50_000,
+        nothing + bytes(1_000_000),
+        gzip.compress(rng.bytes(5000))[:-9],
+        gzip.compress(rng.bytes(5000))[:-9] + bytes(9),
+        rng.bytes(5000),
+        b"",
+    )
+    for path in ("/stylize/candy", "/v1/models/candy:predict"):
+        for body in bodies:
+            _count(port, post(path, body, gzip_encoded), counted, seen)
+    for encoding in (b"br", b"gzip, gzip", b"", b"\xff"):
+        asked = post("/stylize/candy", b"x", b"content-encoding: " + encoding + b"\r\n")
+        _count(port, asked, counted, seen)
+
+
 def big_headers(port: int, rng: np.random.Generator, counted: Counter, seen: list[bytes]) -> None:
     _count(port, b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", counted, seen)
     lines = b"".join(b"h%d: v\r\n" % number for number in range(10_000))
@@ -383,6 +404,7 @@ ATTACKS: dict[str, Attack] = {
     "slow bodies": slow_bodies,
     "wrong lengths": wrong_lengths,
     "chunked bombs": chunked_bombs,
+    "gzip bombs": gzip_bombs,
     "big headers": big_headers,
     "paths": paths,
     "huge JSON": huge_json,

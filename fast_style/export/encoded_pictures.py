@@ -1,0 +1,153 @@
+"""Picture files to pixels and back in a TensorFlow graph, where Pillow cannot be.
+
+What pictures.images does, as far as TensorFlow's operations go. JPEG, PNG, WebP, the first frame
+of GIF, and BMP of 8, 24 and 32 bits are read. EXIF orientation is applied and alpha is kept, except
+that of GIF. Colour profiles are neither applied nor kept.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+JPEG_QUALITY = 95
+
+
+class Chunks(NamedTuple):
+    """How a format divides a file into chunks, and which chunk holds EXIF data.
+
+    begin: where the first one begins. length: which bytes of a chunk hold its length, and rest is
+    what that does not count. exif: bytes of an EXIF chunk, by where in it they are. data: where
+    its data begin.
+    """
+
+    begin: int
+    length: slice
+    rest: int
+    exif: dict[int, bytes]
+    data: int
+    big_endian: bool = True
+    padded: bool = False  # to an even length
+
+
+EXIF = b"Exif\0\0"
+# ITU-T T.81, B.1.1.4; PNG (third edition), 5.3; WebP Container Specification, "RIFF File Format".
+JPEG = Chunks(2, slice(2, 4), 2, {0: b"\xff\xe1", 4: EXIF}, 4 + len(EXIF))
+PNG = Chunks(8, slice(0, 4), 12, {4: b"eXIf"}, 8)
+WEBP = Chunks(12, slice(4, 8), 8, {0: b"EXIF"}, 8, big_endian=False, padded=True)
+START_OF_SCAN = b"\xff\xda"  # of a JPEG, after which are no chunks; none of PNG or WebP begins so
+
+BMP_HEADER = 14  # bytes of the file header; the size of the one after it is in its first four
+# EXIF 2.32, 4.6.2 and 4.6.4
+ORIENTATION, SHORT = 0x0112, 3
+ENTRY_BYTES = 12
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decode(encoded):
+    """The bytes of a picture file to (H, W, 4) uint8 RGBA, upright.
+
+    Raises InvalidArgumentError, when it runs, for what is not such a picture.
+    """
+    start = tf.strings.substr(encoded, 0, 4)
+    if tf.io.is_jpeg(encoded):
+        # The default method is quicker, and up to 4 grey levels off what other programs read.
+        rgb = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        return _upright(_with_alpha(rgb), _orientation(_exif(encoded, JPEG)))
+    if start == b"\x89PNG":
+        return _upright(_decode_png(encoded), _orientation(_exif(encoded, PNG)))
+    if start == b"RIFF":
+        pixels = tf.io.decode_image(encoded, expand_animations=False)
+        return _upright(_with_alpha(pixels), _orientation(_exif(encoded, WEBP)))
+    if tf.strings.substr(encoded, 0, 2) == b"BM":
+        return _with_alpha(_decode_bmp(encoded))
+    return _with_alpha(tf.io.decode_image(encoded, channels=3, expand_animations=False))
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, None, 4), tf.uint8), tf.TensorSpec((), tf.bool)])
+def encode(rgba, as_jpeg):
+    """(H, W, 4) uint8 RGBA to the bytes of a JPEG, or of a PNG with alpha where it is not 255."""
+    rgb = rgba[..., :3]
+    if as_jpeg:
+        return tf.io.encode_jpeg(rgb, quality=JPEG_QUALITY, chroma_downsampling=False)
+    if tf.reduce_all(rgba[..., 3] == 255):
+        return tf.io.encode_png(rgb)
+    return tf.io.encode_png(rgba)
+
+
+def _decode_png(encoded):
+    rgba = tf.io.decode_png(encoded, channels=4)
+    bits = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0], tf.int32)
+    # TensorFlow gives pixels of fewer than 8 bits the largest alpha of those bits.
+    if bits < 8 and tf.reduce_all(tf.cast(rgba[..., 3], tf.int32) == 2**bits - 1):
+        return _with_alpha(rgba[..., :3])
+    return rgba
+
+
+def _decode_bmp(encoded):
+    pixels = tf.io.decode_bmp(encoded)
+    if tf.shape(pixels)[-1] != 1:
+        return pixels[..., :3]
+    # TensorFlow gives the indices of a palette's colours, which are BGR and a byte of nothing.
+    data = tf.io.decode_raw(encoded, tf.uint8)
+    begin = BMP_HEADER + _number(data[BMP_HEADER : BMP_HEADER + 4], big_endian=False)
+    colours = tf.reshape(data[begin : begin + 4 * 256], (-1, 4))[:, 2::-1]
+    return tf.gather(colours, tf.cast(pixels[..., 0], tf.int32))
+
+
+def _with_alpha(pixels):
+    """(H, W, 3 or 4) uint8 as RGBA, opaque where there was no alpha."""
+    opaque = tf.fill([*tf.unstack(tf.shape(pixels)[:2]), 1], tf.constant(255, tf.uint8))
+    return tf.ensure_shape(tf.concat([pixels, opaque], -1)[..., :4], (None, None, 4))
+
+
+def _exif(encoded, chunks: Chunks):
+    """(B,) uint8, the EXIF data of a picture file from the TIFF header on; empty without any."""
+    data = tf.io.decode_raw(encoded, tf.uint8)
+    size = tf.size(data, tf.int64)
+    begin, end, found = tf.constant(chunks.begin, tf.int64), size, tf.constant(False)
+    while begin < size and not found and not _has(data, begin, START_OF_SCAN):
+        length = data[begin + chunks.length.start : begin + chunks.length.stop]
+        end = begin + _number(length, chunks.big_endian) + chunks.rest
+        found = tf.reduce_all([_has(data, begin + at, those) for at, those in chunks.exif.items()])
+        if not found:
+            begin = end + end % 2 if chunks.padded else end
+    return data[begin + chunks.data : end] if found else data[:0]
+
+
+def _orientation(exif):
+    """1 to 8, as EXIF data have it; 1 where they have none."""
+    if _has(exif, 0, EXIF):  # some programs write it into WebP, others do not
+        exif = exif[len(EXIF) :]
+    big_endian = _has(exif, 0, b"MM")
+    begin = _number(exif[4:8], big_endian)
+    count = _number(exif[begin : begin + 2], big_endian)
+    entries = exif[begin + 2 : begin + 2 + count * ENTRY_BYTES]
+    whole = tf.size(entries) // ENTRY_BYTES * ENTRY_BYTES
+    entries = tf.reshape(entries[:whole], (-1, ENTRY_BYTES))
+    tags, types = _number(entries[:, :2], big_endian), _number(entries[:, 2:4], big_endian)
+    values = _number(entries[:, 8:10], big_endian)
+    found = tf.boolean_mask(values, (tags == ORIENTATION) & (types == SHORT))
+    return tf.concat([found, [1]], 0)[0]
+
+
+def _upright(pixels, orientation):
+    if tf.reduce_any(orientation == [5, 6, 7, 8]):
+        pixels = tf.transpose(pixels, (1, 0, 2))
+    if tf.reduce_any(orientation == [2, 3, 6, 7]):
+        pixels = pixels[:, ::-1]
+    if tf.reduce_any(orientation == [3, 4, 7, 8]):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _number(data, big_endian):
+    """(..., B) uint8 to (...) int64."""
+    data = tf.cast(data if big_endian else data[..., ::-1], tf.int64)
+    places = tf.range(tf.shape(data, tf.int64)[-1] - 1, -1, -1)
+    return tf.reduce_sum(data * 256**places, -1)
+
+
+def _has(data, place, those: bytes):
+    """Whether (B,) uint8 data have those bytes at a place."""
+    found = data[place : place + len(those)]
+    return tf.size(found) == len(those) and tf.reduce_all(found == list(those))
