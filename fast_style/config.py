@@ -19,7 +19,8 @@ from fast_style.vgg_layers import convolutions, feature_name, pixels_between
 
 LayerWeights = list[str] | dict[str, float]
 ScaledLayerWeights = list[str] | dict[str, float | list[float]]
-StyleImages = list[str] | dict[str, str]
+StyleImage = str | list[str]  # several paintings: one style of them all
+StyleImages = list[str] | dict[str, StyleImage]
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
@@ -30,7 +31,7 @@ def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any
 class Config:
     """One style, as resolved from a conf file; conf/built_in.yml and conf/gatys tell every key."""
 
-    style_image: str | None = None
+    style_image: StyleImage | None = None
     style_images: StyleImages | None = None
     artwork: str = ""
     naming: str
@@ -106,8 +107,11 @@ class Config:
         return Path(self.model_path) / self.naming
 
     @property
-    def named_style_images(self) -> dict[str, str]:
-        """Name to file or URL, in the order of the network's styles; a single one's is `naming`."""
+    def named_style_images(self) -> dict[str, StyleImage]:
+        """Name to file, folder, URL or list of those, in the order of the network's styles.
+
+        A single style has the conf's `naming`.
+        """
         if self.style_images is None:
             return {self.naming: self.style_image or ""}
         return named_images(self.style_images)
@@ -283,8 +287,9 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
     for name in images if several is not None else ():
         check_name(name, f"{source(key)}: {key}")
     for image in images.values():
-        if not is_url(image):
-            _check_file(image, key, source)
+        for one in [image] if isinstance(image, str) else image:
+            if not is_url(one):
+                _check_file(one, key, source, or_folder=True)
     hashes = config.style_image_sha256
     if isinstance(hashes, dict) != (several is not None) and hashes is not None:
         raise UserError(
@@ -305,13 +310,16 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
             )
 
 
-def _check_file(image: str, key: str, source: Callable[[str], str]) -> None:
-    if not locate(image).is_file():
+def _check_file(
+    image: str, key: str, source: Callable[[str], str], or_folder: bool = False
+) -> None:
+    path = locate(image)
+    if not (path.is_file() or (or_folder and image and path.is_dir())):
         where = looked_in(image, Path(source(key)).parent)
         raise UserError(f"{source(key)}: {key}: no file {image}{where}")
 
 
-def named_images(style_images: StyleImages) -> dict[str, str]:
+def named_images(style_images: StyleImages) -> dict[str, StyleImage]:
     """Name to file or URL; a list takes the files' names without their endings."""
     if isinstance(style_images, dict):
         return style_images

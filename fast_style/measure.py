@@ -33,9 +33,9 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.gatys import starting_pixels
+from fast_style.loss.style_statistics import read_style
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
-from fast_style.pictures.style_image import prepare_style_image
 from fast_style.plots import subplots, write_figure
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
@@ -97,7 +97,7 @@ def _at_size(
     # After the folder is known to hold a model: TensorFlow takes seconds to import.
     from fast_style.pixel_optimizers import gradients_of
 
-    gradient_for = gradients_of(config, prepare_style_image(config))
+    gradient_for = gradients_of(config, read_style(config))
     contents = [square(picture, size) for picture in pictures]
     terms: list[dict[str, float]] = []
     curves: dict[str, list[list[float]]] = {name: [] for name in STARTS}

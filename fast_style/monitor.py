@@ -13,7 +13,7 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.locations import locate
-from fast_style.loss.style_statistics import StyleStatistics
+from fast_style.loss.style_statistics import Style
 from fast_style.pictures.images import (
     Picture,
     check_picture_target,
@@ -36,9 +36,9 @@ class Monitor:
         config: Config,
         network,
         folder: Path,
-        styles: Mapping[str, np.ndarray | StyleStatistics],
+        styles: Mapping[str, Style],
     ):
-        """network: a StyledNetwork; styles: name to style image, (S, S, 3) uint8, or statistics."""
+        """network: a StyledNetwork; styles: name to paintings, (S, S, 3) uint8, or statistics."""
         self.network = network
         self.styles = list(styles)
         self.batch_size = config.batch_size
@@ -58,8 +58,8 @@ class Monitor:
             self.writer = tf.summary.create_file_writer(str(self.logs))
         with self._told(), self.writer.as_default(step=0):
             for name, kept in styles.items():
-                if isinstance(kept, np.ndarray):
-                    tf.summary.image(f"style image/{name}", kept[None])
+                if isinstance(kept, list):
+                    tf.summary.image(f"style image/{name}", np.stack(kept), max_outputs=len(kept))
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""

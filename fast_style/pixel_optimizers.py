@@ -11,7 +11,7 @@ from fast_style.checkpoints import assign_variables, variables_as_arrays
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.loss.style_statistics import StyleStatistics
+from fast_style.loss.style_statistics import Style
 
 Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]
@@ -22,9 +22,7 @@ Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
 Report = Callable[[int, Terms, np.ndarray, Arrays], None]
 
 
-def gradients_of(
-    config: Config, style: np.ndarray | StyleStatistics
-) -> Callable[[np.ndarray], Gradient]:
+def gradients_of(config: Config, style: Style) -> Callable[[np.ndarray], Gradient]:
     """The conf's objective, from a content image to a function of pixels; images (H, W, 3) uint8.
 
     One loss network serves all content images, and is compiled once for each size.

@@ -6,7 +6,7 @@ from importlib import metadata
 from fast_style import hardware
 from fast_style.config import Config
 from fast_style.loss.vgg_weights import weights_sha256
-from fast_style.pictures.style_image import style_image_file, style_image_sha256
+from fast_style.pictures.style_image import style_image_sha256
 
 
 def provenance() -> dict:
@@ -26,8 +26,7 @@ def hashes(config: Config) -> dict:
     """
     return {
         "style_image_sha256": {
-            name: style_image_sha256(style_image_file(config.of_style(name)))
-            for name in config.named_style_images
+            name: style_image_sha256(config.of_style(name)) for name in config.named_style_images
         },
         "loss_model_file_sha256": weights_sha256(config.loss_model_file),
     }

@@ -45,7 +45,7 @@ def convert(value: Any, hint: Any) -> Any:
         try:
             return {str(key): convert(item, items) for key, item in value.items()}
         except WrongValue:
-            kind = "texts" if items is str else "numbers"
+            kind = "numbers" if float in (items, *typing.get_args(items)) else "texts"
             raise WrongValue(f"is not a mapping of names to {kind}") from None
     if hint is bool:
         if not isinstance(value, bool):

@@ -74,7 +74,7 @@ def test_a_recipes_loss_is_the_published_one(
 ) -> None:
     config = load_config(PROJECT / f"conf/gatys/{recipe}.yml", ["loss_model=vgg_16_half"])
     painted, content, style = (photo(48, 64, seed=seed) for seed in (1, 2, 3))
-    objective = PerceptualLoss(config, [style])
+    objective = PerceptualLoss(config, [[style]])
     pixels = painted[None].astype(np.float32)
     terms = objective(pixels, objective.content_targets(content[None].astype(np.float32)))
 

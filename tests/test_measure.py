@@ -47,7 +47,7 @@ def test_a_measured_model_says_what_it_is_worth(
     assert read_picture(folder / "measure.png").rgb.std() > 0
 
     config, network = read_config(folder), load_network(folder)
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     totals, contents = [], []
     for number in range(3):
         content = square(flatten_on_white(read_picture(photos / f"{number}.png")), 96)

@@ -52,7 +52,7 @@ def test_the_border_has_no_style(config: Config, stylized: np.ndarray) -> None:
         config, style_border=4, style_layers={"conv1_2": 1.0, "conv3_1": 1.0}
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [[style_image]])
     found = terms_of(objective, stylized, stylized)
     ours = objective.networks[0](stylized)
     theirs = objective.networks[0](style_image[None].astype(np.float32))
@@ -71,7 +71,7 @@ def test_the_border_has_no_style(config: Config, stylized: np.ndarray) -> None:
 
 def test_a_picture_that_is_all_border_has_its_middle_left(config: Config) -> None:
     config = dataclasses.replace(config, style_border=1000)
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     grey = np.full((1, 33, 40, 3), 128, np.float32)
     assert np.isfinite(terms_of(objective, grey, grey)["style"])
 
@@ -88,7 +88,7 @@ def test_every_term_is_numpys_on_the_features(
         grid_weight=0.5,
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [[style_image]])
     found = terms_of(objective, stylized * 1.5 - 60, content)
 
     def features(pictures: np.ndarray) -> dict[str, np.ndarray]:
@@ -133,7 +133,7 @@ def test_the_style_is_compared_at_every_scale_with_its_own_weight(
         style_border=4,
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [[style_image]])
     found = terms_of(objective, stylized, content)
 
     def smaller(pictures: np.ndarray, scale: int) -> np.ndarray:
@@ -172,7 +172,7 @@ def test_a_number_is_the_weight_at_every_scale(
     one, each = (
         PerceptualLoss(
             dataclasses.replace(config, style_scales=2, style_layers={"conv1_2": weight}),
-            [prepare_style_image(config)],
+            [[prepare_style_image(config)]],
         )
         for weight in (0.5, [0.5, 0.5])
     )
@@ -184,7 +184,7 @@ def test_patch_and_palette_are_numpys_sliced_wasserstein_distances(
 ) -> None:
     config = dataclasses.replace(config, patch_weight=2.0, palette_weight=0.5)
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [[style_image]])
     found = terms_of(objective, stylized, content, 0.1)
     style = style_image[None].astype(np.float32)
 
@@ -225,7 +225,7 @@ def test_the_temporal_term_is_there_with_another_view(
     config: Config, stylized: np.ndarray, content: np.ndarray
 ) -> None:
     config = dataclasses.replace(config, temporal_weight=0.25)
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     targets = objective.content_targets(content)
     without = objective(stylized, targets)
     assert "temporal" not in without
@@ -250,7 +250,7 @@ def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(
         content_normalization=normalization,
     )
     style_image = prepare_style_image(config)
-    objective = PerceptualLoss(config, [style_image])
+    objective = PerceptualLoss(config, [[style_image]])
     itself = style_image[None].astype(np.float32)
     other = terms_of(objective, stylized[:1], itself)
     same = terms_of(objective, itself, itself)
@@ -262,7 +262,7 @@ def test_the_style_image_has_its_own_style_and_a_picture_its_own_content(
 def test_the_ramp_is_a_factor_on_the_style_weight_alone(
     config: Config, stylized: np.ndarray, content: np.ndarray
 ) -> None:
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     full, tenth = (
         terms_of(objective, stylized, content),
         terms_of(objective, stylized, content, 0.1),
@@ -278,7 +278,7 @@ def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Con
     config = dataclasses.replace(
         config, content_layers=["conv2_1"], style_layers=["conv1_2", "conv4_1"]
     )
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
 
     def convolutions(network) -> list[str]:
         return [layer.name for layer in network.layers if "conv" in layer.name]
@@ -294,7 +294,7 @@ def test_the_content_image_passes_no_deeper_than_content_layers_need(config: Con
 def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: Photo) -> None:
     import tensorflow as tf
 
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     content = tf.constant(photo(32, 32, seed=5)[None], tf.float32)
     targets = objective.content_targets(content)
     picture = tf.Variable(content)

@@ -21,8 +21,10 @@ from fast_style.pictures import style_image
 from fast_style.pictures.images import Picture, write_picture
 from fast_style.pictures.style_image import (
     painting_style_image,
+    paintings,
     prepare_style_image,
     style_image_file,
+    style_image_sha256,
 )
 
 Photo = Callable[..., np.ndarray]
@@ -251,3 +253,37 @@ def test_the_hash_is_that_of_the_file(conf_values: dict[str, Any]) -> None:
         prepare_style_image(wrong)
     with pytest.raises(UserError, match="style_image_sha256: 'abc' is not a SHA-256"):
         config_from_mapping(conf_values | {"style_image_sha256": "abc"}, "conf")
+
+
+def test_a_folder_or_a_list_is_one_style_of_several_paintings(
+    conf_values: dict[str, Any], photo: Photo, tmp_path: Path
+) -> None:
+    folder = tmp_path / "monet"
+    folder.mkdir()
+    for seed in range(3):
+        write_picture(folder / f"{seed}.png", Picture(photo(40, 50, seed=seed)))
+    files = [str(folder / f"{seed}.png") for seed in range(3)]
+    by_folder, by_list, mixed = (
+        config_from_mapping(conf_values | {"style_image": image}, "conf")
+        for image in (str(folder), files, [files[0], str(folder)])
+    )
+    assert [painting.style_image for painting in paintings(by_folder)] == files
+    assert [painting.style_image for painting in paintings(mixed)] == [files[0], *files]
+    digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    combined = hashlib.sha256("".join(digests).encode()).hexdigest()
+    assert style_image_sha256(by_folder) == style_image_sha256(by_list) == combined
+    assert style_image_sha256(paintings(by_list)[1]) == digests[1]
+    with pytest.raises(UserError, match="one painting is wanted here, the conf has 3"):
+        prepare_style_image(by_list)
+    several = config_from_mapping(
+        {key: value for key, value in conf_values.items() if key != "style_image"}
+        | {"style_images": {"monet": str(folder), "first": files[0]}},
+        "conf",
+    )
+    assert len(paintings(several.of_style("monet"))) == 3
+
+
+def test_a_folder_without_pictures_is_no_style(conf_values: dict[str, Any], tmp_path: Path) -> None:
+    config = config_from_mapping(conf_values | {"style_image": str(tmp_path)}, "conf")
+    with pytest.raises(UserError, match=f"style_image: {tmp_path}"):
+        paintings(config)

@@ -32,7 +32,7 @@ def config(conf_values: dict[str, Any]) -> Config:
 
 @pytest.fixture
 def statistics_file(config: Config, tmp_path: Path) -> Path:
-    objective = PerceptualLoss(config, [prepare_style_image(config)])
+    objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     path = tmp_path / "style.npz"
     write_style_statistics(path, objective.statistics(0, style_image_sha256="abc"))
     return path
@@ -105,3 +105,14 @@ def test_a_training_leaves_the_statistics_that_another_begins_from(
         for one, other in zip(several, second.arrays[name], strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3 * np.abs(one).max())
     assert first.made_with["style_image_sha256"] == second.made_with["style_image_sha256"]
+
+
+def test_the_statistics_of_several_paintings_are_averaged(config: Config, photo) -> None:
+    first, second = (photo(32, 32, seed=seed) for seed in (7, 8))
+    one, other, both = (
+        PerceptualLoss(config, [list(images)]).statistics(0)
+        for images in ((first,), (second,), (first, second))
+    )
+    for name, several in both.arrays.items():
+        for found, a, b in zip(several, one.arrays[name], other.arrays[name], strict=True):
+            np.testing.assert_allclose(found, (a + b) / 2, rtol=1e-4, atol=1e-4 * np.abs(a).max())

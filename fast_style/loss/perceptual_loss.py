@@ -27,7 +27,7 @@ from fast_style.loss.losses import (
     temporal_loss,
     total_variation_loss,
 )
-from fast_style.loss.style_statistics import StyleStatistics
+from fast_style.loss.style_statistics import Style, StyleStatistics
 from fast_style.vgg_layers import pixels_between
 
 SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
@@ -43,10 +43,11 @@ class PerceptualLoss:
     def __init__(
         self,
         config: Config,
-        styles: Sequence[np.ndarray | StyleStatistics],
+        styles: Sequence[Style],
         dtype: str = "float32",
     ):
-        """styles: each a style image, (H, W, 3) RGB 0..255, or the statistics of one.
+        """styles: each a list of paintings, (H, W, 3) RGB 0..255, whose statistics are averaged, or
+        the statistics of an earlier training.
 
         dtype: policy of the loss network. Raises UserError where statistics are of another loss
         network or lack a term that the conf weighs.
@@ -168,11 +169,22 @@ class PerceptualLoss:
         weights = {"patch": self.config.patch_weight, "palette": self.config.palette_weight}
         return [*layers, *(name for name, weight in weights.items() if weight)]
 
-    def _style_targets(self, style: np.ndarray | StyleStatistics) -> Mapping[str, tuple]:
+    def _style_targets(self, style: Style) -> Mapping[str, tuple]:
         if isinstance(style, StyleStatistics):
             style.check(self._made_with, self._target_names())
             return style.arrays
-        pixels = ops.convert_to_tensor(style[None], "float32")
+        of_each = [self._targets_of_painting(painting) for painting in style]
+        # The mean of quantile functions is the distribution halfway between (the barycentre).
+        return {
+            name: tuple(
+                sum(parts) / len(of_each)
+                for parts in zip(*(targets[name] for targets in of_each), strict=True)
+            )
+            for name in of_each[0]
+        }
+
+    def _targets_of_painting(self, painting: np.ndarray) -> dict[str, tuple]:
+        pixels = ops.convert_to_tensor(painting[None], "float32")
         targets: dict[str, tuple] = {}
         for scale, images in enumerate(pyramid(pixels, self.config.style_scales)):
             network = self.networks[scale]

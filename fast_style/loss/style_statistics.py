@@ -16,6 +16,7 @@ from fast_style.errors import UserError
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.style_image import (
     painting_style_image,
+    paintings,
     prepare_style_image,
     style_image_file,
 )
@@ -58,19 +59,22 @@ class StyleStatistics:
             )
 
 
-def read_style(
-    config: Config, picture: tuple[int, int] | None = None
-) -> np.ndarray | StyleStatistics:
-    """The style of a conf of one style: its image, (H, W, 3) uint8 RGB, or its statistics.
+Style = list[np.ndarray] | StyleStatistics
+"""The paintings of one style, each (H, W, 3) uint8 RGB, or what is kept of them."""
+
+
+def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
+    """The style of a conf of one style: its paintings, or the file that stands for them.
 
     picture: (height, width) of the one picture that is painted; None for a training.
-    Raises UserError where the image or its file of statistics cannot be read.
+    Raises UserError where one of them cannot be read.
     """
-    if (config.style_image or "").endswith(SUFFIX):
-        return read_style_statistics(style_image_file(config))
-    return (
-        prepare_style_image(config) if picture is None else painting_style_image(config, *picture)
-    )
+    each = paintings(config)
+    if len(each) == 1 and str(each[0].style_image).endswith(SUFFIX):
+        return read_style_statistics(style_image_file(each[0]))
+    if picture is None:
+        return [prepare_style_image(painting) for painting in each]
+    return [painting_style_image(painting, *picture) for painting in each]
 
 
 def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:

@@ -1,5 +1,6 @@
 """The style image: where its file is, and what the loss network sees of it."""
 
+import dataclasses
 import functools
 import hashlib
 import http.client
@@ -17,7 +18,13 @@ from fast_style.config import Config, fewest_pixels, is_url
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.locations import locate
-from fast_style.pictures.images import Picture, decode_picture, flatten_on_white, read_picture
+from fast_style.pictures.images import (
+    Picture,
+    decode_picture,
+    find_pictures,
+    flatten_on_white,
+    read_picture,
+)
 from fast_style.pictures.pixels import fit_within, resized, square
 
 CACHE = "fast_style"
@@ -27,18 +34,38 @@ FEWEST_PIXELS = 64
 """Of a side; a smaller style image has few strokes, which are enlarged."""
 
 
-def style_image_file(config: Config) -> Path:
-    """The style image on this disk of a conf of one style; a URL is fetched once and kept.
+def paintings(config: Config) -> list[Config]:
+    """A conf of one style as one for each of its paintings; a folder is all pictures in it.
 
-    It is kept where Keras keeps what it fetches, and only if it is a picture, and the one that
-    `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
-    that one, and where the conf has several.
+    Raises UserError where a folder holds none, and where the conf has several styles.
     """
-    image, wanted = config.style_image, config.style_image_sha256
-    if image is None or isinstance(wanted, dict):
+    if config.style_image is None:
         raise UserError(
             f"style_images: one is wanted here, of {', '.join(config.named_style_images)}"
         )
+    given = config.style_image if isinstance(config.style_image, list) else [config.style_image]
+    found: list[str] = []
+    for image in given:
+        if not is_url(image) and locate(image).is_dir():
+            try:
+                found += map(str, find_pictures(locate(image)))
+            except UserError as error:
+                raise UserError(f"style_image: {error}") from None
+        else:
+            found.append(image)
+    return [dataclasses.replace(config, style_image=image) for image in found]
+
+
+def style_image_file(config: Config) -> Path:
+    """The file on this disk of a conf of one painting; a URL is fetched once and kept.
+
+    It is kept where Keras keeps what it fetches, and only if it is a picture, and the one that
+    `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
+    that one, and where the conf has several paintings.
+    """
+    (config,) = _of_one_painting(config)
+    image, wanted = config.style_image, config.style_image_sha256
+    assert isinstance(image, str) and not isinstance(wanted, dict)
     path = _kept_at(image) if is_url(image) else locate(image)
     if is_url(image) and not path.exists():
         encoded = _fetched(image, path)
@@ -57,9 +84,26 @@ def style_image_file(config: Config) -> Path:
     return path
 
 
-def style_image_sha256(path: Path) -> str:
-    """The hash by which cards and confs name a style image."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+def _of_one_painting(config: Config) -> list[Config]:
+    found = paintings(config)
+    if len(found) > 1:
+        raise UserError(
+            f"style_image: one painting is wanted here, the conf has {len(found)}: "
+            f"{found[0].style_image}, {found[1].style_image} ..."
+        )
+    return found
+
+
+def style_image_sha256(config: Config) -> str:
+    """The hash by which cards and confs name the style image of a conf of one style.
+
+    That of the file; of several paintings that of their hashes, in hexadecimal, one after another.
+    """
+    hashes = [
+        hashlib.sha256(read_bytes(style_image_file(painting))).hexdigest()
+        for painting in paintings(config)
+    ]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def prepare_style_image(config: Config) -> np.ndarray:
