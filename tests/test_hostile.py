@@ -179,6 +179,17 @@ def test_damaged_pictures_of_every_format_give_a_picture_or_one_line(tmp_path: P
                     assert str(error).isprintable()
 
 
+def test_intact_files_of_several_encoders_are_read() -> None:
+    for package in ("av", "cv2"):
+        pytest.importorskip(package)
+    from tests.stress import intact_pictures
+
+    for number, (name, encode) in enumerate(list(intact_pictures.ENCODERS.items()) * 12):
+        rng = np.random.default_rng(number)
+        words, data = encode(list(intact_pictures.SOURCES.values())[number % 5](rng), rng)
+        assert intact_pictures.finding(data) is None, (name, words)
+
+
 # Confs
 
 
