@@ -326,7 +326,17 @@ def _checkpoint_files(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS).glob("[0-9]*.npz"))
 
 
-def _models_there_are(folder: Path) -> str:
+def names_of_models(models: Iterable[str | Path]) -> set[str]:
+    """What results may be named after: these model folders, those beside them, those that ship."""
+    folders = [Path(model) for model in models]
+    return {beside.name for folder in folders for beside in (folder, *_models_beside(folder))}
+
+
+def _models_beside(folder: Path) -> set[Path]:
     parents = (folder.parent, PROJECT / "pretrained")
-    names = sorted({str(p.parent) for parent in parents for p in parent.glob(f"*/{WEIGHTS}")})
+    return {weights.parent for parent in parents for weights in parent.glob(f"*/{WEIGHTS}")}
+
+
+def _models_there_are(folder: Path) -> str:
+    names = sorted(map(str, _models_beside(folder)))
     return nearest(str(folder), names) if names else "train one with train.py"

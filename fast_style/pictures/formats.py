@@ -37,6 +37,8 @@ _UNREAD = {".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".svgz", ".eps", ".ai
 _UNREAD |= {".tga", ".dds", ".exr", ".hdr", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".qoi"}
 _UNREAD |= {".dib", ".xbm", ".xpm", ".sgi", ".icns", ".wmf", ".emf", ".bpg", ".flif"}
 
+UNREAD_ENDINGS = (*sorted(_RAW), *sorted(_UNREAD))
+
 _BEGINNINGS = {
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
