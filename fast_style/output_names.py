@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from fast_style.errors import UserError
-from fast_style.pictures.formats import READ_ENDINGS, WRITTEN
+from fast_style.pictures.formats import JPEG_ENDINGS, WRITTEN
 from fast_style.pictures.images import search
 
 Place = TypeVar("Place", str, Path)
@@ -107,20 +107,22 @@ def stylized_names(inside: str, model: str) -> tuple[str, str]:
     model: as style_mix.name_in_style has it. The first is for a picture without alpha, the second
     for one with it; they differ where the picture's own format is not written.
     """
-    ending = os.path.splitext(inside)[1].lower()
+    ending = os.path.splitext(inside)[1]
     named = f"{_stem(inside)}-{model}"
-    if ending == ".gif":  # a stylized picture has more colours than its palette holds
+    if ending.lower() == ".gif":  # a stylized picture has more colours than its palette holds
         return f"{named}.png", f"{named}.png"
-    if ending in WRITTEN:
-        own = os.path.splitext(inside)[1]
-        return f"{named}{own}", f"{named}{own}"
+    if ending.lower() in WRITTEN:
+        return f"{named}{ending}", f"{named}{ending}"
     return f"{named}.jpg", f"{named}.png"
 
 
 def _stem(name: str) -> str:
-    """The name without its ending, as far as that is one of pictures."""
+    """The name without its ending, where the results' ending tells the same.
+
+    The same picture may be beside it in other formats: a.avif, a.heic and a.jpg.
+    """
     stem, ending = os.path.splitext(name)
-    return stem if ending.lower() in READ_ENDINGS else name
+    return stem if ending.lower() in (*WRITTEN, *JPEG_ENDINGS) else name
 
 
 def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, Place]]) -> None:

@@ -87,7 +87,7 @@ def test_kinds_that_are_not_read_are_left_out_with_a_reason(
         ("deep/a.JPG", "deep/a-candy.JPG", "deep/a-candy.JPG"),
         ("a.gif", "a-candy.png", "a-candy.png"),
         ("p.jfif", "p-candy.jpg", "p-candy.png"),
-        ("IMG_1.HEIC", "IMG_1-candy.jpg", "IMG_1-candy.png"),
+        ("IMG_1.HEIC", "IMG_1.HEIC-candy.jpg", "IMG_1.HEIC-candy.png"),
         ("IMG_0001", "IMG_0001-candy.jpg", "IMG_0001-candy.png"),
         ("v1.2/holiday 3.5", "v1.2/holiday 3.5-candy.jpg", "v1.2/holiday 3.5-candy.png"),
     ],
@@ -126,7 +126,7 @@ def test_an_output_folder_inside_the_input_is_no_input(
 
 
 def test_an_output_folder_that_is_the_input_keeps_its_results(tmp_path: Path) -> None:
-    results = {"a-candy.jpg", "a-wave-0.5.jpg", "deep/b-candy.png", "a-candy-wave.jpg"}
+    results = {"a-candy.jpg", "a-wave-0.5.jpg", "deep/b.heif-candy.png", "a-candy-wave.jpg"}
     pictures = {"a.jpg", "deep/b.heif", "a-b.jpg", "c-candy.jpg", "deep/a-candy.jpg", "cand-y.jpg"}
     make(tmp_path, *results, *pictures)
     assert gathered(tmp_path, tmp_path, tmp_path) == pictures

@@ -23,7 +23,7 @@ FEWEST_BYTES_A_CHUNK = 256
 MOST_SMALL_CHUNKS = 10_000
 
 MOST_PIXELS_A_JPEG_BYTE = 2048
-"""A block of 8x8 pixels has a bit or more, and of each component there is one for 4x4 at least."""
+"""64 for each bit, as a block of 8x8 has at least one; 4 times as many for subsampled rows."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANCILLARY = 0x20  # bit of a chunk's first letter: of what the pixels do not need (PNG, 5.4)
