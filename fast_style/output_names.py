@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from fast_style.errors import UserError
-from fast_style.pictures.formats import JPEG_ENDINGS, WRITTEN
+from fast_style.pictures.formats import WRITTEN
 from fast_style.pictures.images import search
 
 Place = TypeVar("Place", str, Path)
@@ -117,12 +117,12 @@ def stylized_names(inside: str, model: str) -> tuple[str, str]:
 
 
 def _stem(name: str) -> str:
-    """The name without its ending, where the results' ending tells the same.
+    """The name without its ending, where that tells a format that is written.
 
-    The same picture may be beside it in other formats: a.avif, a.heic and a.jpg.
+    Of the others the same picture may be there several times: a.avif, a.heic and a.jpg.
     """
     stem, ending = os.path.splitext(name)
-    return stem if ending.lower() in (*WRITTEN, *JPEG_ENDINGS) else name
+    return stem if ending.lower() in WRITTEN else name
 
 
 def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, Place]]) -> None:

@@ -86,7 +86,7 @@ def test_kinds_that_are_not_read_are_left_out_with_a_reason(
     [
         ("deep/a.JPG", "deep/a-candy.JPG", "deep/a-candy.JPG"),
         ("a.gif", "a-candy.png", "a-candy.png"),
-        ("p.jfif", "p-candy.jpg", "p-candy.png"),
+        ("p.jfif", "p.jfif-candy.jpg", "p.jfif-candy.png"),
         ("IMG_1.HEIC", "IMG_1.HEIC-candy.jpg", "IMG_1.HEIC-candy.png"),
         ("IMG_0001", "IMG_0001-candy.jpg", "IMG_0001-candy.png"),
         ("v1.2/holiday 3.5", "v1.2/holiday 3.5-candy.jpg", "v1.2/holiday 3.5-candy.png"),
@@ -185,7 +185,7 @@ def test_a_folder_as_people_have_it(folder: Path, capsys: pytest.CaptureFixture[
     make(folder / "in", "cut.png", content=encode_picture(rgba, ".png")[:60])
     make(folder / "in", "n" * 250 + ".jpg")  # with -candy longer than a name may be
     assert run("in", output="in/out") == 1
-    made = {"a-candy.jpg", "p-candy.jpg", "IMG_0001-candy.jpg", "IMG_0002-candy.png"}
+    made = {"a-candy.jpg", "p.jfif-candy.jpg", "IMG_0001-candy.jpg", "IMG_0002-candy.png"}
     assert set(os.listdir("in/out")) == made
     assert np.array_equal(read_picture("in/out/IMG_0002-candy.png").alpha, rgba.alpha)
     lines = capsys.readouterr().err.splitlines()

@@ -26,10 +26,7 @@ WRITTEN = {
 }
 """The format that goes with a name's ending."""
 
-JPEG_ENDINGS = (".jfif", ".jpe", ".jif")
-"""Of JPEGs as they are not written."""
-
-_READ_ONLY = (*JPEG_ENDINGS, ".apng", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc")
+_READ_ONLY = (".jfif", ".jpe", ".jif", ".apng", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc")
 _HEIC_ENDINGS = (".heic", ".heif", ".hif")
 READ_ENDINGS = (*WRITTEN, *_READ_ONLY, *_HEIC_ENDINGS)
 
