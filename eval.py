@@ -24,6 +24,9 @@ def main() -> int:
         "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
     )
     parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="a result may replace one of the pictures"
+    )
     args = parser.parse_args()
 
     from fast_style.stylize_files import (
@@ -41,6 +44,7 @@ def main() -> int:
         style=args.style,
         max_memory=args.max_memory,
         allow_huge=args.allow_huge,
+        overwrite=args.overwrite,
     )
 
 

@@ -377,6 +377,17 @@ def _checkpoint_files(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS).glob("[0-9]*.npz"))
 
 
+def names_of_models(models: Iterable[str | Path]) -> set[str]:
+    """What results may be named after: these model folders, those beside them, those that ship."""
+    folders = [Path(model) for model in models]
+    return {beside.name for folder in folders for beside in (folder, *_models_beside(folder))}
+
+
+def _models_beside(folder: Path) -> set[Path]:
+    parents = (folder.parent, PROJECT / "pretrained")
+    return {weights.parent for parent in parents for weights in parent.glob(f"*/{WEIGHTS}")}
+
+
 def _models_there_are(folder: Path) -> str:
     beside = {str(path.parent) for path in folder.parent.glob(f"*/{WEIGHTS}")}
     shipped = {path.parent.name for path in (PROJECT / "pretrained").glob(f"*/{WEIGHTS}")}

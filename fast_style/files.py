@@ -81,6 +81,10 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     """
     # A link keeps pointing where it points: its target is what is replaced.
     target = Path(os.path.realpath(path))
+    try:
+        target.exists()
+    except OSError as error:  # a name that is longer than the disk allows
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     if target.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
     if not target.parent.is_dir():

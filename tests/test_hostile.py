@@ -38,45 +38,110 @@ def refusal(read, *args: Any, **options: Any) -> str:
 def test_a_picture_that_lacks_its_end_is_refused_or_lacks_nothing(name: str) -> None:
     data = hostile_bytes.pictures()[name]
     whole = decode_picture(data, name).rgb
-    for length in {len(data) - 1, len(data) - 2, len(data) * 9 // 10, len(data) // 2}:
+    lengths = {len(data) - missing for missing in range(1, 40)}
+    for length in lengths | {len(data) * 9 // 10, len(data) // 2}:
         try:
             np.testing.assert_array_equal(decode_picture(data[:length], name).rgb, whole)
         except UserError as error:
             assert str(error).startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize("place", [20, -5, "iCCP", "eXIf", "IDAT"])
-def test_every_byte_of_a_png_has_a_checksum(place: int | str) -> None:
-    data = bytearray(hostile_bytes.pictures()["PNG rgb"])
-    at = data.index(place.encode()) + 20 if isinstance(place, str) else place % len(data)
-    data[at] ^= 16
-    refusal(decode_picture, bytes(data), "x")
-
-
-@pytest.mark.parametrize("rows", [32, 64, 66, 130])
-@pytest.mark.parametrize("name", ["PNG rgb", "PNG interlaced", "TIFF plain", "TIFF deflate"])
-def test_another_height_than_the_pixels_have_is_refused(name: str, rows: int) -> None:
+@pytest.mark.parametrize("name", [name for name in hostile_bytes.pictures() if "JPEG" in name])
+@pytest.mark.parametrize("behind", [b"", b"\xff", bytes(500), b"trailer" * 9 + b"\xff\xd8\xff\xe0"])
+def test_a_jpeg_without_its_end_mark_is_read_whatever_stands_behind_it(
+    name: str, behind: bytes
+) -> None:
     data = hostile_bytes.pictures()[name]
-    right, wrong = (
+    whole = decode_picture(data, name).rgb
+    np.testing.assert_array_equal(decode_picture(data[:-2] + behind, name).rgb, whole)
+    assert decode_picture(data[:-2] + behind, name, at_least=16).rgb.shape < whole.shape
+
+
+def test_a_jpeg_cut_at_the_end_of_a_restart_interval_or_of_a_scan_lacks_pixels() -> None:
+    restarts = hostile_bytes.pictures()["JPEG 4:4:4 restarts"]
+    progressive = hostile_bytes.pictures()["JPEG progressive"]
+    for data, marker in (
+        (restarts, b"\xff\xd3"),
+        (restarts, b"\xff\xd7"),
+        (progressive, b"\xff\xc4"),
+    ):
+        assert "truncated" in refusal(decode_picture, data[: data.rindex(marker)], "x")
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"tIME", b"tRNS"])
+def test_a_png_with_a_wrong_checksum_beside_its_pixels_is_read(kind: bytes) -> None:
+    data = hostile_bytes.pictures()["PNG rgb"]
+    wrong = struct.pack(">I", 7) + kind + b"A\0notes" + bytes(4)
+    for at in (33, data.index(b"IDAT") - 4, len(data) - 12):
+        found = decode_picture(data[:at] + wrong + data[at:], "x")
+        np.testing.assert_array_equal(found.rgb, decode_picture(data, "x").rgb)
+        assert found.alpha is None
+    damaged = bytearray(data)
+    damaged[20] ^= 16  # of the header, without which there are no pixels
+    refusal(decode_picture, bytes(damaged), "x")
+
+
+def test_a_png_without_its_end_and_one_with_more_than_its_pixels_are_read() -> None:
+    rgb = hostile_bytes.pixels()
+    rows = b"".join(b"\0" + row.tobytes() for row in rgb)
+    surplus = hostile_bytes.png(
+        rgb.shape[1], rgb.shape[0], 8, 2, 0, zlib.compress(rows + bytes(99))
+    )
+    for data in (surplus, surplus[:-12], surplus[:-5]):
+        np.testing.assert_array_equal(decode_picture(data, "x").rgb, rgb)
+
+
+@pytest.mark.parametrize("end", [b"", bytes(30), b"\0;", b"\0\0;"])
+def test_a_gif_is_read_whatever_its_end(end: bytes) -> None:
+    data = hostile_bytes.pictures()["GIF plain"]
+    np.testing.assert_array_equal(
+        decode_picture(data[:-1] + end, "x").rgb, decode_picture(data, "x").rgb
+    )
+
+
+@pytest.mark.parametrize("rows", [66, 130, 6500])
+@pytest.mark.parametrize(
+    "name", ["PNG rgb", "PNG bits", "PNG interlaced", "TIFF plain", "TIFF deflate", "TIFF float"]
+)
+def test_more_rows_than_there_are_pixels_for_are_refused(name: str, rows: int) -> None:
+    data = hostile_bytes.pictures()[name]
+    right, said = (
         struct.pack(">I" if name.startswith("PNG") else "<I", value) for value in (65, rows)
     )
-    data = hostile_bytes.with_right_checksums(data.replace(right, wrong, 1))
-    assert "pixels than it says" in refusal(decode_picture, data, "x")
+    data = hostile_bytes.with_right_checksums(data.replace(right, said, 1))
+    assert "is damaged or cut short" in refusal(decode_picture, data, "x")
 
 
-@pytest.mark.parametrize("rows", [32, 97, 600])
+def test_a_jpeg_of_a_few_bytes_has_not_millions_of_pixels() -> None:
+    image = hostile_bytes.Image.new("L", (4000, 3000), 255)
+    for options in ({}, {"optimize": True}, {"progressive": True}):
+        data = bytearray(hostile_bytes.saved(image, "JPEG", quality=1, **options))
+        assert decode_picture(bytes(data), "x").rgb.shape == (3000, 4000, 3)
+        frame = data.index(b"\xff\xc2" if "progressive" in options else b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">HH", 12_000, 14_000)
+        if 2048 * len(data) < 12_000 * 14_000:
+            assert "fewer pixels than it says" in refusal(decode_picture, bytes(data), "x")
+
+
+def grainy(sigma: float, seed: int) -> np.ndarray:
+    down, across = np.mgrid[0:96, 0:128]
+    light = 60 + 120 * across / 128 + 40 * np.sin(down / 20)
+    grain = np.random.default_rng(seed).normal(0, sigma, (96, 128, 3))
+    return np.clip(light[..., None] + grain, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("quality", [50, 95, 98, 100])
+@pytest.mark.parametrize("sigma", [0, 5, 20, 40])
 @pytest.mark.parametrize(
-    "name", ["JPEG plain", "JPEG progressive", "JPEG 4:4:4 restarts", "JPEG cmyk", "GIF plain"]
+    "options",
+    [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"restart_marker_rows": 1}],
 )
-def test_another_height_than_the_data_have_is_refused(name: str, rows: int) -> None:
-    data = bytearray(hostile_bytes.pictures()[name])
-    if name.startswith("JPEG"):
-        at = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0") + 5
-        data[at : at + 2] = struct.pack(">H", rows)
-    else:
-        at = data.index(b",\0\0\0\0") + 7
-        data[at : at + 2] = struct.pack("<H", rows)
-    refusal(decode_picture, bytes(data), "x")
+def test_grainy_jpegs_are_read(quality: int, sigma: float, options: dict[str, Any]) -> None:
+    for seed in range(3):
+        colour = hostile_bytes.Image.fromarray(grainy(sigma, seed))
+        for image in (colour, colour.convert("L"), colour.convert("CMYK")):
+            data = hostile_bytes.saved(image, "JPEG", quality=quality, **options)
+            assert decode_picture(data, "x").rgb.shape == (96, 128, 3)
 
 
 @pytest.mark.parametrize("value", [0, 127, 128, 255])
@@ -112,6 +177,17 @@ def test_damaged_pictures_of_every_format_give_a_picture_or_one_line(tmp_path: P
                     assert read(path).dtype == np.uint8
                 except UserError as error:
                     assert str(error).isprintable()
+
+
+def test_intact_files_of_several_encoders_are_read() -> None:
+    for package in ("av", "cv2"):
+        pytest.importorskip(package)
+    from tests.stress import intact_pictures
+
+    for number, (name, encode) in enumerate(list(intact_pictures.ENCODERS.items()) * 12):
+        rng = np.random.default_rng(number)
+        words, data = encode(list(intact_pictures.SOURCES.values())[number % 5](rng), rng)
+        assert intact_pictures.finding(data) is None, (name, words)
 
 
 # Confs

@@ -2,6 +2,7 @@ import errno
 import io
 import os
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageCms
 
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
-from fast_style.pictures import images
+from fast_style.pictures import formats, images
 from fast_style.pictures.images import (
     Picture,
     decode_picture,
@@ -193,6 +194,93 @@ def test_float_grey_reaches_white() -> None:
     values = np.array([[0.0, 0.25, 0.5, np.nan]], np.float32)
     rgb = decode_picture(saved(Image.fromarray(values), "TIFF"), "x").rgb
     assert rgb[0, :, 1].tolist() == [0, 128, 255, 0]
+
+
+def tiff(values: np.ndarray, photometric: int = 1, bits: int | None = None) -> bytes:
+    """A little-endian TIFF of one strip (TIFF 6.0); Pillow writes few of these kinds."""
+    channels = values.shape[2] if values.ndim == 3 else 1
+    bits = bits or 8 * values.dtype.itemsize
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    content = values.tobytes() if bits != 12 else packed_12_bits(values)
+    tags = [(256, values.shape[1]), (257, values.shape[0]), (258, bits), (259, 1)]
+    tags += [(262, photometric), (273, 8), (277, channels), (278, values.shape[0])]
+    tags += [(279, len(content)), (339, kind)]
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3, channels, at)
+        if channels > 1 and tag in (258, 339)
+        else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in tags
+        for at in [8 + len(content) + (0 if tag == 258 else 2 * channels)]
+    )
+    arrays = struct.pack(f"<{2 * channels}H", *[bits] * channels, *[kind] * channels)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(content) + len(arrays))
+    return head + content + arrays + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def packed_12_bits(values: np.ndarray) -> bytes:
+    bits = "".join(f"{value:012b}" for value in values.flat)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int32, np.float32])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_a_grey_tiff_says_whether_0_is_white(dtype: type, photometric: int) -> None:
+    grey = np.array([[0, 51, 127, 204, 255]])
+    largest = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
+    stored = 255 - grey if photometric == 0 else grey
+    data = tiff((stored / 255 * largest).astype(dtype), photometric)
+    if photometric == 0 and dtype in (np.uint32, np.int32):
+        with pytest.raises(UserError, match="1 channels of 32-bit"):
+            decode_picture(data, "x")
+    else:
+        rgb = decode_picture(data, "x").rgb
+        assert np.abs(rgb[..., 1] - grey).max() <= 1 and (rgb == rgb[..., :1]).all()
+
+
+def test_12_bits_reach_white() -> None:
+    values = np.array([[0, 2048, 4095, 1024]], np.uint16)
+    assert decode_picture(tiff(values, bits=12), "x").rgb[0, :, 0].tolist() == [0, 128, 255, 64]
+
+
+def test_a_tiff_that_pillow_does_not_read_is_described() -> None:
+    data = tiff(np.zeros((2, 3, 3), np.float32), photometric=2)
+    with pytest.raises(UserError) as error:
+        decode_picture(data, "x.tif")
+    one_line(error, "x.tif: is a TIFF with 3 channels of 32-bit floats, which is not read")
+    for cut in (data[:-30], data[:9]):
+        with pytest.raises(UserError) as error:
+            decode_picture(cut, "x.tif")
+        one_line(error, "is a TIFF picture, but damaged, cut short or of a kind")
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "JPEG2000", "HEIF"])
+def test_formats_that_are_only_read(file_format: str) -> None:
+    if file_format == "HEIF":
+        pytest.importorskip("pillow_heif", reason="pillow-heif is an optional extra")
+        formats.add_heic()
+    alpha = np.full((32, 48), 255, np.uint8)
+    alpha[:, :24] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {} if file_format == "JPEG2000" else {"exif": exif.tobytes()}
+    for pixels in (blocks(), np.dstack([blocks(), alpha])):
+        stored_pixels = stored(pixels, 6) if options else pixels
+        image = Image.fromarray(np.ascontiguousarray(stored_pixels))
+        picture = decode_picture(saved(image, file_format, **options), "x")
+        assert picture.rgb.shape == blocks().shape
+        opaque = picture.rgb[:, 24:].astype(int) - blocks()[:, 24:]
+        assert np.abs(opaque).mean() < 8
+        assert (picture.alpha is None) == (pixels.shape[2] == 3)
+        if picture.alpha is not None:
+            assert np.abs(picture.alpha.astype(int) - alpha).mean() < 4
+
+
+def test_heic_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    formats.add_heic.cache_clear()
+    with pytest.raises(UserError) as error:
+        decode_picture(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "IMG_1.HEIC")
+    one_line(error, "IMG_1.HEIC: ", "pip install 'fast-style[heic]'")
 
 
 def test_grey_black_and_white_and_palettes() -> None:

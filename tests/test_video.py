@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fast_style import measure, video
 from fast_style.checkpoints import copy_model, read_model
 from fast_style.errors import UserError
+from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture
 from fast_style.side_by_side import side_by_side
 from fast_style.stylization import Stylization
@@ -43,6 +45,7 @@ CONSTANT = [512 * number for number in range(12)]
 VARIABLE = [0, 300, 900, 1000, 2000, 2600, 4000, 4400, 5000, 5800, 6500, 9000]
 TICK = Fraction(1, 12800)
 RATE = 48000
+CANDY = PROJECT / "pretrained" / "candy"
 BETWEEN = 15  # grey levels from one frame to the next
 
 
@@ -298,6 +301,112 @@ def test_what_is_lost_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert "fields.mkv: is interlaced; stylized frames have both fields in one" in caplog.text
 
 
+def test_alpha_beside_the_frames_is_told_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = make_clip(tmp_path / "whole.webm", times=[0], codec="libvpx-vp9", sound=None)
+    seen = make_clip(
+        tmp_path / "alpha.webm", times=[0], codec="libvpx-vp9", pixels="yuva420p", sound=None
+    )
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        copy(whole, tmp_path / "out.mkv")
+        assert "alpha" not in caplog.text
+        copy(seen, tmp_path / "out.mkv")
+    assert "alpha.webm: has an alpha channel; the stylized clip has none" in caplog.text
+
+
+# Animations
+
+
+DURATIONS = [40, 120, 250, 30, 400]  # milliseconds
+
+
+def make_animation(path: Path, loop: int | None, has_alpha: bool = False) -> list[np.ndarray]:
+    rgb = [numbered(number, 64, 48) for number in range(len(DURATIONS))]
+    frames = [Image.fromarray(frame) for frame in rgb]
+    if has_alpha:
+        for frame in frames:
+            frame.putalpha(200)
+    options: dict[str, Any] = {} if loop is None else {"loop": loop}
+    if path.suffix == ".webp":
+        options["lossless"] = True
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=DURATIONS, disposal=2, **options
+    )
+    return rgb
+
+
+def animation_in(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
+    """Frames, their durations in milliseconds, and how often it plays, as Pillow has it."""
+    frames, durations = [], []
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            durations.append(int(image.info["duration"]))
+            frames.append(np.asarray(image.convert("RGB")))
+        return frames, durations, image.info.get("loop")
+
+
+@pytest.mark.parametrize("loop", [0, 3])
+@pytest.mark.parametrize("target", [".gif", ".webp"])
+@pytest.mark.parametrize("source", [".gif", ".webp"])
+def test_an_animation_keeps_its_frames_their_times_and_its_loop(
+    tmp_path: Path, source: str, target: str, loop: int
+) -> None:
+    rgb = make_animation(tmp_path / f"in{source}", loop)
+    frames, durations, plays = animation_in(copy(tmp_path / f"in{source}", tmp_path / f"x{target}"))
+    assert (durations, plays) == (DURATIONS, loop)
+    for number, (frame, expected) in enumerate(zip(frames, rgb, strict=True)):
+        assert frame.shape == expected.shape and number_in(frame) == number
+        assert np.abs(frame.astype(int) - expected).mean() < 12
+
+
+def test_an_animation_that_plays_once_does_so(tmp_path: Path) -> None:
+    make_animation(tmp_path / "in.gif", None)
+    assert animation_in(copy(tmp_path / "in.gif", tmp_path / "x.gif"))[2] is None
+    assert animation_in(copy(tmp_path / "in.gif", tmp_path / "x.webp"))[2] == 1
+
+
+def test_an_animation_becomes_a_clip_and_a_clip_an_animation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_animation(tmp_path / "in.webp", 0, has_alpha=True)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        times = times_of(copy(tmp_path / "in.webp", tmp_path / "x.mp4"))
+        begins = [Fraction(sum(DURATIONS[:number]), 1000) for number in range(len(DURATIONS))]
+        assert times == pytest.approx(begins, abs=1e-3)
+        assert "in.webp: has an alpha channel" in caplog.text
+        clip = make_clip(tmp_path / "in.mp4", times=VARIABLE)
+        frames, durations, loop = animation_in(copy(clip, tmp_path / "x.webp"))
+    assert "WebP has neither sound nor subtitles; those of" in caplog.text and loop == 0
+    begins = [round(1000 * float(time * TICK)) for time in VARIABLE]
+    shown = [
+        begin for begin, before in zip(begins, [-99, *begins], strict=False) if begin - before > 8
+    ]
+    assert len(frames) == len(shown)
+    assert np.abs(np.cumsum([0, *durations[:-1]]) - shown).max() <= 1
+
+
+def test_a_gif_shows_no_more_than_50_frames_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = make_clip(tmp_path / "in.mp4", times=[128 * number for number in range(20)])  # 100
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        frames, durations, _ = animation_in(copy(clip, tmp_path / "x.gif"))
+    assert len(frames) == 10 and set(durations) == {20}
+    assert "10 frames are left out, as browsers show no GIF faster than 50 a second" in caplog.text
+
+
+def test_a_damaged_webp_is_told(tmp_path: Path) -> None:
+    make_animation(tmp_path / "in.webp", 0)
+    data = (tmp_path / "in.webp").read_bytes()
+    (tmp_path / "cut.webp").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"cut\.webp: cannot be read as a clip"):
+        copy(tmp_path / "cut.webp", tmp_path / "x.webp")
+    assert not (tmp_path / "x.webp").exists()
+
+
 def test_sound_without_pictures_does_not_pile_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,6 +588,17 @@ def test_frames_of_another_size_are_brought_to_that_of_the_first(
 
 
 # What cannot be
+
+
+def test_the_clip_itself_is_replaced_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", times=[0])
+    before = clip.read_bytes()
+    (tmp_path / "same.mp4").symlink_to(clip)
+    for output in (clip, tmp_path / "same.mp4"):
+        assert "would replace" in complaint(CANDY, clip, output) and clip.read_bytes() == before
+    pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
+    run(CANDY, clip, clip, overwrite=True, runtime="openvino")
+    assert len(frames_of(clip)) == 1 and clip.read_bytes() != before
 
 
 def test_what_is_no_clip_is_named(trained_model: Path, tmp_path: Path) -> None:

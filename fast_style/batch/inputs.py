@@ -1,21 +1,36 @@
 """The pictures that a person names: files, folders, globs, Parquet files, and URLs of all these."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 from fast_style.batch.parquet_rows import survey_rows
 from fast_style.batch.picture_files import PictureFiles, Pictures
-from fast_style.batch.stores import open_store
+from fast_style.batch.stores import Store, open_store
 from fast_style.errors import UserError
-from fast_style.output_names import pictures_and_insides, refuse_shared_targets, stylized_name
-from fast_style.pictures.images import PICTURE_ENDINGS
+from fast_style.output_names import (
+    folder_of_glob,
+    gather_inputs,
+    refuse_shared_targets,
+    results_among,
+    stylized_names,
+)
+from fast_style.pictures.formats import READ_ENDINGS, UNREAD_ENDINGS, why_unread
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 
 
-def find_inputs(specs: Sequence[str], models: Sequence[str], image: str, name: str) -> Pictures:
-    """The pictures that files, folders, globs and URLs stand for.
+def find_inputs(
+    specs: Sequence[str],
+    models: Sequence[str],
+    image: str,
+    name: str,
+    output: tuple[Store, str] | None = None,
+    known: Collection[str] = (),
+) -> Pictures:
+    """The pictures that files, folders, globs and URLs stand for, without results in the output.
 
     models: what stands behind a picture's name in the output. image, name: columns of Parquet.
+    output: its store and folder. known: models whose results may be there too.
     Raises UserError where there are none, where two would become one file, and where Parquet
     files and pictures are named together.
     """
@@ -30,14 +45,44 @@ def find_inputs(specs: Sequence[str], models: Sequence[str], image: str, name: s
     if in_rows:
         found = _merged(store.find(path, PARQUET_ENDINGS) for path in paths)
         return survey_rows(store, found, image, name, models[0])
+    written_to = output[1] if output is not None and output[0] == store else None
     if store.is_disk:
-        insides = pictures_and_insides(paths).items()
-        found = {str(picture): inside.as_posix() for picture, inside in insides}
+        inputs = gather_inputs(paths, None if written_to is None else Path(written_to), known)
+        found = {str(picture): inside.as_posix() for picture, inside in inputs.insides.items()}
+        left_out = {str(picture): reason for picture, reason in inputs.left_out.items()}
     else:
-        found = _merged(store.find(path, PICTURE_ENDINGS) for path in paths)
-    every = ((path, stylized_name(p, model)) for path, p in found.items() for model in models)
+        found, left_out = _in_bucket(store, paths, written_to, known)
+    every = (
+        (path, target)
+        for path, inside in found.items()
+        for model in models
+        for target in stylized_names(inside, model)
+    )
     refuse_shared_targets("--input", every)
-    return PictureFiles(store, found)
+    return PictureFiles(store, found, left_out)
+
+
+def _in_bucket(
+    store: Store, paths: Sequence[str], written_to: str | None, known: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """As gather_inputs has them, by their endings alone: to look at each is a request."""
+    pictures: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for path in paths:
+        found = store.find(path, (*READ_ENDINGS, *UNREAD_ENDINGS))
+        looked_in, results = folder_of_glob(PurePosixPath(path)), set[PurePosixPath]()
+        if written_to is not None and path not in found:
+            output = PurePosixPath(written_to)
+            results = results_among(map(PurePosixPath, found), looked_in, output, known)
+        for each, inside in found.items():
+            reason = why_unread(PurePosixPath(each).suffix)
+            if reason is not None:
+                left_out[store.label(each)] = reason
+            elif PurePosixPath(each) not in results:
+                pictures[each] = inside
+    if not pictures:
+        raise UserError(f"{store.label(paths[0])}: no pictures that are read, and no results")
+    return pictures, left_out
 
 
 def _merged(found: Iterable[dict[str, str]]) -> dict[str, str]:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from fast_style.batch.picture_files import Entry
 from fast_style.batch.stores import Store
 from fast_style.errors import UserError, nearest
-from fast_style.output_names import refuse_shared_targets, stylized_name
-from fast_style.pictures.images import PICTURE_ENDINGS
+from fast_style.output_names import refuse_shared_targets, stylized_names
+from fast_style.pictures.formats import READ_ENDINGS
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -49,6 +49,10 @@ class ParquetRows:
     name: str
     count: int
     image_bytes: int  # of all pictures
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        return {}
 
     def __iter__(self) -> Iterator[Entry]:
         files = pyarrow.Table.from_pylist(self._files())
@@ -121,9 +125,10 @@ def _refuse_shared_folders(insides: Mapping[str, str]) -> None:
 def _targets_of_rows(names: Iterable[Any], folder: str, model: str) -> Iterator[tuple[str, str]]:
     for name in names:
         try:
-            yield str(name), stylized_name(_inside(folder, name), model)
+            targets = stylized_names(_inside(folder, name), model)
         except UserError:
             continue  # it will stand in the table of broken pictures
+        yield from ((str(name), target) for target in targets)
 
 
 def _check_columns(schema: pyarrow.Schema, image: str, name: str, label: str) -> None:
@@ -228,5 +233,5 @@ def _inside(folder: str, name: Any) -> str:
     path = posixpath.normpath(text)
     if path.startswith(("/", "../")) or path == "..":
         raise UserError(f"{name!r} leads out of the output's folder")
-    ending = "" if posixpath.splitext(path)[1].lower() in PICTURE_ENDINGS else ".png"
+    ending = "" if posixpath.splitext(path)[1].lower() in READ_ENDINGS else ".png"
     return f"{folder}/{path}{ending}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow
 
 from fast_style.batch.stores import Store
-from fast_style.output_names import stylized_name
+from fast_style.output_names import stylized_names
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -30,9 +30,13 @@ class Entry:
 class Pictures(Protocol):
     """The pictures of an input, and how many they are.
 
-    They are also there as blocks of rows, for machines to share, and entries makes pictures of
-    a block on the machine that has it.
+    left_out: beside these, those of kinds that are not read, each with the reason. The pictures are
+    also there as blocks of rows, for machines to share, and entries makes pictures of a block on
+    the machine that has it.
     """
+
+    @property
+    def left_out(self) -> Mapping[str, str]: ...
 
     @property
     def count(self) -> int: ...
@@ -59,6 +63,7 @@ class PictureFiles:
 
     store: Store
     insides: Mapping[str, str]  # each file's path in the store to that inside the input
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -72,9 +77,9 @@ class PictureFiles:
         left = {
             path: inside
             for path, inside in self.insides.items()
-            if not done.issuperset(stylized_name(inside, model) for model in models)
+            if any(done.isdisjoint(stylized_names(inside, model)) for model in models)
         }
-        return PictureFiles(self.store, left)
+        return PictureFiles(self.store, left, self.left_out)
 
     def blocks(self, rows: int, readers: int) -> Dataset:
         import ray.data

@@ -19,6 +19,7 @@ from fast_style.batch.inputs import find_inputs
 from fast_style.batch.picture_files import Pictures
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
+from fast_style.checkpoints import names_of_models
 from fast_style.errors import UserError, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
@@ -56,21 +57,24 @@ def stylize_collection(
     mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
     cores are used without it, by processes that import the calling script anew.
-    The pictures of which no stylized image could be made stand in OUTPUT/broken.csv, do not stop
-    the others, and make the status 1. Raises UserError for all else.
+    The pictures of which no stylized image could be made, and those of kinds that are not read,
+    stand in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError for
+    all else.
     """
     named = models_by_name(models, styles)
     store, folder = open_store(output)
     if store.has(folder):
         raise UserError(f"--output {output}: is a file; the pictures need a folder")
-    pictures = find_inputs(inputs, list(named), image_column, name_column)
+    known = {*named, *names_of_models(models)}
+    pictures = find_inputs(inputs, list(named), image_column, name_column, (store, folder), known)
     done = {name for name, size in store.sizes_below(folder).items() if size}
     left = pictures.without(done, list(named))
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
         how = replace(how, mask=_read_mask(mask, most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
-    total = Report(there=(pictures.count - left.count) * len(named))
+    left_out = list(pictures.left_out.items())
+    total = Report(there=(pictures.count - left.count) * len(named), broken=left_out)
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
     reports = _reports(work, left, address, asked)
     started = time.monotonic()

@@ -13,6 +13,7 @@ from pyarrow import fs
 
 from fast_style.errors import UserError
 from fast_style.files import make_folder, write_atomically
+from fast_style.pictures.images import is_hidden
 
 # What is put there is there whole or not at all, by the store's own doing. (Azure's stream leaves
 # an empty file until it is closed, and an empty file does not count as there.)
@@ -42,7 +43,8 @@ class Store:
         """The files that a file, a folder or a glob stands for, each with its path inside it.
 
         Of a file or a glob that is the name alone. In folders and globs those count that have one
-        of the endings and no leading dot. Raises UserError where there are none.
+        of the endings and are not hidden, as is_hidden knows. Raises UserError where there are
+        none.
         """
         if glob.has_magic(path):
             insides = {found: posixpath.basename(found) for found in self._globbed(path)}
@@ -53,7 +55,8 @@ class Store:
         insides = {
             found: insides[found]
             for found in sorted(insides)
-            if found.lower().endswith(endings) and not posixpath.basename(found).startswith(".")
+            if found.lower().endswith(endings)
+            and not any(map(is_hidden, set(found.split("/")) - set(path.split("/"))))
         }
         if not insides:
             raise UserError(f"{self.label(path)}: no files there of {', '.join(endings)}")

@@ -9,7 +9,7 @@ from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Outcome, Work
 from fast_style.errors import UserError
 from fast_style.hardware import free_memory, usable_cores
-from fast_style.output_names import stylized_name
+from fast_style.output_names import stylized_names
 from fast_style.pictures.images import TooManyPixels, decode_picture, encode_picture
 from fast_style.runtimes.threads import compute_on
 from fast_style.stylize import Stylizer
@@ -59,8 +59,9 @@ class Worker:
             if missing:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
-            for name, target in missing.items():
+            for name, targets in missing.items():
                 stylized = self.stylizers[name].stylize(picture, self.work.how)
+                target = targets[stylized.alpha is not None]
                 ending = os.path.splitext(target)[1]
                 self.work.output.write(target, encode_picture(stylized, ending))
                 made += 1
@@ -73,9 +74,12 @@ class Worker:
             reason = f"{type(error).__name__}: {error}"
         return Outcome(entry.source, made, there, reason.removeprefix(f"{entry.source}: "))
 
-    def _missing(self, inside: str) -> dict[str, str]:
-        """Where the stylized images go that are not there, by the names of their models."""
-        targets = {
-            name: f"{self.work.folder}/{stylized_name(inside, name)}" for name in self.stylizers
-        }
-        return {name: path for name, path in targets.items() if not self.work.output.has(path)}
+    def _missing(self, inside: str) -> dict[str, tuple[str, str]]:
+        """Where the stylized images go that are not there, as stylized_names has it, by model."""
+        missing = {}
+        for name in self.stylizers:
+            without_alpha, with_alpha = stylized_names(inside, name)
+            targets = (f"{self.work.folder}/{without_alpha}", f"{self.work.folder}/{with_alpha}")
+            if not any(map(self.work.output.has, dict.fromkeys(targets))):
+                missing[name] = targets
+        return missing

@@ -1,7 +1,9 @@
-"""What shows that a picture file is damaged, cut short or a bomb, where Pillow would not see it.
+"""Picture files that Pillow, the reader of them all, is not to judge alone.
 
-Pillow reads a PNG without looking at the checksums of its pixels, leaves rows black that a file
-does not hold, and gives a JPEG's missing end as grey.
+What it decodes without an error is a picture, and what it refuses is none, but for these: bombs,
+which take minutes or gigabytes merely to be opened; sizes that the file's own bytes disprove, where
+Pillow leaves the missing rows black or grey; and files with all of their pixels, of which Pillow
+misses something else.
 """
 
 import io
@@ -20,7 +22,11 @@ MOST_SCANS = 64
 FEWEST_BYTES_A_CHUNK = 256
 MOST_SMALL_CHUNKS = 10_000
 
+MOST_PIXELS_A_JPEG_BYTE = 2048
+"""64 for each bit, as a block of 8x8 has at least one; 4 times as many for subsampled rows."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
+_ANCILLARY = 0x20  # bit of a chunk's first letter: of what the pixels do not need (PNG, 5.4)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by PNG's colour type
 # First column and row of each pass, and the steps to the next: plain, and Adam7 (PNG, 8.2).
 _PLAIN = ((0, 0, 1, 1),)
@@ -30,15 +36,14 @@ _ADAM7 = (
 )
 _INFLATED_AT_ONCE = 1 << 18
 
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3}
+_START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = 0xD8, 0xDA, 0xD9
+_HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in a scan's data
-# Any do that are not all the same, and no marker.
-_OTHER_BITS = bytes(number * number % 251 for number in range(1, 65))
+_END = b"\xff\xd9"
+_COEFFICIENTS = 64  # of a block
 
-_COMPRESSION, _JPEG, _DEFLATE = 259, 7, (8, 32946)
-_BITS, _PHOTOMETRIC, _SUBSAMPLED, _OFFSETS, _SIZES, _PLANES = 258, 262, 6, 273, 279, 284
+_ROWS, _BITS, _OFFSETS, _STRIP_ROWS, _PLANES = 257, 258, 273, 278, 284
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _VALUE_BYTES |= {13: 4, 16: 8, 17: 8, 18: 8}  # by TIFF's field type
 
@@ -91,73 +96,86 @@ def names_too_much(tiff: bytes) -> bool:
     return False
 
 
-def before_decoding(data: bytes, image: Image.Image) -> str | None:
-    """What shows, before the pixels are decoded, that not all of the file is there as it was.
+def lacks_pixels(data: bytes, image: Image.Image) -> bool:
+    """Whether the file cannot hold all the pixels that it says, though Pillow would decode it.
 
     image: as Pillow opened data; its size has been found to be no more than is wanted.
     """
     if image.format == "PNG":
-        return _png_damage(data)
+        return _png_lacks_pixels(data)
     if image.format in ("JPEG", "MPO"):
-        markers = [marker for marker, _ in _jpeg_markers(data)]
-        return None if markers[-1] == _END_OF_IMAGE else "its end is missing"
-    if image.format == "GIF":
-        return _gif_damage(data)
-    if image.format == "BMP":
-        return _bmp_damage(data)
-    if isinstance(image, TiffImageFile):
-        return _tiff_damage(data, image)
-    return None
+        is_huffman = any(marker in _HUFFMAN_FRAMES for marker, _ in _jpeg_markers(data))
+        return is_huffman and image.width * image.height > MOST_PIXELS_A_JPEG_BYTE * len(data)
+    return isinstance(image, TiffImageFile) and _tiff_lacks_strips(image)
 
 
-def after_decoding(data: bytes, image: Image.Image) -> str | None:
-    """What shows, once the pixels are decoded, that they are not those that the file holds.
+def without_wrong_notes(data: bytes) -> bytes:
+    """A PNG without those chunks beside the pixels whose checksum is wrong; all else as it is.
 
-    image: data, decoded, at any of JPEG's scales; at a smaller one only missing pixels are found.
+    Pillow refuses the file for them. libpng, and with it every viewer, passes them over.
     """
-    if image.format == "GIF":
-        return _gif_holds_more(data)
-    if image.format not in ("JPEG", "MPO"):
+    if not data.startswith(_PNG):
+        return data
+    kept, begun = [], 0
+    for kind, place, length in _png_chunks(data):
+        if kind[0] & _ANCILLARY and place + length + 4 <= len(data):
+            (checksum,) = struct.unpack_from(">I", data, place + length)
+            if zlib.crc32(memoryview(data)[place - 4 : place + length]) != checksum:
+                kept.append(data[begun : place - 8])
+                begun = place + length + 4
+    return b"".join([*kept, data[begun:]]) if kept else data
+
+
+def with_its_end(data: bytes) -> bytes | None:
+    """A JPEG that lacks its end mark with one; None where it lacks pixels too.
+
+    Bits behind the last pixel change none. Where pixels are missing, other bits make other pixels.
+    """
+    markers = list(_jpeg_markers(data))
+    if any(marker == _END_OF_IMAGE for marker, _ in markers) or not _jpeg_has_all_scans(data):
         return None
-    scans = list(_jpeg_scans(data))
-    # Decoders give what is missing the middle value; its colour blends with what is beside it.
-    corner = image.crop((image.width - 1, image.height - 1, image.width, image.height))
-    values = corner.convert("L" if image.mode == "RGB" else None).tobytes()
-    if all(abs(value - 127.5) <= 2 for value in values):
-        # A scan that is complete has no use for more bits behind it; another would decode them.
-        longer = _with(data, [(end, end) for _, end in scans])
-        if _small(longer) != _small(data):
-            return "holds fewer pixels than it says"
-    if image.size == _size(data):
-        # The last bits of a scan that is read to its end are the picture's last pixels.
-        begin, end = scans[0]
-        end = begin + len(data[begin:end].rstrip(b"\0\xff"))  # some programs fill up with these
-        other = _with(data, [(max(end - len(_OTHER_BITS), (begin + end) // 2), end)])
-        # Of a picture all of one colour no bits may matter, not even the first.
-        first = _with(data, [(begin, (begin + end) // 2)])
-        if _small(other) == _small(data) != _small(first):
-            return "holds more pixels than it says"
-    return None
+    last, place = markers[-1]
+    # Something else may stand behind the picture, a thumbnail for instance.
+    begun = data[: place if last == _START_OF_IMAGE else None].rstrip(b"\xff")
+    ended = begun + _END
+    pixels = _jpeg_pixels(ended)
+    if pixels is None or any(_jpeg_pixels(begun + more + _END) != pixels for more in _MORE):
+        return None
+    return ended
 
 
-def _with(data: bytes, places: list[tuple[int, int]]) -> bytes:
-    """The bytes with other bits in some places."""
-    parts, begun = [], 0
-    for begin, end in places:
-        parts += [data[begun:begin], _OTHER_BITS]
-        begun = end
-    return b"".join([*parts, data[begun:]])
+def _more_bits(first: int) -> bytes:
+    """Bits for a scan, the first byte given, and for each of the intervals that may follow."""
+    bits = bytes([first, *((number * number + first) % 251 for number in range(1, 64))])
+    return bits + b"".join(bytes((0xFF, restart)) + bits for restart in range(0xD0, 0xD8))
 
 
-def _size(jpeg: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-        return image.size
+# Of codes of a few bits each begins with others.
+_MORE = tuple(_more_bits(first) for first in range(0x0A, 0xFF, 0x1F))
 
 
-def _small(jpeg: bytes) -> bytes:
-    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-        image.draft(image.mode, (1, 1))
-        return image.tobytes()
+def _jpeg_pixels(jpeg: bytes) -> bytes | None:
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+            return image.tobytes()
+    except OSError:
+        return None
+
+
+def _jpeg_has_all_scans(data: bytes) -> bool:
+    """Whether every coefficient of every component has come to its last bit (T.81, B.2.3, G.1)."""
+    wanted: set[int] = set()
+    exact: dict[int, set[int]] = {}
+    for marker, place in _jpeg_markers(data):
+        part = data[place + 4 : place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")]
+        if marker in _HUFFMAN_FRAMES and len(part) > 5:
+            wanted = set(part[6 : 6 + 3 * part[5] : 3])
+        if marker == _START_OF_SCAN and part and len(part) >= 4 + 2 * part[0]:
+            first, last, approximation = part[1 + 2 * part[0] : 4 + 2 * part[0]]
+            if not approximation & 15:
+                for component in part[1 : 1 + 2 * part[0] : 2]:
+                    exact.setdefault(component, set()).update(range(first, last + 1))
+    return bool(wanted) and all(len(exact.get(each, ())) == _COEFFICIENTS for each in wanted)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -169,32 +187,20 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + length
 
 
-def _png_damage(data: bytes) -> str | None:
-    whole = memoryview(data)
-    pixels = zlib.decompressobj()
-    inflated = 0
-    kind = b""
-    wanted = _png_bytes(data)
+def _png_lacks_pixels(data: bytes) -> bool:
+    """Whether the pixels end, as they should, but too early. All other damage Pillow sees."""
+    whole, pixels = memoryview(data), zlib.decompressobj()
+    inflated, wanted = 0, _png_bytes(data)
     try:
         for kind, place, length in _png_chunks(data):
-            if place + length + 4 > len(data):
-                return "its end is missing"
-            (checksum,) = struct.unpack_from(">I", data, place + length)
-            if zlib.crc32(whole[place - 4 : place + length]) != checksum:
-                return f"the checksum of its {kind.decode('latin-1')} is wrong"
             if kind == b"IDAT":
                 rest: bytes | memoryview = whole[place : place + length]
-                while len(rest) and not pixels.eof and inflated <= wanted:
+                while len(rest) and not pixels.eof and inflated < wanted:
                     inflated += len(pixels.decompress(rest, _INFLATED_AT_ONCE))
                     rest = pixels.unconsumed_tail
-    except zlib.error as error:
-        return str(error)
-    if kind != b"IEND":
-        return "its end is missing"
-    if inflated != wanted or not pixels.eof:
-        fewer = inflated < wanted
-        return f"holds {'fewer' if fewer else 'more'} pixels than it says"
-    return None
+    except zlib.error:
+        return False
+    return pixels.eof and inflated < wanted
 
 
 def _png_bytes(data: bytes) -> int:
@@ -209,7 +215,10 @@ def _png_bytes(data: bytes) -> int:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """The markers up to the end of the first picture, and where each stands; none within a scan."""
+    """The markers up to the end of the first picture, and where each stands; none within a scan.
+
+    The last is that end, or, where it is missing, what begins another picture.
+    """
     place = 2
     while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
         marker = data[place + 1]
@@ -217,7 +226,9 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
             place += 1
             continue
         yield marker, place
-        if marker == _END_OF_IMAGE or (marker not in _WITHOUT_LENGTH and place + 4 > len(data)):
+        if marker in (_END_OF_IMAGE, _START_OF_IMAGE):
+            return
+        if marker not in _WITHOUT_LENGTH and place + 4 > len(data):
             return
         place += 2
         if marker not in _WITHOUT_LENGTH:
@@ -229,111 +240,11 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
             place = following.start()
 
 
-def _jpeg_scans(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the bits of each scan begin and end."""
-    begin = 0
-    for marker, place in _jpeg_markers(data):
-        if begin:
-            yield begin, place
-        length = int.from_bytes(data[place + 2 : place + 4], "big")
-        begin = place + 2 + length if marker == _START_OF_SCAN else 0
-
-
-def _gif_damage(data: bytes) -> str | None:
-    place = 13 + _palette(data[10])
-    while place < len(data) and data[place] in (0x21, 0x2C):
-        if data[place] == 0x21:
-            place += 2
-        else:
-            place += 11 + _palette(data[place + 9] if place + 9 < len(data) else 0)
-        while place < len(data) and data[place]:
-            place += 1 + data[place]
-        place += 1
-    return None if data[place : place + 1] == b";" else "its end is missing"
-
-
-def _gif_holds_more(data: bytes) -> str | None:
-    # With a few pixels more than it says it is cut short, or else the data have them.
-    place = 13 + _palette(data[10])
-    while data[place] != 0x2C:
-        place += 2
-        while data[place]:
-            place += 1 + data[place]
-        place += 1
-    width, height = struct.unpack_from("<HH", data, place + 5)
-    more_wide = -(-(width * height + 1) // 0xFFFF)
-    more_high = -(-(width * height + 1) // more_wide)
-    end = place + 11 + _palette(data[place + 9])
-    while data[end]:
-        end += 1 + data[end]
-    size = struct.pack("<HH", more_wide, more_high)
-    larger = data[: place + 5] + size + data[place + 9 : end] + b"\0;"
-    try:
-        with Image.open(io.BytesIO(larger), formats=("GIF",)) as image:
-            image.load()
-    except OSError:
-        return None
-    return "holds more pixels than it says"
-
-
-def _bmp_damage(data: bytes) -> str | None:
-    """Of what is not compressed: more rows than the header says, where its own size has them."""
-    size, _, first, header = struct.unpack_from("<IIII", data, 2)
-    if not 40 <= header <= 108:  # the oldest have other fields, the newest hold profiles
-        return None
-    width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    row = (width * bits + 31) // 32 * 4
-    if compression in (0, 3) and min(size, len(data)) - first - row * abs(height) > 3:
-        return "holds more pixels than it says"
-    return None
-
-
-def _tiff_damage(data: bytes, image: TiffImageFile) -> str | None:
-    """Of strips that are not compressed, or with zlib, of which libtiff reads no last checksum."""
+def _tiff_lacks_strips(image: TiffImageFile) -> bool:
+    """Whether there are fewer strips than the rows need."""
     tags = image.tag_v2
-    places = list(zip(tags.get(_OFFSETS, ()), tags.get(_SIZES, ()), strict=False))
-    compression = tags.get(_COMPRESSION, 1)
-    if compression == _JPEG:
-        return _tiff_jpeg_damage(data, image, places)
-    if not places or compression not in (1, *_DEFLATE) or tags.get(_PHOTOMETRIC) == _SUBSAMPLED:
-        return None
-    planes = tags.get(_PLANES, 1)
-    row = -(-image.width * sum(tags.get(_BITS, (1,))) // 8) if planes == 1 else image.width
-    wanted, held = row * image.height, 0
-    for begin, size in places:
-        strip = memoryview(data)[begin : begin + size]
-        pixels, rest = zlib.decompressobj(), strip
-        if compression == 1:
-            held += len(strip)
-            continue
-        try:
-            while len(rest) and not pixels.eof and held <= 2 * wanted + row:
-                held += len(pixels.decompress(rest, _INFLATED_AT_ONCE))
-                rest = memoryview(pixels.unconsumed_tail)
-        except zlib.error as error:
-            return str(error)
-    if planes != 1:  # each of them may have another number of bits
-        return None
-    if held < wanted:
-        return "holds fewer pixels than it says"
-    return "holds more pixels than it says" if held > wanted + 3 * len(places) else None
-
-
-def _tiff_jpeg_damage(
-    data: bytes, image: TiffImageFile, places: list[tuple[int, int]]
-) -> str | None:
-    rows = 0
-    for begin, size in places:
-        strip = data[begin : begin + size]
-        frame = next((at for marker, at in _jpeg_markers(strip) if marker in _FRAMES), None)
-        if frame is None:
-            return "a part of it is missing"
-        height, width = struct.unpack_from(">HH", strip, frame + 5)
-        if width != image.width:
-            return "its parts have another width than it says"
-        rows += height
-    return None if rows == image.height or not places else "has other rows than it says"
-
-
-def _palette(flags: int) -> int:
-    return 3 << (1 + (flags & 7)) if flags & 0x80 else 0
+    strips, rows = tags.get(_OFFSETS), tags.get(_ROWS, 0)
+    if not strips:
+        return False
+    planes = len(tags.get(_BITS, (1,))) if tags.get(_PLANES) == 2 else 1
+    return len(strips) < planes * -(-rows // (tags.get(_STRIP_ROWS) or rows or 1))

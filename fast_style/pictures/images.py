@@ -4,15 +4,19 @@ import glob
 import io
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from absl import logging
+from PIL import Image, ImageCms, TiffImagePlugin
 
-from fast_style.errors import UserError, nearest
+from fast_style.errors import UserError, nearest, printable
 from fast_style.files import check_target, read_bytes, write_atomically
-from fast_style.pictures import damage
+from fast_style.pictures import damage, formats
+from fast_style.pictures.formats import READ_ENDINGS, WRITTEN
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded, unless they are asked for: few bytes can
@@ -26,23 +30,13 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of damaged metadata in pictures whose pixels are fine.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# By name, because Pillow's full list has formats that start other programs (EPS, Ghostscript).
-_READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-
-_FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 _WITH_ICC_PROFILE = ("JPEG", "PNG", "WEBP", "TIFF")
 
-PICTURE_ENDINGS = tuple(_FORMATS)
+PICTURE_ENDINGS = tuple(WRITTEN)
+"""Of the names of pictures that are written."""
+
+_WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
 
 # What turns a picture upright, by the value of its EXIF orientation (EXIF 2.32, tag 0x0112).
 _ORIENTATION_TAG = 0x0112
@@ -75,7 +69,7 @@ class Picture:
 
 
 def read_picture(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture in a JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF file, upright, as RGB.
+    """The picture in a file of a format that is read, its first frame, upright, as RGB.
 
     Raises UserError naming the file when it is missing, a folder, unreadable, not a picture,
     damaged or cut short; TooManyPixels, which is one, where there are more than most_pixels.
@@ -97,6 +91,10 @@ def decode_picture(
 ) -> Picture:
     """The picture in the bytes of a picture file; name is what error messages call it.
 
+    JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, GIF, TIFF, and with pillow-heif HEIC are read, by their
+    bytes: whatever Pillow decodes without an error, and files of which a mark of the end or a note
+    is missing or wrong, but no pixel.
+
     EXIF orientation is applied. 16-bit grey keeps its high byte, rounded; 32-bit and float grey
     is scaled so that its largest value is white. Pixels that are not RGB (grey, CMYK, Lab) go to
     sRGB by their own colour profile where there is one, and only RGB profiles are kept.
@@ -111,9 +109,8 @@ def decode_picture(
     try:
         if (bomb := damage.bomb(data)) is not None:
             raise UserError(f"{name}: is refused as a bomb: it {bomb}")
-        image: Image.Image = Image.open(io.BytesIO(data), formats=_READABLE)
-    except Image.UnidentifiedImageError:
-        raise UserError(f"{name}: is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture") from None
+        data = damage.without_wrong_notes(data)
+        image = _opened(data, name)
     except UserError:
         raise
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
@@ -125,14 +122,9 @@ def decode_picture(
             "read, as small files can claim any size"
         )
     try:
-        if (damaged := damage.before_decoding(data, image)) is not None:
-            raise UserError(f"{name}: is damaged or cut short: {damaged}")
-        if at_least is not None:
-            image.draft(image.mode, (at_least, at_least))
-        image.load()
-        if (damaged := damage.after_decoding(data, image)) is not None:
-            raise UserError(f"{name}: is damaged or cut short: {damaged}")
-        picture = picture_of(image)
+        if damage.lacks_pixels(data, image):
+            raise UserError(f"{name}: is damaged or cut short: holds fewer pixels than it says")
+        picture = picture_of(_loaded(image, data, at_least))
     except MemoryError:
         raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
     except UserError:
@@ -146,12 +138,12 @@ def decode_picture(
 
 def picture_of(image: Image.Image) -> Picture:
     """The picture in a loaded Pillow image, as decode_picture has it. Raises as Pillow does."""
-    profile = image.info.get("icc_profile")
+    profile, tags = image.info.get("icc_profile"), getattr(image, "tag_v2", {})
     upright = _UPRIGHT.get(_orientation(image))
     if upright is not None:
         # transpose() keeps mode, palette and transparency key.
         image = image.transpose(upright)
-    rgb, alpha = _to_rgb_and_alpha(image, profile)
+    rgb, alpha = _to_rgb_and_alpha(image, profile, tags)
     keeps_profile = image.mode.startswith(("RGB", "P")) and _profile_space(profile) == "RGB"
     return Picture(rgb, alpha, profile if keeps_profile else None)
 
@@ -212,19 +204,49 @@ def check_picture_target(path: str | os.PathLike[str]) -> None:
     check_target(path)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a file name, a folder or a glob stands for.
+
+    left_out: pictures of kinds that are not read, each with the reason. others: files that are no
+    pictures.
+    """
+
+    pictures: list[Path]
+    left_out: dict[Path, str]
+    others: list[Path]
+
+
 def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
     """The picture files that a file name, a folder (with all below it) or a glob stands for.
 
-    In folders and globs (`**` reaches into sub-folders) a picture is what has one of
-    PICTURE_ENDINGS, in upper or lower case, and no leading dot; a file that is named itself is
-    taken as it is. Sorted, so that the order does not depend on the disk.
+    As search has them; what is left out of pictures is named in the log.
     Raises UserError when there is none.
+    """
+    found = search(spec)
+    if found.left_out:
+        path, reason = next(iter(found.left_out.items()))
+        logging.warning(
+            "%s: %d pictures are left out, the first is %s: %s",
+            *(spec, len(found.left_out), printable(str(path)), reason),
+        )
+    return found.pictures
+
+
+def search(spec: str | os.PathLike[str]) -> Found:
+    """The files that a file name, a folder (with all below it) or a glob stands for.
+
+    In folders and globs (`**` reaches into sub-folders) a picture is what has one of
+    READ_ENDINGS, in upper or lower case, or no ending and the first bytes of a picture. A file
+    that is named itself is taken as it is. Files and folders that is_hidden knows are passed
+    over. Sorted, so that the order does not depend on the disk. Raises UserError when there is
+    no picture.
     """
     if not str(spec):
         raise UserError("an empty name stands for no pictures; give a file, a folder or a glob")
     path = Path(spec).expanduser()
     if path.is_file():
-        return [path]
+        return Found([path], {}, [])
     if path.is_dir():
         candidates, where = list(path.rglob("*")), "in this folder or below it"
     elif glob.has_magic(str(path)):
@@ -232,16 +254,37 @@ def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
         where = "match this glob"
     else:
         raise UserError(f"{spec}: no such file or folder")
-    found = sorted(
-        candidate
-        for candidate in candidates
-        if candidate.suffix.lower() in _FORMATS
-        and not candidate.name.startswith(".")
-        and candidate.is_file()
-    )
-    if not found:
-        raise UserError(f"{spec}: no pictures {where}; known are {', '.join(PICTURE_ENDINGS)}")
+    named = set(path.parts)
+    found = Found([], {}, [])
+    for candidate in sorted(candidates):
+        if any(map(is_hidden, set(candidate.parts) - named)) or not candidate.is_file():
+            continue
+        reason = formats.why_unread(candidate.suffix)
+        if reason is not None:
+            found.left_out[candidate] = reason
+        elif candidate.suffix.lower() in READ_ENDINGS or _begins_as_picture(candidate):
+            found.pictures.append(candidate)
+        else:
+            found.others.append(candidate)
+    if not found.pictures:
+        unread = "".join(f"; {path}: {why}" for path, why in list(found.left_out.items())[:1])
+        raise UserError(f"{spec}: no pictures {where}; known are {', '.join(READ_ENDINGS)}{unread}")
     return found
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a Synology's folder of thumbnails."""
+    return part.startswith(".") or part == "@eaDir"
+
+
+def _begins_as_picture(path: Path) -> bool:
+    if path.suffix:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return formats.format_of(file.read(formats.BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def flatten_on_white(picture: Picture) -> np.ndarray:
@@ -254,7 +297,7 @@ def flatten_on_white(picture: Picture) -> np.ndarray:
 
 
 def _format_of(ending: str) -> str:
-    file_format = _FORMATS.get(ending.lower())
+    file_format = WRITTEN.get(ending.lower())
     if file_format is None:
         raise UserError(
             f"unknown ending {ending!r}; {nearest(ending.lower(), PICTURE_ENDINGS)}"
@@ -262,6 +305,63 @@ def _format_of(ending: str) -> str:
             else f"the name has no ending; one of: {', '.join(PICTURE_ENDINGS)}"
         )
     return file_format
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    file_format = formats.format_of(data)
+    if file_format == formats.HEIC:
+        try:
+            formats.add_heic()
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+    readable = (formats.HEIC,) if file_format == formats.HEIC else formats.READ
+    try:
+        return Image.open(io.BytesIO(data), formats=readable)
+    except Image.UnidentifiedImageError:
+        pass
+    if file_format is None:
+        *titles, last = map(formats.title, (*formats.READ, formats.HEIC))
+        raise UserError(f"{name}: is not a {', '.join(titles)} or {last} picture")
+    if file_format == "TIFF" and (pixels := _pixels_of_tiff(data)):
+        raise UserError(f"{name}: is a TIFF with {pixels}, which is not read; convert it to 8 bits")
+    raise UserError(
+        f"{name}: is a {formats.title(file_format)} picture, but damaged, cut short or of a kind "
+        "that is not read"
+    )
+
+
+def _pixels_of_tiff(data: bytes) -> str | None:
+    """What the pixels of a TIFF are; None where its directory is cut short or does not say."""
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        begin, file = directory.next, io.BytesIO(data)
+        file.seek(begin)
+        directory.load(file)
+        if directory.next == begin:  # Pillow did not come to its end
+            return None
+        bits = directory[TiffImagePlugin.BITSPERSAMPLE]
+        kind = directory.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0]
+        values = {2: "signed integers", 3: "floats"}.get(kind, "integers")
+        return f"{len(bits)} channels of {'/'.join(map(str, sorted(set(bits))))}-bit {values}"
+    except Exception:  # as Pillow's readers do
+        return None
+
+
+def _loaded(image: Image.Image, data: bytes, at_least: int | None) -> Image.Image:
+    if at_least is not None:
+        image.draft(image.mode, (at_least, at_least))
+    try:
+        image.load()
+        return image
+    except OSError:
+        ended = damage.with_its_end(data) if image.format in ("JPEG", "MPO") else None
+        if ended is None:
+            raise
+    image = Image.open(io.BytesIO(ended), formats=("JPEG",))
+    if at_least is not None:
+        image.draft(image.mode, (at_least, at_least))
+    image.load()
+    return image
 
 
 def _reason(error: BaseException) -> str:
@@ -280,10 +380,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb_and_alpha(
-    image: Image.Image, profile: bytes | None
+    image: Image.Image, profile: bytes | None, tags: Mapping[int, Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     if image.mode.startswith(("I", "F")):
-        image, alpha = _deep_grey_to_8_bits(image)
+        image, alpha = _deep_grey_to_8_bits(image, tags)
     elif image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     else:
@@ -300,15 +400,25 @@ def _to_rgb_and_alpha(
     return np.asarray(image.convert("RGB")), alpha
 
 
-def _deep_grey_to_8_bits(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+def _deep_grey_to_8_bits(
+    image: Image.Image, tags: Mapping[int, Any]
+) -> tuple[Image.Image, np.ndarray | None]:
+    """tags: of a TIFF, whose values Pillow leaves as they are stored."""
     values = np.asarray(image)
     key = image.info.get("transparency")
     alpha = None if key is None else np.where(values == key, 0, 255).astype(np.uint8)
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+    is_signed = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0] == 2
     if values.dtype.itemsize == 2:
-        grey = (values.astype(np.uint32) + 128) // 257
+        largest = (1 << bits) - 1
+        grey = (values.astype(np.uint32) * 255 + largest // 2) // largest
     else:
+        if values.dtype == np.int32 and tags and bits == 32 and not is_signed:
+            values = values.view(np.uint32)
         values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
         grey = np.rint(values * (255 / max(values.max(initial=0.0), 1e-30)))
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        grey = 255 - grey
     return Image.fromarray(grey.astype(np.uint8)), alpha
 
 

@@ -33,7 +33,9 @@ def main() -> None:
     parser = OneLineParser(description="Stylize a clip with a trained model; its sound stays.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--input", required=True, help="clip, /dev/video1, or webcam until Ctrl-C")
-    parser.add_argument("--output", required=True, type=Path, help=".mp4, .m4v, .mov, .mkv, .webm")
+    parser.add_argument(
+        "--output", required=True, type=Path, help=".mp4, .mov, .mkv, .webm, .gif, .webp"
+    )
     parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
     add_stylization_flags(parser)
     parser.add_argument(
@@ -41,6 +43,7 @@ def main() -> None:
     )
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")
     parser.add_argument("--end", type=seconds, help="seconds or HH:MM:SS")
+    parser.add_argument("--overwrite", action="store_true", help="may replace the clip itself")
     args = parser.parse_args()
     if args.end is not None and args.end <= args.start:
         raise UserError(f"--end {float(args.end):g}: is not after --start {float(args.start):g}")
@@ -59,6 +62,7 @@ def main() -> None:
         runtime=args.runtime,
         precision=args.precision,
         style=args.style,
+        overwrite=args.overwrite,
     )
 
 

@@ -7,6 +7,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from fast_style.errors import UserError
+from fast_style.video.webp_reading import is_webp, webp_as_clip
 
 WEBCAM = "/dev/video0"
 BETWEEN_KEY_FRAMES = 10  # seconds, at most, in what is made for broadcasting
@@ -49,6 +50,8 @@ def reason_of(error: av.FFmpegError) -> str:
 def _open(name: str) -> InputContainer:
     device = device_of(name)
     try:
+        if device is None and is_webp(name):
+            return av.open(webp_as_clip(name), "r")
         return av.open(name) if device is None else av.open(device, format="v4l2")
     except av.FFmpegError as error:
         kind = "a clip" if device is None else "a camera"

@@ -212,7 +212,7 @@ class Clip:
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         if self._look is None:
             self._look = look_of(frame, self.video, self.max_size)
-            _tell_what_is_lost(self.name, frame)
+            _tell_what_is_lost(self.name, frame, self.video)
         elif (frame.width, frame.height) != self._look.decoded:
             logging.log_first_n(
                 logging.WARNING,
@@ -241,11 +241,13 @@ def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
             return
 
 
-def _tell_what_is_lost(name: str, frame: av.VideoFrame) -> None:
+def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> None:
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
-    if any(component.is_alpha for component in frame.format.components):
+    # The alpha of VP8 and VP9 stands beside the frames, and FFmpeg's decoders leave it there.
+    beside = "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE"))
+    if beside or any(component.is_alpha for component in frame.format.components):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)
     if frame.interlaced_frame:
         logging.warning("%s: is interlaced; stylized frames have both fields in one", name)

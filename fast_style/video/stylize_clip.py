@@ -11,12 +11,13 @@ from tqdm import tqdm
 from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import interruption
 from fast_style.files import make_folder
+from fast_style.output_names import refuse_own_inputs
 from fast_style.pictures.images import Picture
 from fast_style.side_by_side import side_by_side
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.video.reading import Clip, Part
-from fast_style.video.writing import Writer, check_output, writing
+from fast_style.video.writing import AnyWriter, check_output, writing
 
 
 def stylize_clip(
@@ -31,14 +32,18 @@ def stylize_clip(
     runtime: str = "auto",
     precision: str = "auto",
     style: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Stylize the clip or camera `name` into the file `output`.
 
-    start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother.
+    start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother. overwrite:
+    whether the clip itself may be replaced.
     Ctrl-C ends it after the picture at hand with a file of those that are done, which is said, and
     raises KeyboardInterrupt, unless a camera is read, which ends so. Raises UserError.
     """
     check_output(output)
+    if not overwrite:
+        refuse_own_inputs("--output", {Path(name): [output]})
     folder = find_model_folder(model)
     make_folder(output.parent)
     with Clip(name, start, end, how.max_size) as clip:
@@ -75,7 +80,7 @@ def _smoothing(smooth: float) -> Callable[[Part], Part]:
     return smoothed
 
 
-def _write(parts: Iterator[Part], writer: Writer, clip: Clip) -> bool:
+def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
     """Whether the parts came to an end before Ctrl-C."""
     with (
         interruption() as interrupted,
@@ -89,7 +94,7 @@ def _write(parts: Iterator[Part], writer: Writer, clip: Clip) -> bool:
     return True
 
 
-def _tell(writer: Writer, clip: Clip, is_whole: bool) -> None:
+def _tell(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
     look = clip.look
     print(f"{writer.output}  {look.width}x{look.height}  {writer.frames} frames")
     if clip.broken:

@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange
 
 from fast_style.errors import UserError, nearest
 from fast_style.files import replacement
+from fast_style.video import animation
 from fast_style.video.opening import reason_of
 from fast_style.video.reading import Clip, Part
 
@@ -52,6 +53,8 @@ FORMATS = {
     ".mkv": Format("Matroska", "matroska", H264, {}),
     ".webm": Format("WebM", "webm", VP9, {}),
 }
+
+ENDINGS = (*FORMATS, *animation.FORMATS)
 
 
 class Writer:
@@ -164,13 +167,22 @@ class Writer:
             raise UserError(f"{self.output}: cannot be written: {reason_of(error)}") from error
 
 
+AnyWriter = Writer | animation.AnimationWriter
+
+
 @contextlib.contextmanager
-def writing(output: Path, clip: Clip) -> Iterator[Writer]:
-    """A Writer for the look and the streams of a clip, whose file is there after the block.
+def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
+    """A writer for the look and the streams of a clip, whose file is there after the block.
 
     Raises UserError, before there is anything, where the container cannot hold the clip's sound or
     the file cannot be replaced. Where the block fails, nothing is left.
     """
+    if output.suffix.lower() in animation.FORMATS:
+        with replacement(output) as temporary, open(temporary, "xb") as file:
+            drawing = animation.AnimationWriter(output, clip, file)
+            yield drawing
+            drawing.finish()
+        return
     kind = _format_of(output)
     _try_sound(output, clip, kind)
     with replacement(output) as temporary:
@@ -186,14 +198,15 @@ def writing(output: Path, clip: Clip) -> Iterator[Writer]:
 
 
 def check_output(output: Path) -> None:
-    """Raise UserError where `output` has not the ending of a container that is written."""
-    _format_of(output)
+    """Raise UserError where `output` has not the ending of a format that is written."""
+    if output.suffix.lower() not in animation.FORMATS:
+        _format_of(output)
 
 
 def _format_of(output: Path) -> Format:
     ending = output.suffix.lower()
     if ending not in FORMATS:
-        raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, FORMATS)}")
+        raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, ENDINGS)}")
     return FORMATS[ending]
 
 

@@ -145,8 +145,10 @@ def work(page: Path) -> None:
         from fast_style.pictures.images import decode_picture, flatten_on_white
     import numpy as np
     from PIL import (  # every reader that decode_picture asks for
+        AvifImagePlugin,  # noqa: F401
         BmpImagePlugin,  # noqa: F401
         GifImagePlugin,  # noqa: F401
+        Jpeg2KImagePlugin,  # noqa: F401
         JpegImagePlugin,  # noqa: F401
         PngImagePlugin,  # noqa: F401
         TiffImagePlugin,  # noqa: F401
