@@ -1,9 +1,9 @@
-"""Picture files that Pillow, the reader of them all, is not to judge alone.
+"""What is known of a picture file beyond what Pillow says of it.
 
-What it decodes without an error is a picture, and what it refuses is none, but for these: bombs,
-which take minutes or gigabytes merely to be opened; sizes that the file's own bytes disprove, where
-Pillow leaves the missing rows black or grey; and files with all of their pixels, of which Pillow
-misses something else.
+What Pillow decodes without an error is read. Refused besides are bombs, which take minutes or
+gigabytes to open, and sizes that the file's own bytes disprove, where Pillow leaves the missing
+rows black or grey. Read besides are files that have all of their pixels and that Pillow refuses:
+a JPEG without its end mark, and a PNG with a wrong checksum beside its pixels.
 """
 
 import io

@@ -1,6 +1,6 @@
 """Pictures that a coverage-guided fuzzer thinks of, through what reads pictures.
 
-    python -m venv fuzz && fuzz/bin/pip install atheris pillow numpy absl-py pyyaml
+    python -m venv fuzz && fuzz/bin/pip install atheris pillow pillow-heif numpy absl-py pyyaml
     PYTHONPATH=. fuzz/bin/python -m tests.stress.fuzz_pictures --seconds 3600
 
 Atheris keeps an input that reaches a new line of fast_style.pictures or of Pillow's Python code. It
