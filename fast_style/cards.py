@@ -31,7 +31,8 @@ def card(folder: Path) -> str:
         f"- Hardware: {result['hardware']}",
         f"- Date: {result['date']}",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
-        f"- Weights: half precision, SHA-256 `{result['weights_sha256']}`",
+        f"- Weights: {result.get('weights', 'half precision')}, "
+        f"SHA-256 `{result['weights_sha256']}`",
         *(f"- Style image of {k}: SHA-256 `{v}`" for k, v in result["style_image_sha256"].items()),
         "- Licence: MIT, as the project",
         "",

@@ -25,6 +25,7 @@ from absl import logging
 
 from fast_style.conf_file import check_types, config_as_yaml, config_from_mapping, read_yaml
 from fast_style.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
+from fast_style.eight_bit_weights import dequantized
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
 from fast_style.locations import PROJECT, by_its_name
@@ -298,7 +299,7 @@ def read_model(folder: Path) -> Model:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such model folder; {_models_there_are(folder)}")
     if (folder / WEIGHTS).exists() and (folder / CONF).exists():
-        arrays = read_arrays(folder / WEIGHTS)
+        arrays = dequantized(read_arrays(folder / WEIGHTS))
         check_weights(_of_network(arrays), str(folder / WEIGHTS))
         return Model(_read_conf(folder / CONF), arrays, folder / WEIGHTS)
     checkpoint = newest_checkpoint(folder)

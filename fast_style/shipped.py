@@ -18,6 +18,7 @@ from fast_style.checkpoints import (
     write_result,
 )
 from fast_style.config import PLACE_KEYS
+from fast_style.eight_bit_weights import quantized
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.locations import PROJECT
@@ -34,31 +35,44 @@ RECORDED = "sample{}.png"
 MOST_BYTES = 4_000_000
 # In float32 on another CPU single pixels round the other way.
 MOST_GREY_LEVELS_OFF = 0.5
+MOST_GREY_LEVELS_BY_8_BITS = 1.0
 
 
 def ship(folder: Path, data: str, target: Path) -> None:
-    """Put a finished model folder into `target`, with half-precision weights and a card.
+    """Put a finished model folder into `target`, with small weights and a card.
 
-    data: the words for what it was trained on, as the folder that its conf names stays here.
+    The weights have 8 bits, or half precision where 8 bits change the reference picture by more
+    than a grey level on average. data: the words for what it was trained on, as the folder that
+    its conf names stays here.
     Raises UserError where the training is not finished or the weights are too large.
     """
     model = read_model(folder)
     if not (folder / RESULT).exists():
         raise UserError(f"{folder}: has no {RESULT}; its training is not finished")
-    arrays = {name: array.astype(np.float16) for name, array in model.arrays.items()}
-    if not all(np.isfinite(array).all() for array in arrays.values()):
+    halves = {name: array.astype(np.float16) for name, array in model.arrays.items()}
+    if not all(np.isfinite(array).all() for array in halves.values()):
         raise UserError(f"{folder}: has weights that half precision cannot hold")
-    size = sum(array.nbytes for array in arrays.values())
+    size = sum(array.nbytes for array in halves.values())
     if size > MOST_BYTES:
         raise UserError(f"{folder}: has {size} bytes of weights, {MOST_BYTES} are allowed")
     target.mkdir(parents=True, exist_ok=True)
-    write_arrays(target / WEIGHTS, arrays)
-    begun_from = Path(model.conf.get("init_from") or "").name
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
+    write_arrays(target / WEIGHTS, quantized(model.arrays))
+    weights, off = "8 bits", max(_grey_levels_off(folder, target, style) for style in model.styles)
+    if off > MOST_GREY_LEVELS_BY_8_BITS:
+        print(f"{target}: half precision, as 8 bits are {off:.2f} grey levels off")
+        write_arrays(target / WEIGHTS, halves)
+        weights = "half precision"
+    begun_from = Path(model.conf.get("init_from") or "").name
     result = json.loads(read_bytes(folder / RESULT))
-    result |= {"data": data, "weights_sha256": _sha256(target / WEIGHTS), "begun_from": begun_from}
+    result |= {
+        "data": data,
+        "weights": weights,
+        "weights_sha256": _sha256(target / WEIGHTS),
+        "begun_from": begun_from,
+    }
     write_result(target, result)
     for pattern in ("measure*.json", "flicker*.json", STATISTICS):
         for known in folder.glob(pattern):
@@ -94,6 +108,12 @@ def _reference_stylized(folder: Path, style: str) -> np.ndarray:
     # Not what is fastest here, but what every machine has.
     stylizer = Stylizer(folder, "tensorflow", "float32", style)
     return stylizer(fit_within(read_picture(REFERENCE), REFERENCE_SIZE).rgb)
+
+
+def _grey_levels_off(folder: Path, other: Path, style: str) -> float:
+    """How far two models are apart on the reference picture, on average."""
+    one, two = (_reference_stylized(each, style).astype(np.float32) for each in (folder, other))
+    return float(np.abs(one - two).mean())
 
 
 def _recorded(folder: Path, model: Model, style: str) -> Path:

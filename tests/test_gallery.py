@@ -12,6 +12,7 @@ import yaml
 
 from fast_style import gallery
 from fast_style.cards import card, table
+from fast_style.checkpoints import copy_model, read_model
 from fast_style.conf_file import config_as_yaml, config_from_mapping
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
@@ -100,8 +101,46 @@ def test_a_model_in_the_current_folder_is_shipped_by_the_folders_name(
 
 def test_a_shipped_model_is_as_recorded(shipped: Path) -> None:
     assert check(shipped) == []
-    arrays = read_arrays(shipped / "weights.npz")
+    kernels = [array for array in read_arrays(shipped / "weights.npz").values() if array.ndim == 4]
+    assert {array.dtype for array in kernels} == {np.dtype(np.int8)}
+
+
+def test_shipped_weights_are_off_by_at_most_half_a_step_of_their_channel(
+    shipped: Path, trained_model: Path
+) -> None:
+    given, found = read_model(trained_model).arrays, read_model(shipped).arrays
+    assert given.keys() == found.keys()
+    for name, array in given.items():
+        if array.ndim == 4:
+            step = np.abs(array).max((0, 1, 2)) / 127
+            assert (np.abs(found[name] - array) <= 0.501 * step).all()
+        else:
+            np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-7)
+
+
+def test_half_precision_is_shipped_where_8_bits_change_the_picture(
+    trained_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    model = read_model(trained_model)
+    # One weight so large that all others of its channel are steps of nothing.
+    kernel = model.arrays["network/conv_out/kernel"]
+    kernel[0, 0, 0] = 2000 * np.abs(kernel).max()
+    copy_model(model, folder)
+    ship(folder, "five waves", tmp_path / "pretrained")
+    assert "half precision, as 8 bits are" in capsys.readouterr().out
+    arrays = read_arrays(tmp_path / "pretrained" / "weights.npz")
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+    assert "- Weights: half precision" in (tmp_path / "pretrained" / "card.md").read_text()
+
+
+def test_scales_of_another_shape_are_refused(shipped: Path) -> None:
+    arrays = read_arrays(shipped / "weights.npz")
+    arrays["network/conv1/kernel_scale"] = np.ones(5, np.float32)
+    write_arrays(shipped / "weights.npz", arrays)
+    with pytest.raises(UserError, match="conv1/kernel holds int8"):
+        read_model(shipped)
 
 
 def test_a_shipped_model_tells_how_it_was_made(
