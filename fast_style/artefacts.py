@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from fast_style.network.architecture import DOWNSAMPLING
 from fast_style.pictures.pixels import LUMA
 
-UPSAMPLING = 4
 EDGE = 16
 BLOCK = 16
 NEAR = 6  # grey levels from the end of the range
@@ -19,15 +19,15 @@ def grid_energy(rgb: np.ndarray) -> float:
     the median power in the neighbourhood, averaged over those frequencies. JPEG's blocks leave
     such peaks too, so the content image's figure is what to compare with.
     """
-    height, width = (side - side % UPSAMPLING for side in rgb.shape[:2])
+    height, width = (side - side % DOWNSAMPLING for side in rgb.shape[:2])
     grey = rgb[:height, :width].astype(np.float64) @ LUMA
     window = np.outer(np.hanning(height), np.hanning(width))
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
     ratios = []
-    for down in range(UPSAMPLING):
-        for across in range(UPSAMPLING):
+    for down in range(DOWNSAMPLING):
+        for across in range(DOWNSAMPLING):
             if down or across:
-                y, x = down * height // UPSAMPLING, across * width // UPSAMPLING
+                y, x = down * height // DOWNSAMPLING, across * width // DOWNSAMPLING
                 around = _wrapped(power, y, x, 8)
                 peak = _wrapped(power, y, x, 1)
                 ratios.append(peak.mean() / max(float(np.median(around)), 1e-12))

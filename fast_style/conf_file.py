@@ -62,6 +62,9 @@ MOST_BYTES = 1_000_000
 MOST_BASES = 20
 
 
+_UNLIKELY = "{} stands for {} in YAML; write it so, or put a text in quotes"
+
+
 class _PlainLoader(yaml.SafeLoader):
     """SafeLoader without aliases: a few lines of them stand for gigabytes."""
 
@@ -88,13 +91,13 @@ class _PlainLoader(yaml.SafeLoader):
             raise _wrong("a whole number has more than 64 bits", node)
         # YAML 1.1 counts with a leading 0 in eights, and with colons in sixties.
         if re.match(r"[-+]?0[\d_]", node.value) or ":" in node.value:
-            raise _wrong(f"{node.value} stands for {value}; write that, or quote a text", node)
+            raise _wrong(_UNLIKELY.format(node.value, value), node)
         return value
 
     def real_number(self, node: Any) -> float:
         value = self.construct_yaml_float(node)
         if ":" in node.value:
-            raise _wrong(f"{node.value} stands for {value}; write that, or quote a text", node)
+            raise _wrong(_UNLIKELY.format(node.value, value), node)
         return value
 
 
@@ -152,8 +155,8 @@ def _parse_yaml(text: str, source: str) -> Any:
 def _value_of_override(text: str, hint: Any, source: str) -> Any:
     """The value of a key of that type hint (None: of no key) behind the = of a --set.
 
-    For a key that takes a text, among others, YAML counts only where it makes one of the others of
-    it or where quotes ask for it, so that # and [ are letters like any other.
+    For a key that takes a text, # and [ are letters like any other: the value is read as YAML only
+    where that is of another kind that the key takes, or where it begins with a quote.
     """
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)

@@ -21,8 +21,9 @@ def provenance() -> dict:
 
 
 def hashes(config: Config) -> dict:
-    """What the conf's files hold, whatever they are called: the style images' hashes by the names
-    of the styles, and that of the loss network's file, None for imagenet.
+    """The SHA-256 of the style images, by the styles' names, and of the loss network's file.
+
+    The latter is None for imagenet. Raises UserError as style_image_file does.
     """
     return {
         "style_image_sha256": {

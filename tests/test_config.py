@@ -12,6 +12,7 @@ import yaml
 from fast_style.conf_file import config_as_yaml, config_from_mapping, load_config
 from fast_style.config import Config, layer_weights
 from fast_style.errors import UserError
+from fast_style.names import as_name, check_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = str(PROJECT / "img" / "sample.jpg")
@@ -259,8 +260,8 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("naming", 5, "naming: 5 is not a text; quote it if it is meant as one"),
         ("naming", "a/b", "naming: 'a/b' is not a name in letters"),
         ("naming", "..", "naming: '..' is not a name in letters"),
-        ("naming", "candy (v2)", "spaces and . - _; such as 'candy_v2_'"),
-        ("naming", " candy", "is not a name in letters, digits, spaces and . - _; such as 'candy'"),
+        ("naming", "candy (v2)", "spaces and . - _, such as 'candy_v2_'"),
+        ("naming", " candy", "is not a name in letters, digits, spaces and . - _, such as 'candy'"),
         ("naming", "...", "naming: '...' is not a name in letters"),
         ("naming", "", "naming: '' is not a name in letters"),
         ("loss_model", "vgg16", "loss_model: 'vgg16' is not valid; did you mean 'vgg_16'?"),
@@ -326,6 +327,27 @@ def test_one_of_several_styles_is_a_conf_of_its_own(tmp_path: Path) -> None:
     assert (one.style_image, one.style_images) == (str(other), None)
     assert one.style_image_sha256 == "0" * 64
     assert config.of_style("sample").style_image_sha256 is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("candy", "candy"),
+        ("my style-2.0_b", "my style-2.0_b"),
+        ("Größe 三", "Größe 三"),
+        ("zoo-candy=0.6,wave=0.4", "zoo-candy_0.6_wave_0.4"),
+        ("img/candy.jpg", "img_candy.jpg"),
+        (" a\n", "a_"),
+        ("...", "_"),
+        ("", "_"),
+    ],
+)
+def test_any_text_becomes_a_name(text: str, name: str) -> None:
+    assert as_name(text) == name
+    check_name(name, "here")
+    if text != name:
+        with pytest.raises(UserError, match=r"^here: "):
+            check_name(text, "here")
 
 
 def test_a_layer_that_only_vgg_19_has_is_accepted_there(tmp_path: Path) -> None:

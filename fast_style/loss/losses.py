@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from keras import ops
 
-from fast_style.artefacts import UPSAMPLING
+from fast_style.network.architecture import DOWNSAMPLING
 
 Tensor: TypeAlias = Any  # of whichever backend Keras runs on
 
@@ -202,10 +202,10 @@ def grid_loss(images: Tensor) -> Tensor:
     the style's; the means of a picture without such a pattern are alike, whatever is in it.
     """
     height, width, channels = ops.shape(images)[1:]
-    block = min(GRID_BLOCK, height - height % UPSAMPLING, width - width % UPSAMPLING)
-    down, across, cells = height // block, width // block, block // UPSAMPLING
+    block = min(GRID_BLOCK, height - height % DOWNSAMPLING, width - width % DOWNSAMPLING)
+    down, across, cells = height // block, width // block, block // DOWNSAMPLING
     whole_blocks = _float32(images)[:, : down * block, : across * block]
-    by_phase = (-1, down, cells, UPSAMPLING, across, cells, UPSAMPLING, channels)
+    by_phase = (-1, down, cells, DOWNSAMPLING, across, cells, DOWNSAMPLING, channels)
     phases = ops.mean(ops.reshape(whole_blocks, by_phase), axis=(2, 5))
     return ops.mean(ops.square(phases - ops.mean(phases, axis=(2, 4), keepdims=True)))
 
