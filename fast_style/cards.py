@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fast_style.checkpoints import RESULT, Model, read_model
 from fast_style.files import read_bytes
-from fast_style.measure import iterations_in_words
+from fast_style.measure import iterations_in_words, likeness_cells
 
 LBFGS_FROM = ("noise", "content")  # the order of the columns
 
@@ -63,20 +63,42 @@ def _measured(folder: Path) -> list[str]:
     paths = sorted(folder.glob("measure*.json"))
     if not paths:
         return []
-    lines = ["One pass in iterations of L-BFGS, and what the objective does not see:", ""]
-    lines += ["| model | size | total | from noise | from the content image | grid | frame |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for path in paths:
-        measured = json.loads(read_bytes(path))
-        for size, at in measured["sizes"].items():
+    found = [json.loads(read_bytes(path)) for path in paths]
+    rows = [
+        (f"| {one['model']} | {size}", at) for one in found for size, at in one["sizes"].items()
+    ]
+    lines = []
+    if any("likeness" in one for one in found):
+        lines += ["Strokes and palette (photo 1, painting 0), and scene (photo 1):", ""]
+        lines += [
+            "| model | strokes | from fine to coarse | palette | scene |",
+            "|---|---|---|---|---|",
+        ]
+        for one in found:
+            lines.append(f"| {one['model']} | {' | '.join(likeness_cells(one.get('likeness')))} |")
+        lines.append("")
+    lines += [
+        "Checkerboards and frames:",
+        "",
+        "| model | size | grid | frame |",
+        "|---|---|---|---|",
+    ]
+    for row, at in rows:
+        art = at["artefacts"]
+        grid = f"{art['grid']:.2f} (photo {art['grid_of_content']:.2f})"
+        lines.append(f"{row} | {grid} | {art['frame']:.1f} |")
+    lines.append("")
+    slow = [(row, at) for row, at in rows if "lbfgs_from" in at]
+    if slow:
+        lines += ["One pass in iterations of L-BFGS on the same objective:", ""]
+        lines += ["| model | size | total | from noise | from the content image |"]
+        lines += ["|---|---|---|---|---|"]
+        for row, at in slow:
             equals = [iterations_in_words(at["lbfgs_from"][start]) for start in LBFGS_FROM]
-            art = at["artefacts"]
-            lines.append(
-                f"| {measured['model']} | {size} | {at['network']['total']['mean']:.3f} "
-                f"| {equals[0]} | {equals[1]} "
-                f"| {art['grid']:.2f} (photo {art['grid_of_content']:.2f}) | {art['frame']:.1f} |"
-            )
-    return [*lines, ""]
+            total = at["network"]["total"]["mean"]
+            lines.append(f"{row} | {total:.3f} | {' | '.join(equals)} |")
+        lines.append("")
+    return lines
 
 
 def _flicker(folder: Path) -> list[str]:
@@ -99,9 +121,9 @@ def _flicker(folder: Path) -> list[str]:
 def table(folders: Iterable[Path]) -> str:
     """Models of one style beside each other: how they were trained, and what came of it."""
     lines = [
-        "| style | steps | minutes | content | style | total | before | one pass in iterations of "
-        "L-BFGS, from noise | from the content image | grid (photo) | frame | blotched |",
-        "|" + "---|" * 12,
+        "| style | steps | minutes | content | style | total | before | strokes | palette | scene "
+        "| grid (photo) | frame | blotched |",
+        "|" + "---|" * 13,
     ]
     for folder in folders:
         model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
@@ -117,10 +139,10 @@ def _measured_cells(folder: Path) -> list[str]:
     measured = [json.loads(read_bytes(path)) for path in sorted(folder.glob("measure*.json"))]
     at_sizes = [at for one in measured for at in one["sizes"].values()]
     art = [at["artefacts"] for at in at_sizes]
-    equals = [
-        [iterations_in_words(at["lbfgs_from"][start]) for at in at_sizes] for start in LBFGS_FROM
-    ]
+    alike = [likeness_cells(one.get("likeness")) for one in measured]
+    strokes, _, palettes, scenes = zip(*alike, strict=True) if alike else ((),) * 4
     grids = [f"{one['grid']:.2f} ({one['grid_of_content']:.2f})" for one in art]
     frames = [f"{one['frame']:.1f}" for one in art]
     blotched = [f"{one['blotched']:.1%}" for one in art]
-    return [" / ".join(cells) for cells in (*equals, grids, frames, blotched)]
+    columns = (strokes, palettes, scenes, grids, frames, blotched)
+    return [" / ".join(cells) for cells in columns]

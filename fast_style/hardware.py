@@ -134,8 +134,13 @@ def usable_cores() -> int:
 
 def describe() -> str:
     """One line for cards and logs: GPUs if there are any, CPU, cores, what multiplies bfloat16."""
+    return ", ".join([*_gpu_names(), describe_cpu()])
+
+
+def describe_cpu() -> str:
+    """describe() without the GPUs, and so without TensorFlow."""
     unit = f", {bfloat16_unit()}" if bfloat16_unit() else ""
-    return ", ".join([*_gpu_names(), f"{cpu_name()} ({usable_cores()} cores{unit})"])
+    return f"{cpu_name()} ({usable_cores()} cores{unit})"
 
 
 def fastest_precision() -> str:

@@ -154,23 +154,54 @@ def test_a_shipped_model_tells_how_it_was_made(
     assert f"→ {after['total']:.3f} |" in card
 
 
-def test_a_row_of_the_table_says_what_a_model_reached(shipped: Path) -> None:
-    at = {
-        "lbfgs_from": {
-            "noise": {"equals_iterations": 60.0, "totals": [0.0] * 61},
-            "content": {"equals_iterations": 3.4, "totals": [0.0] * 61},
-        },
-        "artefacts": {"grid": 0.5, "grid_of_content": 0.25, "frame": 1.26, "blotched": 0.013},
-    }
-    (shipped / "measure.json").write_text(json.dumps({"sizes": {"256": at, "512": at}}))
+AT_A_SIZE = {"artefacts": {"grid": 0.5, "grid_of_content": 0.25, "frame": 1.26, "blotched": 0.013}}
+LIKENESS = {
+    "strokes": 0.456,
+    "strokes_by_level": [0.1, 0.2, 0.3, 0.4, 0.5],
+    "palette": 0.314,
+    "scene": 0.77,
+}
+OBJECTIVE = {
+    "network": {"total": {"mean": 1.5}},
+    "lbfgs_from": {
+        "noise": {"equals_iterations": 60.0, "totals": [0.0] * 61},
+        "content": {"equals_iterations": 3.4, "totals": [0.0] * 61},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("likeness", "cells"),
+    [({"likeness": LIKENESS}, ["0.46", "0.31", "0.77"]), ({}, ["-", "-", "-"])],
+)
+def test_a_row_of_the_table_says_what_a_model_reached(
+    likeness: dict[str, Any], cells: list[str], shipped: Path
+) -> None:
+    measured = likeness | {"sizes": {"256": AT_A_SIZE | OBJECTIVE, "512": AT_A_SIZE}}
+    (shipped / "measure.json").write_text(json.dumps(measured))
     result = json.loads((shipped / "result.json").read_text())
-    row = [cell.strip() for cell in table([shipped]).splitlines()[-1].strip("|").split("|")]
+    head, _, line = table([shipped]).splitlines()
+    row = [cell.strip() for cell in line.strip("|").split("|")]
+    assert line.count("|") == head.count("|") and "L-BFGS" not in head
     assert row[1] == str(result["steps"])
     assert row[5:7] == [
         f"{result[f'validation_{when}']['total']:.3f}" for when in ("after", "before")
     ]
-    assert row[7:9] == ["at least 60 / at least 60", "3 / 3"]
-    assert row[9:] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
+    assert row[7:10] == cells
+    assert row[10:] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
+
+
+def test_a_card_has_the_figures_that_were_measured(shipped: Path) -> None:
+    def written(**measured: Any) -> str:
+        measured |= {"model": "tiny"}
+        (shipped / "measure.json").write_text(json.dumps(measured))
+        return card(shipped)
+
+    text = written(likeness=LIKENESS, sizes={"256": AT_A_SIZE})
+    assert "| tiny | 0.46 | 0.10 0.20 0.30 0.40 0.50 | 0.31 | 0.77 |" in text
+    assert "| tiny | 256 | 0.50 (photo 0.25) | 1.3 |" in text and "L-BFGS" not in text
+    text = written(sizes={"256": AT_A_SIZE | OBJECTIVE})
+    assert "| tiny | 256 | 1.500 | at least 60 | 3 |" in text and "Strokes" not in text
 
 
 def test_nothing_shipped_names_a_place_on_this_machine(
