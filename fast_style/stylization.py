@@ -1,4 +1,4 @@
-"""How a picture is stylized, beside by which network: what is done around the network's pass."""
+"""How a picture is stylized by a given network: what is done around the network's pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
