@@ -32,6 +32,7 @@ from fast_style.checkpoints import (
 from fast_style.command_line import interruption
 from fast_style.config import Config
 from fast_style.errors import UserError
+from fast_style.export import tensorflow_finds
 from fast_style.export.saved_model import write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
@@ -68,6 +69,11 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     Raises UserError for what a person can put right, a non-finite loss among it.
     """
     folder = config.model_folder
+    if not tensorflow_finds(folder):
+        logging.warning(
+            "model_path: %s: TensorFlow finds no SavedModel where a path has a [; all else works",
+            config.model_path,
+        )
     checkpoint = None if restart else newest_checkpoint(folder)
     if checkpoint:
         check_same_training(checkpoint, config, hashes(config), folder)

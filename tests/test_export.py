@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import shutil
 import struct
 import subprocess
 import zlib
@@ -18,7 +19,7 @@ from PIL import Image, ImageCms
 
 from fast_style import export as formats
 from fast_style.errors import UserError
-from fast_style.export import SIZES, encoded_pictures, export
+from fast_style.export import SIZES, encoded_pictures, export, tensorflow_finds
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 
@@ -38,6 +39,21 @@ def exported(trained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def loaded(exported: Path):
     """What a program that knows nothing of this project sees."""
     return tf.saved_model.load(str(exported))
+
+
+def test_a_saved_model_is_not_written_where_tensorflow_would_not_find_it(
+    trained_model: Path, exported: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="TensorFlow finds no SavedModel where a path has a "):
+        export(trained_model, tmp_path / "a [2]")
+    assert not (tmp_path / "a [2]").exists()
+    for name in ("a [2]", "a*?{2}"):
+        shutil.copytree(exported, tmp_path / name)
+        try:
+            found = tf.saved_model.load(str(tmp_path / name)) is not None
+        except OSError:
+            found = False
+        assert tensorflow_finds(tmp_path / name) == found, name
 
 
 def test_there_are_four_signatures_for_pictures_of_any_size(loaded) -> None:

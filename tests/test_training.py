@@ -539,6 +539,16 @@ def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
     assert "xxx" in str(error.value)
 
 
+def test_a_model_path_that_tensorflow_takes_for_a_glob_is_told_first(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    for model_path, told in [("models", False), ("models [2]", True)]:
+        with pytest.raises(UserError, match="no such file or folder"):
+            train(dataclasses.replace(config, model_path=model_path, dataset="no where"))
+        said = f"model_path: {model_path}: TensorFlow finds no SavedModel"
+        assert (said in caplog.text) == told
+
+
 def test_a_model_folder_that_cannot_be_made_is_named(config: Config, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file")
     with pytest.raises(UserError, match=r"models/tiny: cannot be made"):

@@ -101,6 +101,10 @@ def export(
     check_order(kind, half)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"--output {output}: is there already; name a new one")
+    if kind == "saved_model" and not tensorflow_finds(output):
+        raise UserError(
+            f"--output {output}: TensorFlow finds no SavedModel where a path has a [; name another"
+        )
     if output.suffix != wanted.ending and wanted.ending:
         raise UserError(f"--output {output}: for {wanted.title} the name ends in {wanted.ending}")
     model = read_model(model_folder).in_style(style)
@@ -127,6 +131,11 @@ def export(
         reason = error.strerror or error
         raise UserError(f"--output {output}: cannot be written: {reason}") from error
     return found
+
+
+def tensorflow_finds(saved_model: Path) -> bool:
+    """Whether TensorFlow loads a SavedModel from that path, which it takes for a glob."""
+    return "[" not in str(saved_model)
 
 
 def check_order(kind: str, half: bool) -> None:
