@@ -126,8 +126,18 @@ def test_constraints_hold_the_versions_of_all_that_is_installed() -> None:
     assert len(seen) > 80
 
 
+def test_the_extra_gpu_brings_the_cuda_libraries_of_tensorflow() -> None:
+    (gpu,) = _requirements(["gpu"])
+    (plain,) = [one for one in _requirements([""]) if one.name == "tensorflow"]
+    assert (gpu.name, gpu.specifier) == (plain.name, plain.specifier)
+    # pip only warns of an extra that a package does not have.
+    offered = metadata.metadata("tensorflow").get_all("Provides-Extra") or []
+    assert gpu.extras and gpu.extras <= set(offered)
+
+
 def _extras() -> list[str]:
-    return list(PYPROJECT["project"]["optional-dependencies"])
+    """All but gpu, whose libraries only a machine with such a GPU installs."""
+    return [extra for extra in PYPROJECT["project"]["optional-dependencies"] if extra != "gpu"]
 
 
 def _requirements(extras: list[str]) -> list[Requirement]:
