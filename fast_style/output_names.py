@@ -125,13 +125,19 @@ def _stem(name: str) -> str:
     return stem if ending.lower() in WRITTEN else name
 
 
-def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, Place]]) -> None:
-    """Raise UserError where two pictures would become one file. targets: (picture, file)."""
+def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, tuple[Place, Place]]]) -> None:
+    """Raise UserError where two pictures would become one file.
+
+    targets: (picture, files) as stylized_names has them.
+    """
     origins: dict[Place, Place] = {}
-    for picture, target in targets:
-        origin = origins.setdefault(target, picture)
-        if origin != picture:
-            raise UserError(f"{flag}: {origin} and {picture} would both become {target}")
+    for picture, both in targets:
+        for target in dict.fromkeys(both):
+            if target in origins:
+                raise UserError(
+                    f"{flag}: {origins[target]} and {picture} would both become {target}"
+                )
+            origins[target] = picture
 
 
 def refuse_own_inputs(flag: str, pictures: Mapping[Path, Iterable[Path]]) -> None:

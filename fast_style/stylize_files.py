@@ -193,7 +193,5 @@ def _targets(found: Inputs, output: Path | None, model: str) -> dict[Path, tuple
     for picture, inside in pictures.items():
         without_alpha, with_alpha = stylized_names(str(inside), model)
         targets[picture] = (folder / without_alpha, folder / with_alpha)
-    refuse_shared_targets(
-        "--image", ((picture, target) for picture, both in targets.items() for target in both)
-    )
+    refuse_shared_targets("--image", targets.items())
     return targets

@@ -390,7 +390,8 @@ def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
     assert refused.pop(str(no_parquet)).startswith("cannot be read to its end: ")
     assert refused == {
         f"{one}: ../d.png": "'../d.png' leads out of the output's folder",
-        f"{one}: e.png": "is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture",
+        f"{one}: e.png": "is not a JPEG, PNG, WebP, AVIF, JPEG 2000, "
+        "BMP, GIF, TIFF or HEIC picture",
         f"{one}: f.png": "is empty, not a picture",
         f"{one}: None": "None is not a file name",
     }

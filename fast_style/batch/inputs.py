@@ -52,12 +52,7 @@ def find_inputs(
         left_out = {str(picture): reason for picture, reason in inputs.left_out.items()}
     else:
         found, left_out = _in_bucket(store, paths, written_to, known)
-    every = (
-        (path, target)
-        for path, inside in found.items()
-        for model in models
-        for target in stylized_names(inside, model)
-    )
+    every = ((path, stylized_names(p, model)) for path, p in found.items() for model in models)
     refuse_shared_targets("--input", every)
     return PictureFiles(store, found, left_out)
 

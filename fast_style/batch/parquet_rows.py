@@ -114,7 +114,7 @@ def survey_rows(
 
 def _refuse_shared_folders(insides: Mapping[str, str]) -> None:
     folders = {path: _without_ending(inside) for path, inside in insides.items()}
-    refuse_shared_targets("--input", folders.items())
+    refuse_shared_targets("--input", ((path, (f, f)) for path, f in folders.items()))
     every = set(folders.values())
     for folder in every:
         for around in map(str, PurePosixPath(folder).parents):
@@ -122,13 +122,15 @@ def _refuse_shared_folders(insides: Mapping[str, str]) -> None:
                 raise UserError(f"--input: pictures of {around} and {folder} would mix in {folder}")
 
 
-def _targets_of_rows(names: Iterable[Any], folder: str, model: str) -> Iterator[tuple[str, str]]:
+def _targets_of_rows(
+    names: Iterable[Any], folder: str, model: str
+) -> Iterator[tuple[str, tuple[str, str]]]:
     for name in names:
         try:
             targets = stylized_names(_inside(folder, name), model)
         except UserError:
             continue  # it will stand in the table of broken pictures
-        yield from ((str(name), target) for target in targets)
+        yield str(name), targets
 
 
 def _check_columns(schema: pyarrow.Schema, image: str, name: str, label: str) -> None:
