@@ -231,7 +231,7 @@ def test_lbfgs_does_not_mind_how_large_the_total_is(scale: float) -> None:
 
 
 def test_the_gradient_is_that_of_the_total(config: Config, photo: Photo) -> None:
-    gradient = pixel_optimizers.gradients_of(config, photo(40, 40, 1))(photo(32, 36, 2))
+    gradient = pixel_optimizers.gradients_of(config, [photo(40, 40, 1)])(photo(32, 36, 2))
     pixels = photo(32, 36, 3)[None].astype(np.float32)
     _, slope = gradient(pixels)
     uphill = slope / slope.std()

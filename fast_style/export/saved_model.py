@@ -1,8 +1,10 @@
 """TensorFlow's SavedModel, which TensorFlow Serving takes as it is."""
 
+import contextlib
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -77,7 +79,8 @@ def write_saved_model(network, folder: Path) -> None:
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED_SAVED_MODEL) as temporary:
         try:
-            archive.write_out(temporary, verbose=False)
+            with _functions_as_graphs():
+                archive.write_out(temporary, verbose=False)
         except (OSError, tf.errors.OpError) as error:
             # Less its names of nodes and operations.
             reason = re.sub(r"\{\{.*?\}\}| \[Op:.*", "", str(error)).strip()
@@ -92,3 +95,14 @@ def write_saved_model(network, folder: Path) -> None:
                 shutil.rmtree(old)
             if new.exists():
                 new.replace(old)
+
+
+@contextlib.contextmanager
+def _functions_as_graphs() -> Iterator[None]:
+    """Trace functions also where tf.config.run_functions_eagerly was asked for, to debug."""
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
