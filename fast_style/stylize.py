@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -71,8 +71,11 @@ class Stylizer:
 
         'auto' takes OpenVINO where it is installed and TensorFlow has no GPU to offer, and
         bfloat16 where the hardware multiplies it.
-        Raises UserError where the folder holds no model or the runtime is not installed.
+        Raises UserError where the folder holds no model, for another runtime or precision, and
+        where the runtime is not installed.
         """
+        _check_choice("runtime", runtime, ("auto", "tensorflow", "openvino"))
+        _check_choice("precision", precision, ("auto", *DTYPE_POLICIES))
         self.runtime = _choose_runtime(runtime)
         on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
         self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
@@ -144,6 +147,11 @@ class Stylizer:
             stylized[done : done + len(part)] = part
             done += len(part)
         return stylized
+
+
+def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise UserError(f"{name}: {given!r} is none of {', '.join(choices)}")
 
 
 def _choose_runtime(runtime: str) -> str:

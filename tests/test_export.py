@@ -151,7 +151,16 @@ def picture_files(rgb: np.ndarray, alpha: np.ndarray) -> dict[str, bytes]:
         "PNG of 1 bit": file(Image.fromarray(rgb).convert("1"), "PNG"),
         "RGB WebP": file(rgb, "WEBP", quality=70),
         "RGBA WebP": file(rgba, "WEBP", lossless=True, exact=True),
-        "animated WebP": file(rgb, "WEBP", save_all=True, append_images=[Image.fromarray(rgb)]),
+        # Of frames that are the same Pillow makes a still picture.
+        "animated WebP": file(rgb, "WEBP", save_all=True, append_images=[Image.fromarray(~rgb)]),
+        "animated RGBA WebP": file(
+            rgba,
+            "WEBP",
+            lossless=True,
+            exact=True,
+            save_all=True,
+            append_images=[Image.fromarray(~rgba)],
+        ),
         "GIF": file(palette, "GIF"),
         "RGB BMP": file(rgb, "BMP"),
         "RGBA BMP": file(rgba, "BMP"),

@@ -55,6 +55,16 @@ def test_pictures_are_known_by_their_endings_and_without_one_by_their_bytes(tmp_
     assert inside(tmp_path, found.others) == others and not found.left_out
 
 
+def test_a_number_or_a_word_behind_a_dot_is_no_ending(tmp_path: Path) -> None:
+    pictures = {"Screenshot 2024-01-03 at 10.15.22", "2024.01.03 holiday", "IMG_2.5"}
+    make(tmp_path, *pictures)
+    make(tmp_path, "archive.001", "notes 1.2 final", content=b"no picture")
+    found = search(tmp_path)
+    assert inside(tmp_path, found.pictures) == pictures
+    assert inside(tmp_path, found.others) == {"archive.001", "notes 1.2 final"}
+    assert stylized_names("IMG_2.5", "candy")[0] == "IMG_2.5-candy.jpg"
+
+
 def test_hidden_folders_and_thumbnails_are_no_pictures(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", ".b.jpg", ".trash/c.jpg", "deep/.d/e/f.jpg", "@eaDir/a.jpg/SYNO.jpg")
     for spec in (tmp_path, tmp_path / "**"):

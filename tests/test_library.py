@@ -64,6 +64,13 @@ def test_a_model_is_named_by_a_path_or_by_the_name_of_what_ships(
         __import__("fast_style").Styliser  # noqa: B018
 
 
+@pytest.mark.parametrize("wrong", [{"runtime": "cuda"}, {"precision": "float16"}])
+def test_a_runtime_or_precision_that_there_is_not_is_refused(wrong: dict) -> None:
+    (name, value), *_ = wrong.items()
+    with pytest.raises(UserError, match=f"^{name}: '{value}' is none of auto, "):
+        Stylizer("candy", **wrong)
+
+
 # Forms
 
 

@@ -388,6 +388,18 @@ def test_an_animation_becomes_a_clip_and_a_clip_an_animation(
     assert np.abs(np.cumsum([0, *durations[:-1]]) - shown).max() <= 1
 
 
+def test_the_alpha_of_a_gif_is_told_where_something_is_transparent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_animation(tmp_path / "opaque.gif", 0)
+    Image.new("P", (64, 48), 1).save(tmp_path / "seen.gif", transparency=1)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        copy(tmp_path / "opaque.gif", tmp_path / "x.webp")
+        assert "alpha" not in caplog.text
+        copy(tmp_path / "seen.gif", tmp_path / "x.webp")
+    assert "seen.gif: has an alpha channel; the stylized clip has none" in caplog.text
+
+
 def test_a_gif_shows_no_more_than_50_frames_a_second(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -35,6 +35,9 @@ JPEG = Chunks(2, slice(2, 4), 2, {0: b"\xff\xe1", 4: EXIF}, 4 + len(EXIF))
 PNG = Chunks(8, slice(0, 4), 12, {4: b"eXIf"}, 8)
 WEBP = Chunks(12, slice(4, 8), 8, {0: b"EXIF"}, 8, big_endian=False, padded=True)
 START_OF_SCAN = b"\xff\xda"  # of a JPEG, after which are no chunks; none of PNG or WebP begins so
+# WebP Container Specification, "Extended File Format"
+WEBP_FLAGS = 20
+WEBP_IS_ANIMATED, WEBP_HAS_ALPHA = 0x02, 0x10
 
 BMP_HEADER = 14  # bytes of the file header; the size of the one after it is in its first four
 # EXIF 2.32, 4.6.2 and 4.6.4
@@ -56,7 +59,7 @@ def decode(encoded):
     if start == b"\x89PNG":
         return _upright(_decode_png(encoded), _orientation(_exif(encoded, PNG)))
     if start == b"RIFF":
-        pixels = tf.io.decode_image(encoded, expand_animations=False)
+        pixels = tf.io.decode_image(_animated_with_alpha(encoded), expand_animations=False)
         return _upright(_with_alpha(pixels), _orientation(_exif(encoded, WEBP)))
     if tf.strings.substr(encoded, 0, 2) == b"BM":
         return _with_alpha(_decode_bmp(encoded))
@@ -81,6 +84,24 @@ def _decode_png(encoded):
     if bits < 8 and tf.reduce_all(tf.cast(rgba[..., 3], tf.int32) == 2**bits - 1):
         return _with_alpha(rgba[..., :3])
     return rgba
+
+
+def _animated_with_alpha(webp):
+    """The WebP, marked as one with alpha if it is animated.
+
+    Of an animation without that mark TensorFlow (2.21) writes four channels where it has made room
+    for three, and the process dies.
+    """
+    if tf.strings.substr(webp, 12, 4) != b"VP8X":
+        return webp
+    flags = tf.io.decode_raw(tf.strings.substr(webp, WEBP_FLAGS, 1), tf.uint8)[0]
+    flags = tf.cast(flags, tf.int32)
+    if tf.bitwise.bitwise_and(flags, WEBP_IS_ANIMATED) == 0:
+        return webp
+    flags = tf.bitwise.bitwise_or(flags, WEBP_HAS_ALPHA)
+    marked = tf.gather([bytes([number]) for number in range(256)], flags)
+    before = tf.strings.substr(webp, 0, WEBP_FLAGS)
+    return before + marked + tf.strings.substr(webp, WEBP_FLAGS + 1, tf.strings.length(webp))
 
 
 def _decode_bmp(encoded):

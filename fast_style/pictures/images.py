@@ -237,10 +237,10 @@ def search(spec: str | os.PathLike[str]) -> Found:
     """The files that a file name, a folder (with all below it) or a glob stands for.
 
     In folders and globs (`**` reaches into sub-folders) a picture is what has one of
-    READ_ENDINGS, in upper or lower case, or no ending and the first bytes of a picture. A file
-    that is named itself is taken as it is. Files and folders that is_hidden knows are passed
-    over. Sorted, so that the order does not depend on the disk. Raises UserError when there is
-    no picture.
+    READ_ENDINGS, in upper or lower case, or no ending and the first bytes of a picture; what
+    stands behind the last dot of "Scan 10.15.22" or "1.5 holiday" is none. A file that is named
+    itself is taken as it is. Files and folders that is_hidden knows are passed over. Sorted, so
+    that the order does not depend on the disk. Raises UserError when there is no picture.
     """
     if not str(spec):
         raise UserError("an empty name stands for no pictures; give a file, a folder or a glob")
@@ -278,13 +278,17 @@ def is_hidden(part: str) -> bool:
 
 
 def _begins_as_picture(path: Path) -> bool:
-    if path.suffix:
+    if _tells_a_kind(path.suffix):
         return False
     try:
         with open(path, "rb") as file:
             return formats.format_of(file.read(formats.BEGINNING)) is not None
     except OSError:
         return False
+
+
+def _tells_a_kind(ending: str) -> bool:
+    return any(map(str.isalpha, ending)) and not any(map(str.isspace, ending))
 
 
 def flatten_on_white(picture: Picture) -> np.ndarray:

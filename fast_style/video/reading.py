@@ -247,7 +247,13 @@ def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) 
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
     # The alpha of VP8 and VP9 stands beside the frames, and FFmpeg's decoders leave it there.
     beside = "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE"))
-    if beside or any(component.is_alpha for component in frame.format.components):
+    if beside or _has_alpha(frame, stream):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)
     if frame.interlaced_frame:
         logging.warning("%s: is interlaced; stylized frames have both fields in one", name)
+
+
+def _has_alpha(frame: av.VideoFrame, stream: av.VideoStream) -> bool:
+    if stream.codec_context.name == "gif":  # of every one FFmpeg makes frames with alpha
+        return bool((frame.to_ndarray(format="bgra")[..., 3] < 255).any())
+    return any(component.is_alpha for component in frame.format.components)
