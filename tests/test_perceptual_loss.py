@@ -9,6 +9,7 @@ import pytest
 
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import Config
+from fast_style.errors import UserError
 from fast_style.loss.losses import (
     QUANTILES,
     detail,
@@ -304,3 +305,20 @@ def test_the_objective_pulls_a_picture_towards_the_style(config: Config, photo: 
     assert np.isfinite(gradient).all()
     picture.assign_sub(gradient / tf.reduce_max(tf.abs(gradient)))
     assert objective(picture, targets)["total"] < before["total"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "term"),
+    [
+        ({"style_normalization": "relative", "style_statistics": "mean_covariance"}, "relu1_2"),
+        ({"patch_weight": 1.0}, "patch"),
+        ({"palette_weight": 1.0}, "palette"),
+    ],
+)
+def test_a_style_image_of_one_colour_is_refused_where_a_term_divides_by_it(
+    config: Config, changes: dict[str, Any], term: str
+) -> None:
+    flat = np.full((48, 48, 3), (200, 40, 90), np.uint8)
+    PerceptualLoss(config, [[flat]])
+    with pytest.raises(UserError, match=f"style_image: has nothing for {term} to learn"):
+        PerceptualLoss(dataclasses.replace(config, style_border=16, **changes), [[flat]])

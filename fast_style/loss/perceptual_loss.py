@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from fast_style.config import Config, layer_weights, scaled_layer_weights
+from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
     PALETTE_HALVINGS,
@@ -29,6 +30,10 @@ from fast_style.loss.losses import (
 )
 from fast_style.loss.style_statistics import Style, StyleStatistics
 from fast_style.vgg_layers import pixels_between
+
+# Below these a style image is of one colour, but for rounding.
+FLAT_VALUES = 1e-3  # grey levels
+FLAT_STATISTICS = 1e-9  # squared, of a layer's means
 
 SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
 
@@ -174,6 +179,8 @@ class PerceptualLoss:
             style.check(self._made_with, self._target_names())
             return style.arrays
         of_each = [self._targets_of_painting(painting) for painting in style]
+        for targets in of_each:
+            self._check_divisors(targets)
         # The mean of quantile functions is the distribution halfway between (the barycentre).
         return {
             name: tuple(
@@ -199,6 +206,23 @@ class PerceptualLoss:
                     quantiles(values, QUANTILES) for values in _slices(name, pixels)
                 )
         return targets
+
+    def _check_divisors(self, targets: Mapping[str, tuple]) -> None:
+        """Raise UserError where a term would divide by nothing, as for a picture of one colour."""
+        for name, several in targets.items():
+            if name in ("patch", "palette"):
+                spreads = [float(ops.mean(ops.std(each, axis=-1))) for each in several]
+                flat = min(spreads) < FLAT_VALUES
+            elif self.config.style_normalization == "relative":
+                sizes = [float(ops.sum(ops.square(each))) for each in several]
+                flat = min(sizes) <= FLAT_STATISTICS * max(sizes)
+            else:
+                flat = False
+            if flat:
+                raise UserError(
+                    f"style_image: has nothing for {name} to learn, as pictures of one colour; "
+                    "take another picture"
+                )
 
     def _targets_of(self, name: str, style) -> tuple:
         return tuple(ops.take(each, [style], axis=0) for each in self.style_targets[name])
