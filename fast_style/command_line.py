@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -25,7 +26,10 @@ class OneLineParser(argparse.ArgumentParser):
 
 def at_least_1(text: str) -> int:
     """The value of a flag that counts something. Raises as argparse wants it."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
@@ -46,10 +50,23 @@ def number_of_bytes(text: str) -> int:
 
 def unit_interval(text: str) -> float:
     """The value of a flag between 0 and 1. Raises as argparse wants it."""
-    value = float(text)
-    if not 0 <= value <= 1:
+    if not 0 <= _number(text) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    return float(text)
+
+
+def factor(text: str) -> float:
+    """The value of a flag that enlarges, from 1 up. Raises as argparse wants it."""
+    if not 1 <= _number(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return float(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +76,7 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
     )
-    parser.add_argument("--scale", type=at_least_1, default=1, help="strokes so many times larger")
+    parser.add_argument("--scale", type=factor, default=1.0, help="strokes so many times larger")
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
 

@@ -213,11 +213,11 @@ def test_a_plain_picture_in_either_way(
     client: TestClient, stylizer: Stylizer, photo: Photo
 ) -> None:
     rgb = photo(24, 30)
-    query = "strength=0.5&preserve_color=true&max_size=20&scale=2"
+    query = "strength=0.5&preserve_color=true&max_size=20&scale=1.5"
     one = client.post(f"/stylize/tiny?{query}", content=png(rgb))
     form = dict(pair.split("=") for pair in query.split("&"))
     other = client.post("/stylize/tiny", files={"picture": ("a.png", png(rgb))}, data=form)
-    how = Stylization(strength=0.5, preserve_color=True, max_size=20, scale=2)
+    how = Stylization(strength=0.5, preserve_color=True, max_size=20, scale=1.5)
     wanted = stylizer.stylize(Picture(rgb), how)
     for answer in (one, other):
         assert answer.headers["content-type"] == "image/png"
@@ -324,6 +324,11 @@ def test_a_body_that_is_not_as_its_encoding_says_is_refused(
         ("format=gif", "format: gif is not one of png, jpeg, webp"),
         ("format=jpeg&quality=101", "quality: 101 is not between 1 and 100"),
         ("format=webp&quality=0", "quality: 0 is not between 1 and 100"),
+        ("format=webp&quality=9.5", "quality: 9.5 is not between 1 and 100"),
+        ("scale=0.5", "scale: 0.5 is not at least 1"),
+        ("scale=twice", "scale: 'twice' is not a number"),
+        ("strength=0,5", "strength: '0,5' is not a number"),
+        ("max_size=9.5", "max_size: '9.5' is not a whole number"),
         ("quality=80", "quality: PNG has none"),
         ("strength=0.3&strength=0.5", "strength: is given twice"),
         ("strenght=1", "unknown parameter 'strenght'; nearest: strength"),

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fast_style.command_line import at_least_1, unit_interval
+from fast_style.command_line import at_least_1, factor, unit_interval
 from fast_style.errors import UserError, nearest
 from fast_style.locations import PROJECT
 from fast_style.network.architecture import pixels_with_border
@@ -374,9 +374,9 @@ def _ending(text: str) -> str:
 
 
 def _quality(text: str) -> int:
-    if not 1 <= int(text) <= 100:
-        raise ValueError(f"{text} is not between 1 and 100")
-    return int(text)
+    if text.isdecimal() and 1 <= int(text) <= 100:
+        return int(text)
+    raise ValueError(f"{text} is not between 1 and 100")
 
 
 # What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
@@ -384,7 +384,7 @@ STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
     "preserve_color": _truth,
     "max_size": at_least_1,
-    "scale": at_least_1,
+    "scale": factor,
     "style": str,
     "format": _ending,
     "quality": _quality,
