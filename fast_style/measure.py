@@ -20,7 +20,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from fast_style.conf_file import config_from_mapping
 from fast_style.config import PLACE_KEYS, Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
+from fast_style.lbfgs_equivalence import STARTS, TERMS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
 from fast_style.pictures.contact_sheet import contact_sheet
@@ -52,7 +53,6 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import resize, square
 from fast_style.pictures.style_image import style_image_file
-from fast_style.plots import subplots, write_figure
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 from fast_style.video import check_installed
@@ -63,12 +63,8 @@ FLICKER = "flicker"  # .json; flicker-STYLE
 PHOTO, PAINTING = "photo", "painting"
 MOST_ON_SHEET = 8  # photos
 MOST_OTHER_PROPORTIONS = 0.03  # programs cut or add some pixels at the edges
-TERMS = ("content", "style", "tv", "total")
 SMALLEST = 96
 OPTIMIZED, ITERATIONS = 2, 200
-# The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
-STARTS = {"content": 0.0, "noise": 1.0}
-WHITE_NOISE = 128.0
 SLOW_STEPS = 500  # what one pass is compared with (Johnson et al. 2016, table 1)
 
 
@@ -193,7 +189,9 @@ def measure(
             contents = [square(photo, size) for photo in photos]
             at_size, stylized = _at_size(subject.stylizer, contents, progress)
             if lbfgs is not None:
-                at_size |= _objective(subject, contents, stylized, optimized, iterations, progress)
+                at_size |= objective(
+                    subject.config, contents, stylized, optimized, iterations, progress
+                )
                 slow = at_size["seconds_per_lbfgs_iteration"]
                 at_size["times_faster"] = SLOW_STEPS * slow / at_size["seconds_per_pass"]
             at_sizes[str(size)] = at_size
@@ -238,96 +236,11 @@ def _at_size(
         entry["frame"] = frame_shift(stylizer(content[middle]), stylized[middle])
     figures = {
         "seconds_per_pass": float(np.median(pass_seconds)),
-        "artefacts": {name: entry["mean"] for name, entry in _mean_and_spread(artefacts).items()},
+        "artefacts": {
+            name: float(np.mean([entry[name] for entry in artefacts])) for name in artefacts[0]
+        },
     }
     return figures, all_stylized
-
-
-def _objective(
-    subject: Subject,
-    contents: list[np.ndarray],
-    all_stylized: list[np.ndarray],
-    optimized: int,
-    iterations: int,
-    progress: tqdm,
-) -> dict:
-    """What the conf's objective says of the network, and of L-BFGS on the first contents."""
-    # Only here: TensorFlow takes seconds to import.
-    from fast_style.gatys import starting_pixels
-    from fast_style.loss.style_statistics import read_style
-    from fast_style.pixel_optimizers import gradients_of
-
-    gradient_for = gradients_of(subject.config, read_style(subject.config))
-    terms: list[dict[str, float]] = []
-    curves: dict[str, list[list[float]]] = {name: [] for name in STARTS}
-    step_seconds: list[float] = []
-    for number, (content, stylized) in enumerate(zip(contents, all_stylized, strict=True)):
-        gradient = gradient_for(content)
-        reached, _ = gradient(stylized[None].astype(np.float32))
-        terms.append({name: reached[name] for name in TERMS})
-        if number < optimized:
-            progress.set_postfix_str(f"L-BFGS, picture {number + 1} of {optimized}")
-            for name, ratio in STARTS.items():
-                begin = replace(subject.config, noise_ratio=ratio, noise_amplitude=WHITE_NOISE)
-                start = starting_pixels(begin, content)[None]
-                curve, seconds = _curve(gradient, start, iterations, progress)
-                curves[name].append(curve)
-                step_seconds.append(seconds)
-    ours = float(np.mean([entry["total"] for entry in terms[:optimized]]))
-    return {
-        "network": _mean_and_spread(terms),
-        "network_total_on_the_same": ours,
-        "lbfgs_from": {name: _against(ours, np.mean(curves[name], axis=0)) for name in STARTS},
-        "seconds_per_lbfgs_iteration": float(np.median(step_seconds)),
-    }
-
-
-def _against(total: float, curve: np.ndarray) -> dict:
-    return {"equals_iterations": iterations_equalled(total, curve), "totals": curve.tolist()}
-
-
-def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:
-    """The total after 0, 1, ... iterations, and the median seconds of one."""
-    from fast_style.pixel_optimizers import minimize_by_lbfgs
-
-    totals: list[float] = []
-    times = [time.perf_counter()]
-
-    def report(done, terms, pixels, memory):
-        totals.append(terms["total"])
-        times.append(time.perf_counter())
-        progress.update(min(done, 1))
-
-    minimize_by_lbfgs(gradient, start, iterations, report)
-    progress.update(iterations + 1 - len(totals))
-    totals += [totals[-1]] * (iterations + 1 - len(totals))
-    return totals, float(np.median(np.diff(times[1:])))
-
-
-def iterations_equalled(total: float, curve: np.ndarray) -> float:
-    """The iterations after which a falling `curve` of totals comes down to `total`.
-
-    Between iterations it is a straight line; 0 where the curve begins below, and the last
-    iteration where it never comes down so far.
-    """
-    lower = np.flatnonzero(curve <= total)
-    if lower.size == 0:
-        return float(len(curve) - 1)
-    after = int(lower[0])
-    if after == 0:
-        return 0.0
-    above, below = float(curve[after - 1]), float(curve[after])
-    return after - 1 + (above - total) / (above - below)
-
-
-def _mean_and_spread(entries: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {
-        name: {
-            "mean": float(np.mean([entry[name] for entry in entries])),
-            "spread": float(np.std([entry[name] for entry in entries])),
-        }
-        for name in entries[0]
-    }
 
 
 def likeness_table(figures: dict[str, dict | None]) -> str:
@@ -381,30 +294,6 @@ def table(measured: dict[str, dict]) -> str:
             f"  {means['tv']:6.4g}  {equals:>25}  {at['times_faster']:>12,.0f}"
         )
     return "\n".join(lines)
-
-
-def iterations_in_words(slow: dict) -> str:
-    """What L-BFGS needed from one start, as 13; 'at least 200' where it did not come so far."""
-    more = "at least " if slow["equals_iterations"] >= len(slow["totals"]) - 1 else ""
-    return f"{more}{slow['equals_iterations']:.0f}"
-
-
-def plot(measured: dict, path: Path) -> None:
-    """The totals of L-BFGS against its iterations, and the network's as a line across; a PNG."""
-    sizes = measured["sizes"]
-    figure, all_axes = subplots(1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False)
-    for axes, (size, at) in zip(all_axes[0], sizes.items(), strict=True):
-        ours = at["network_total_on_the_same"]
-        axes.axhline(ours, color="black", label="one pass of the network")
-        for number, (name, slow) in enumerate(at["lbfgs_from"].items()):
-            line, equals = f"C{number}", slow["equals_iterations"]
-            axes.plot(
-                slow["totals"], color=line, label=f"L-BFGS from {name}: {iterations_in_words(slow)}"
-            )
-            axes.plot([equals], [ours], "o", color=line)
-        axes.set(title=f"{size} x {size}", xlabel="iterations", ylabel="total", ylim=(0, 3 * ours))
-        axes.legend()
-    write_figure(figure, path)
 
 
 def main() -> None:

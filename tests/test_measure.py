@@ -14,6 +14,7 @@ from fast_style import measure as yardstick
 from fast_style.artefacts import frame_shift
 from fast_style.checkpoints import CONF, copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
+from fast_style.lbfgs_equivalence import iterations_equalled
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.pictures.contact_sheet import GAP, HEADING
 from fast_style.pictures.images import Picture, flatten_on_white, read_picture, write_picture
@@ -57,7 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
     ("total", "iterations"), [(12, 0), (10, 0), (7, 0.75), (6, 1), (5, 1.5), (4, 2), (3, 3), (1, 3)]
 )
 def test_iterations_equalled_are_read_off_the_curve(total: float, iterations: float) -> None:
-    assert yardstick.iterations_equalled(total, np.array([10.0, 6, 4, 3])) == iterations
+    assert iterations_equalled(total, np.array([10.0, 6, 4, 3])) == iterations
 
 
 def scaled(path: Path) -> np.ndarray:
