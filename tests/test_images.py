@@ -579,6 +579,7 @@ def test_resized_takes_alpha_along_and_keeps_the_rest() -> None:
 def test_fit_within_only_shrinks_and_takes_alpha_along() -> None:
     picture = Picture(blocks(), blocks()[..., 0], SRGB)
     assert fit_within(picture, 48) is picture
+    assert fit_within(picture, 10**4000) is picture  # larger than any float
     small = fit_within(picture, 24)
     assert small.rgb.shape == (16, 24, 3) and small.icc_profile == SRGB
     assert small.alpha is not None and small.alpha.shape == (16, 24)

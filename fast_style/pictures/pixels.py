@@ -32,9 +32,9 @@ def square(
 def fit_within(picture: Picture, max_size: int) -> Picture:
     """The picture with its long side at most max_size pixels; a smaller one comes back as it is."""
     height, width = picture.rgb.shape[:2]
-    scale = max_size / max(height, width)
-    if scale >= 1:
+    if max_size >= max(height, width):
         return picture
+    scale = max_size / max(height, width)
     return resized(picture, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
