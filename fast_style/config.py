@@ -187,8 +187,8 @@ FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 
 def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
     """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
-    pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
-    return {feature_name(name, loss_model): float(weight) for name, weight in pairs}
+    at_full_size = scaled_layer_weights(layers, loss_model, scales=1)  # type: ignore[arg-type]
+    return {name: weight for name, (weight,) in at_full_size.items()}
 
 
 def scaled_layer_weights(

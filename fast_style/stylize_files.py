@@ -100,7 +100,7 @@ def stylize_files(
         with _naming_allow_huge():
             picture = read_picture(job.source, most_pixels=most_pixels)
         job = replace(job, picture=picture)
-        # What cannot be written is told before the network's work.
+        # Before the network runs: a target that cannot be written costs no work then.
         make_folder(job.target.parent)
         check_picture_target(job.target)
         return job

@@ -62,6 +62,8 @@ class PerceptualLoss:
         self.style_layers = scaled_layer_weights(
             config.style_layers, config.loss_model, config.style_scales
         )
+        sliced = {"patch": config.patch_weight, "palette": config.palette_weight}
+        self.sliced = {name: weight for name, weight in sliced.items() if weight}
         every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
         whole = build_loss_network(
             config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
@@ -141,10 +143,9 @@ class PerceptualLoss:
             "style": config.style_weight * style_ramp,
             "tv": config.tv_weight,
         }
-        for name, weight in (("patch", config.patch_weight), ("palette", config.palette_weight)):
-            if weight:
-                terms[name] = self._sliced(name, stylized, style)
-                weights[name] = weight * style_ramp
+        for name, weight in self.sliced.items():
+            terms[name] = self._sliced(name, stylized, style)
+            weights[name] = weight * style_ramp
         if config.range_weight:
             terms["range"] = out_of_range_loss(stylized)
             weights["range"] = config.range_weight
@@ -171,8 +172,7 @@ class PerceptualLoss:
             for scale in range(self.config.style_scales)
             for layer in self._layers_at(scale)
         ]
-        weights = {"patch": self.config.patch_weight, "palette": self.config.palette_weight}
-        return [*layers, *(name for name, weight in weights.items() if weight)]
+        return [*layers, *self.sliced]
 
     def _style_targets(self, style: Style) -> Mapping[str, tuple]:
         if isinstance(style, StyleStatistics):
@@ -200,17 +200,14 @@ class PerceptualLoss:
                 inside = self._inside(features, layer, scale)
                 statistics = style_statistics(inside, self.config.style_statistics)
                 targets[_style_name(layer, scale)] = statistics
-        for name in ("patch", "palette"):
-            if name in self._target_names():
-                targets[name] = tuple(
-                    quantiles(values, QUANTILES) for values in _slices(name, pixels)
-                )
+        for name in self.sliced:
+            targets[name] = tuple(quantiles(values, QUANTILES) for values in _slices(name, pixels))
         return targets
 
     def _check_divisors(self, targets: Mapping[str, tuple]) -> None:
         """Raise UserError where a term would divide by nothing, as for a picture of one colour."""
         for name, several in targets.items():
-            if name in ("patch", "palette"):
+            if name in self.sliced:
                 spreads = [float(ops.mean(ops.std(each, axis=-1))) for each in several]
                 flat = min(spreads) < FLAT_VALUES
             elif self.config.style_normalization == "relative":
