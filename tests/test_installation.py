@@ -117,7 +117,8 @@ def test_constraints_hold_the_versions_of_all_that_is_installed() -> None:
             continue
         seen.add(key)
         installed = metadata.distribution(requirement.name)
-        assert pinned.get(key[0]) == installed.version, requirement.name
+        # PyTorch's builds differ in what follows the +.
+        assert pinned.get(key[0]) == installed.version.partition("+")[0], requirement.name
         for text in installed.requires or []:
             inner = Requirement(text)
             extras = ["", *requirement.extras]

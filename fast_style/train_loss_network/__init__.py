@@ -1,1 +1,1 @@
-"""The built-in loss network, which a clone trains with that downloads nothing."""
+"""Loss networks, such as the built-in one, which a clone trains with that downloads nothing."""

@@ -1,0 +1,109 @@
+"""The classifier that is trained: a VGG's convolutions with batch normalization and a head.
+
+One linear layer is the head of all data sets. The logits of other sets' classes are masked, so
+that each set has a head of its own.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fast_style.vgg_layers import PIXEL_MEAN, convolutions
+
+Weights = dict[str, tuple[Tensor, Tensor]]
+
+PIXEL_SCALE = 64.0
+NORM_EPSILON = 1e-3
+LABEL_SMOOTHING = 0.1
+POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "avg": functional.avg_pool2d,
+    "max": functional.max_pool2d,
+}
+
+
+class Classifier(nn.Module):
+    """Pictures to logits. `loss_model`: as in vgg_layers.CONVOLUTIONS; pooling: avg or max."""
+
+    convolutions: dict[str, nn.Conv2d]
+    norms: dict[str, nn.BatchNorm2d]
+    pixel_mean: Tensor
+
+    def __init__(self, loss_model: str, classes: int, pooling: str) -> None:
+        super().__init__()
+        self.pool = POOLINGS[pooling]
+        self.convolutions = nn.ModuleDict()  # type: ignore[assignment]
+        self.norms = nn.ModuleDict()  # type: ignore[assignment]
+        width = 3
+        for name, (inputs, width) in convolutions(loss_model).items():
+            self.convolutions[name] = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(self.convolutions[name].weight, nonlinearity="relu")
+            self.norms[name] = nn.BatchNorm2d(width, eps=NORM_EPSILON)
+        self.head = nn.Linear(width, classes)
+        # A constant made in every pass would have the host wait for the GPU.
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
+
+    def features(self, pictures: Tensor) -> dict[str, Tensor]:
+        """(N, H, W, 3) float32 RGB of 0..255 to {"block1_conv1": (N, C, h, w), ...} after ReLU."""
+        x = (pictures - self.pixel_mean).div_(PIXEL_SCALE).permute(0, 3, 1, 2)
+        features: dict[str, Tensor] = {}
+        for name, convolution in self.convolutions.items():
+            if features and name.endswith("conv1"):
+                x = self.pool(x, 2)
+            x = functional.relu(self.norms[name](convolution(x)), inplace=True)
+            features[name] = x
+        return features
+
+    def logits(self, features: dict[str, Tensor]) -> Tensor:
+        """(N, classes) of all sets."""
+        *_, deepest = features.values()
+        return self.head(deepest.mean(dim=(2, 3)))
+
+
+def masked(logits: Tensor, labels: Tensor, set_of_label: Tensor) -> Tensor:
+    """(N, classes) logits, with -inf for the classes of sets that a picture is not of."""
+    others = set_of_label[None, :] != set_of_label[labels, None]
+    return logits.float().masked_fill(others, -torch.inf)
+
+
+def classification_loss(logits: Tensor, labels: Tensor, set_of_label: Tensor) -> Tensor:
+    """Mean cross-entropy among the classes of each picture's own set, labels smoothed."""
+    log_probability = masked(logits, labels, set_of_label).log_softmax(dim=1)
+    likelihood = log_probability.gather(1, labels[:, None])[:, 0]
+    others = log_probability == -torch.inf
+    uniform = log_probability.masked_fill(others, 0).sum(dim=1) / (~others).sum(dim=1)
+    return -torch.lerp(likelihood, uniform, LABEL_SMOOTHING).mean()
+
+
+def density(features: dict[str, Tensor]) -> Tensor:
+    """Mean over layers of the mean activation in units of its root mean square, 0 to 1.
+
+    Sqrt of the active share where all active units are equal. A sparser layer has a smaller one,
+    whatever the scale of its activations (the ratio of norms of Hoyer 2004).
+    """
+    ratios = []
+    for layer in features.values():
+        square_sum = torch.linalg.vector_norm(layer, dtype=torch.float32)
+        mean = layer.mean(dtype=torch.float32)
+        ratios.append(mean * layer.numel() ** 0.5 / (square_sum + 1e-7))
+    return torch.stack(ratios).mean()
+
+
+def fold(classifier: Classifier) -> Weights:
+    """The convolutions with batch normalization and pixel scale folded in.
+
+    Returns kernels (out, in, 3, 3) and biases (out,), float32 on the CPU, for RGB 0..255 minus
+    the pixel mean.
+    """
+    weights = {}
+    scale = 1 / PIXEL_SCALE
+    for name, convolution in classifier.convolutions.items():
+        norm = classifier.norms[name]
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        factor = norm.weight / (variance + NORM_EPSILON).sqrt()
+        kernel = convolution.weight * factor[:, None, None, None] * scale
+        bias = norm.bias - mean * factor
+        weights[name] = (kernel.detach().cpu(), bias.detach().cpu())
+        scale = 1.0
+    return weights
