@@ -99,14 +99,14 @@ def _labelled(sets: list[Path]) -> list[tuple[str, str, Path]]:
 def _shrunk(path: Path, side: int) -> bytes | UserError:
     try:
         picture = decode_picture(read_picture_file(path), str(path), at_least=side)
+        picture = Picture(flatten_on_white(picture))
+        height, width = picture.rgb.shape[:2]
+        scale = side / min(height, width)
+        if scale < 1:
+            picture = resized(picture, round(height * scale), round(width * scale))
+        return encode_picture(picture, ".jpg", QUALITY)
     except UserError as error:
         return error
-    picture = Picture(flatten_on_white(picture))
-    height, width = picture.rgb.shape[:2]
-    scale = side / min(height, width)
-    if scale < 1:
-        picture = resized(picture, round(height * scale), round(width * scale))
-    return encode_picture(picture, ".jpg", QUALITY)
 
 
 def _held_out(name: str, kind: str, path: Path, part: float) -> bool:

@@ -55,7 +55,7 @@ def make_loss_network(args: argparse.Namespace, photos: list[Path]) -> None:
     progress = train(training, validation, args.folder, args.steps, args.minutes)
     weights, layers = equalize(fold(training.classifier), torch.from_numpy(calibration))
     save_weights(args.output, numpy_weights(weights))
-    card = write_card(args, training, validation, progress, layers)
+    card = write_card(args, training, validation, progress, layers, len(photos))
     print(f"{args.output} and its card {card} are written")
 
 
@@ -109,6 +109,7 @@ def write_card(
     validation: Pictures,
     progress: Progress,
     layers: dict[str, np.ndarray],
+    photos: int,
 ) -> Path:
     """The model card beside the weights: data, accuracy, settings, hardware, date, hash."""
     settings, classes = training.settings, training.classes
@@ -134,19 +135,19 @@ def write_card(
     sparse = f"; sparsity {settings.sparsity:g}" if settings.sparsity else ""
     card = f"""# {args.output.name}: a loss network
 
-The {len(layers)} convolutions of `{settings.loss_model}` (widths {widths}), trained by this
-project as a classifier of several sets of pictures at once, with {pooling} pooling. Batch
-normalization and pixel scaling are folded in, so the input is RGB 0..255 minus the VGG pixel
-mean. Every layer is scaled to a mean activation of {MEAN_ACTIVATION:g} over photos (average
-pooling, {CALIBRATION_SIDE} pixels).
+The {len(layers)} convolutions of `loss_model: {settings.loss_model}` (widths {widths}), trained
+by this project as a classifier of several sets of pictures at once, with {pooling} pooling
+(`pooling: {settings.pooling}`). Batch normalization and pixel scaling are folded in, so the input
+is RGB 0..255 minus the VGG pixel mean. Every layer is scaled to a mean activation of
+{MEAN_ACTIVATION:g} over {photos} photos (average pooling, {CALIBRATION_SIDE} pixels).
 
 - Data: the sets below{f"; {args.terms}" if args.terms else ""}
-- Training: {progress.steps:,} steps of {settings.batch_size} pictures; an equal number of steps on
-  random crops scaled to {crops} pixels, with mirroring and changes of brightness, contrast and
-  saturation
+- Training: {progress.steps:,} steps of {settings.batch_size} pictures, an equal number of them on
+  random crops scaled to each of {crops} pixels; mirrored, and with other brightness, contrast and
+  saturation; a set is drawn from in proportion to the root of its size
 - Loss: cross-entropy in each set's own classes, label smoothing {LABEL_SMOOTHING:g}{sparse}
-- Optimizer: Muon on kernels, AdamW on the rest; learning rate {settings.learning_rate:g}, with a
-  warm-up and a linear decay to 0; seed {settings.seed}
+- Optimizer: Muon on kernels, AdamW on the rest; learning rate {settings.learning_rate:g} after a
+  warm-up, with a linear decay to 0; seed {settings.seed}
 - Hardware: {describe_hardware()}; {progress.seconds:,.0f} seconds in {training.precision}
 - Date: {datetime.date.today().isoformat()}
 - SHA-256: `{digest}`

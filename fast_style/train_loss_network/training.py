@@ -63,6 +63,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return hardware.bfloat16_unit() is not None
+
+
 def describe_hardware() -> str:
     """One line for the card: the GPU, if there is one, and the CPU."""
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
@@ -82,8 +88,7 @@ class Training:
         self.settings, self.classes, self.pictures = settings, classes, pictures
         self.device = pictures.pixels.device
         self.on_gpu = self.device.type == "cuda"
-        bfloat16 = self.on_gpu or hardware.bfloat16_unit() is not None
-        self.dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.dtype = torch.bfloat16 if _bfloat16_is_fast(self.device) else torch.float32
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(settings.seed)
         classifier = Classifier(settings.loss_model, len(classes.names), settings.pooling)
@@ -236,7 +241,7 @@ def train(
                     f"({training.settings.learning_rate:g}) and remove {folder}"
                 )
             crop = training.crop(progress.step - 1, progress.steps)
-            if not interrupted:
+            if progress.step in rounds:
                 progress.accuracies = training.accuracies(validation, crop)
             _save(training, progress, file)
             if interrupted:
