@@ -64,7 +64,7 @@ def test_wrong_shares_are_told(text: str, said: str) -> None:
 
 def test_a_style_of_several_is_the_network_with_its_norms(photo: Photo) -> None:
     rng = np.random.default_rng(0)
-    network = build_transformer_network("tanh")
+    network = build_transformer_network()
     styled = StyledNetwork(network, 2)
     for variable in styled.variables:
         if is_norm(variable.path):

@@ -13,6 +13,7 @@ from fast_style.errors import UserError
 from fast_style.loss.losses import (
     QUANTILES,
     detail,
+    grid_loss,
     halved,
     patch_directions,
     pyramid,
@@ -118,6 +119,10 @@ def test_every_term_is_numpys_on_the_features(
     assert found["total"] == pytest.approx(
         sum(weight * found[name] for name, weight in weights.items()), rel=1e-5
     )
+    images = stylized * 1.5 - 60
+    assert found["grid"] == pytest.approx(float(grid_loss(images, 4)))
+    wide = PerceptualLoss(dataclasses.replace(config, network="wide"), [[style_image]])
+    assert terms_of(wide, images, content)["grid"] == pytest.approx(float(grid_loss(images, 8)))
     assert set(found) == {
         *("content", "style", "tv", "range", "grid", "total", "style/relu1_2", "style/relu3_1"),
         *(f"weighted/{name}" for name in weights),

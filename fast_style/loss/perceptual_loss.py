@@ -29,6 +29,7 @@ from fast_style.loss.losses import (
     total_variation_loss,
 )
 from fast_style.loss.style_statistics import Style, StyleStatistics
+from fast_style.network.architecture import ARCHITECTURES
 from fast_style.vgg_layers import pixels_between
 
 # Below these a style image is of one colour, but for rounding.
@@ -150,7 +151,7 @@ class PerceptualLoss:
             terms["range"] = out_of_range_loss(stylized)
             weights["range"] = config.range_weight
         if config.grid_weight:
-            terms["grid"] = grid_loss(stylized)
+            terms["grid"] = grid_loss(stylized, ARCHITECTURES[config.network].downsampling)
             weights["grid"] = config.grid_weight
         if moved is not None:
             terms["temporal"] = temporal_loss(stylized, *moved)
