@@ -101,12 +101,12 @@ def test_a_folder_that_names_no_network_has_the_papers(
 
 def test_a_network_that_there_is_not_is_named(trained_model: Path, folder: Path) -> None:
     copy_model(read_model(trained_model), folder)
-    conf = yaml.safe_load((folder / "conf.yml").read_text()) | {"network": "deep"}
+    conf = yaml.safe_load((folder / "conf.yml").read_text()) | {"network": "wdie"}
     (folder / "conf.yml").write_text(yaml.safe_dump(conf))
     with pytest.raises(UserError) as told:
         Stylizer(folder)
     assert (
-        str(told.value) == f"{folder}/conf.yml: network: 'deep' is not valid; one of: paper, wide"
+        str(told.value) == f"{folder}/conf.yml: network: 'wdie' is not valid; did you mean 'wide'?"
     )
 
 
