@@ -13,6 +13,7 @@ from fast_style.benchmark import networks, programs
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.errors import UserError
+from fast_style.locations import PROJECT
 from fast_style.network.architecture import BORDER, PAPER, WIDE
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network
@@ -31,6 +32,10 @@ def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
     wide = both + (side // 8) ** 2 * 3 * 3 * 128 * 192 + (side // 4) ** 2 * 4 * 192 * 128
     wide += 10 * (side // 8) ** 2 * 3 * 3 * 192 * 192
     assert convolution_operations(build_transformer_network(WIDE), 64, 60) == 2 * wide
+    documented = (PROJECT / "docs" / "architecture.md").read_text()
+    for name, multiplications in [("paper", paper), ("wide", wide)]:
+        [row] = [line for line in documented.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.endswith(f" {multiplications // side**2:,} |")
 
 
 def test_a_step_is_three_passes_of_what_learns_and_two_of_what_judges() -> None:
