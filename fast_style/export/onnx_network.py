@@ -10,11 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     RESIZED_KERNELS,
     RESIZED_TAPS,
     Architecture,
+    noise_tile,
 )
 
 OPSET = 18
@@ -123,6 +125,16 @@ class OnnxLayers:
         found = self._convolution(self._mirrored(x, kernel // 2), name, stride)
         return self.graph.add("Relu", self._normalized(found, name))
 
+    def fixed_noise(self, x: str, *, name: str) -> str:
+        noise = self.graph.weights(noise_tile())
+        for axis in (0, 1):
+            places = _positions_in_tile(
+                self.graph, self.graph.add("Shape", x, start=axis + 2, end=axis + 3)
+            )
+            noise = self.graph.add("Gather", noise, places, axis=axis)
+        mixed = self.graph.add("MatMul", noise, self.graph.weights(self._array(f"{name}/mix")))
+        return self.graph.add("Add", x, self.graph.add("Transpose", mixed, perm=[2, 0, 1]))
+
     def residual_block(self, x: str, filters: int, *, name: str) -> str:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
         y = self._convolution(self._mirrored(y, 1), f"{name}_conv2")
@@ -178,13 +190,18 @@ def _mirrored_positions(graph: Graph, length: str, multiple: str) -> str:
     last = graph.add("Sub", length, one)
     up_to_a_multiple = graph.add("Mod", graph.add("Neg", length), multiple)
     end = graph.add("Add", graph.add("Add", length, border), up_to_a_multiple)
-    scalar = graph.constant(np.array([], np.int64))
-    positions = graph.add(
-        "Range",
-        graph.constant(np.array(-BORDER, np.int64)),
-        graph.add("Reshape", end, scalar),
-        graph.constant(np.array(1, np.int64)),
-    )
+    positions = _range(graph, -BORDER, end)
     period = graph.add("Max", graph.add("Add", last, last), one)
     phase = graph.add("Mod", positions, period)
     return graph.add("Min", phase, graph.add("Sub", period, phase), last)
+
+
+def _positions_in_tile(graph: Graph, length: str) -> str:
+    return graph.add("Mod", _range(graph, 0, length), graph.integers([NOISE_SIDE]))
+
+
+def _range(graph: Graph, first: int, end: str) -> str:
+    """The whole numbers from `first` up to a tensor of one number."""
+    scalar = graph.constant(np.array([], np.int64))
+    start, step = (graph.constant(np.array(value, np.int64)) for value in (first, 1))
+    return graph.add("Range", start, graph.add("Reshape", end, scalar), step)

@@ -26,17 +26,32 @@ RESIZED_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.flo
 RESIZED_KERNELS = "atu,bsv,uvio->tsiabo"  # RESIZED_TAPS twice and a 3x3 kernel
 
 
+# Of the tile of noise: positions a side, and how many kinds that a network mixes.
+NOISE_SIDE, NOISE_KINDS = 128, 8
+
+
+def noise_tile() -> np.ndarray:
+    """(NOISE_SIDE, NOISE_SIDE, NOISE_KINDS) float32 of a normal distribution, always the same.
+
+    NumPy promises that RandomState's numbers never change, as it does not of newer generators'.
+    """
+    shape = (NOISE_SIDE, NOISE_SIDE, NOISE_KINDS)
+    return np.random.RandomState(0).standard_normal(shape).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A transformer network: halvings of the picture, residual blocks, and doublings back.
 
     widths: channels at the size of the picture, at half of it, and so on down to the blocks.
+    noise: whether the residual blocks get fixed noise beside the picture's features.
     output: how the last layer becomes pixels, one of OUTPUT_REACH.
     """
 
     name: str
     widths: tuple[int, ...]
     blocks: int = 5
+    noise: bool = False
     output: str = "tanh"
 
     @property
@@ -60,14 +75,16 @@ class Architecture:
     def transformed(self, x: Any, layers: Any) -> Any:
         """Features of 3 channels from pixels in -1..1.
 
-        layers: has normalized_convolution, residual_block, resize_convolution and rgb_convolution,
-        each of which makes features of features, and has its variables under the name that it is
-        given.
+        layers: has normalized_convolution, fixed_noise, residual_block, resize_convolution and
+        rgb_convolution, each of which makes features of features, and has its variables under the
+        name that it is given.
         """
         first, *smaller = self.widths
         x = layers.normalized_convolution(x, first, 9, name="conv1")
         for number, width in enumerate(smaller, start=2):
             x = layers.normalized_convolution(x, width, 3, 2, name=f"conv{number}")
+        if self.noise:
+            x = layers.fixed_noise(x, name="noise")
         for number in range(1, self.blocks + 1):
             x = layers.residual_block(x, self.widths[-1], name=f"residual{number}")
         for number, width in enumerate(self.widths[-2::-1], start=1):
@@ -77,8 +94,8 @@ class Architecture:
 
 # Table 1 of Johnson et al.'s supplement.
 PAPER = Architecture("paper", (32, 64, 128))
-# Not in the paper: each feature of the residual blocks sees twice as far, at 77% of the arithmetic.
-WIDE = Architecture("wide", (32, 64, 128, 192))
+# Not in the paper: each feature of the residual blocks sees twice as far, at 64% of the arithmetic.
+WIDE = Architecture("wide", (32, 64, 128, 160), noise=True)
 
 ARCHITECTURES: Mapping[str, Architecture] = {each.name: each for each in (PAPER, WIDE)}
 

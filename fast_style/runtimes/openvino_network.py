@@ -12,11 +12,14 @@ from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
+    NOISE_KINDS,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     RESIZED_KERNELS,
     RESIZED_TAPS,
     Architecture,
+    noise_tile,
 )
 
 CHANNELS, DOWN, ACROSS = 1, 2, 3  # axes of (N, C, H, W), which is how OpenVINO has features
@@ -170,6 +173,17 @@ class Layers:
     ) -> Any:
         found = self._padded_convolution(x, filters, kernel, stride, name=name)
         return ops.relu(self._normalized(found, filters, name))
+
+    def fixed_noise(self, x: Any, *, name: str) -> Any:
+        mix = self._array(f"{name}/mix", (NOISE_KINDS, channels(x)))
+        lengths, noise = ops.shape_of(x), constant(noise_tile())
+        for axis, side in enumerate((DOWN, ACROSS)):
+            length = ops.gather(lengths, integers(side), integers(0))
+            places = ops.range(integers(0), length, integers(1), "i64")
+            places = ops.floor_mod(places, integers(NOISE_SIDE))
+            noise = ops.gather(noise, places, integers(axis))
+        mixed = ops.matmul(noise, constant(mix), False, False)
+        return x + ops.transpose(mixed, [2, 0, 1])
 
     def residual_block(self, x: Any, filters: int, *, name: str) -> Any:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")

@@ -21,9 +21,11 @@ from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     Architecture,
+    noise_tile,
 )
 from fast_style.side_by_side import side_by_side
 
@@ -195,6 +197,17 @@ class StreamedLayers:
         self, x: Features, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Features:
         return self._normalized(self._convolved("plain", x, name, stride), name, True)
+
+    def fixed_noise(self, x: Features, *, name: str) -> Features:
+        noise = noise_tile() @ self.arrays[f"network/{name}/mix"].astype(np.float32)
+        kept = KeptRows()
+        for first, last in x.strips(self.rows_at_once):
+            rows = x.read(first, last)
+            down, across = (
+                np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (rows.shape[1],))
+            )
+            kept.append(rows + noise[down][:, across])
+        return Features(kept, (), x.shrunk, *_as_it_is(len(x.factor)))
 
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
