@@ -332,6 +332,22 @@ def test_directions_are_unit_vectors_that_depend_on_the_seed() -> None:
     assert np.abs(directions - patch_directions(7, 4)).max() > 0.1
 
 
+def test_patches_of_stripes_are_far_from_those_of_grain_of_the_same_strength() -> None:
+    """As random directions cannot tell, which add up all wavelengths."""
+    random = np.random.default_rng(0)
+    grain = random.normal(0, 10, (2, 64, 64, 1)).repeat(3, axis=3).astype(np.float32)
+    across = np.arange(64) * 2 * np.pi * 2 / 7
+    stripes = np.broadcast_to(10 * np.sqrt(2) * np.cos(across)[None, None, :, None], (1, 64, 64, 3))
+
+    def distance(images: np.ndarray, style: np.ndarray) -> float:
+        directions = patch_directions(7, 0)
+        target = quantiles(sliced_values(style, directions), 512)
+        return float(sliced_wasserstein_loss(sliced_values(images, directions), target))
+
+    assert distance(grain[:1], grain[1:]) < 0.01
+    assert distance(stripes.astype(np.float32), grain[1:]) > 0.5
+
+
 def test_sliced_wasserstein_is_zero_for_a_shuffled_picture_and_one_for_a_flat_one() -> None:
     random = np.random.default_rng(2)
     images = random.uniform(0, 255, (1, 20, 20, 3)).astype(np.float32)

@@ -130,12 +130,20 @@ def detail(images: Tensor) -> Tensor:
 
 
 def patch_directions(size: int, seed: int) -> np.ndarray:
-    """(size, size, 3, SLICES) float32: random unit vectors in the space of size x size RGB patches.
+    """(size, size, 3, SLICES) float32: unit vectors in the space of size x size RGB patches.
 
+    First a grey wave of each direction and length that a patch tells apart, then random vectors in
+    colour. Along random vectors alone, a pattern of one wavelength looks like grain of all of them.
     Fixed, so that a training is a function of its conf, and a style image's quantiles along them
     are computed once.
     """
-    directions = np.random.default_rng((seed, size)).standard_normal((size, size, 3, SLICES))
+    generator = np.random.default_rng((seed, size))
+    directions = generator.standard_normal((size, size, 3, SLICES))
+    place, most = np.arange(size), size // 2
+    waves = [(u, v) for u in range(most + 1) for v in range(-most, most + 1) if u > 0 or v > 0]
+    for number, (u, v) in enumerate(waves[:SLICES]):
+        angle = 2 * np.pi / size * (u * place[:, None] + v * place)
+        directions[..., number] = np.cos(angle + generator.uniform(0, 2 * np.pi))[..., None]
     return (directions / np.sqrt(np.square(directions).sum((0, 1, 2)))).astype(np.float32)
 
 
