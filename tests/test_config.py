@@ -268,7 +268,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("pooling", "sum", "pooling: 'sum' is not valid; one of: max, avg"),
         (
             "style_image_median",
-            "4",
+            4,
             "style_image_median: 4 is even; a median filter has an odd side",
         ),
         ("network", "wider", "network: 'wider' is not valid; did you mean 'wide'?"),
