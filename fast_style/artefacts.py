@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fast_style.network.architecture import DOWNSAMPLING
 from fast_style.pictures.pixels import LUMA
 
 EDGE = 16
@@ -10,24 +9,26 @@ BLOCK = 16
 NEAR = 6  # grey levels from the end of the range
 
 
-def grid_energy(rgb: np.ndarray) -> float:
+def grid_energy(rgb: np.ndarray, period: int) -> float:
     """How far the frequencies of the upsampling grid stand out of those around them; 1: not at all.
 
-    rgb: (H, W, 3), 0..255, at least 64 pixels a side. Convolutions after an upsampling by 4 leave
-    patterns that repeat every 4 or 2 pixels (Odena et al. 2016, "Deconvolution and Checkerboard
-    Artifacts"): peaks at quarters and halves of the sampling frequency. The mean power there over
-    the median power in the neighbourhood, averaged over those frequencies. JPEG's blocks leave
-    such peaks too, so the content image's figure is what to compare with.
+    rgb: (H, W, 3), 0..255, at least 64 pixels a side. period: what the network upsamples by in all.
+    Convolutions after an upsampling by 4 leave patterns that repeat every 4 or 2 pixels (Odena et
+    al. 2016, "Deconvolution and Checkerboard Artifacts"): peaks at quarters and halves of the
+    sampling frequency; by 8, at eighths too, where other networks leave none, so that a mean over
+    them would hide what these leave. The mean power there over the median power in the
+    neighbourhood, averaged over those frequencies. JPEG's blocks leave such peaks too, so the
+    content image's figure is what to compare with.
     """
-    height, width = (side - side % DOWNSAMPLING for side in rgb.shape[:2])
+    height, width = (side - side % period for side in rgb.shape[:2])
     grey = rgb[:height, :width].astype(np.float64) @ LUMA
     window = np.outer(np.hanning(height), np.hanning(width))
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
     ratios = []
-    for down in range(DOWNSAMPLING):
-        for across in range(DOWNSAMPLING):
+    for down in range(period):
+        for across in range(period):
             if down or across:
-                y, x = down * height // DOWNSAMPLING, across * width // DOWNSAMPLING
+                y, x = down * height // period, across * width // period
                 around = _wrapped(power, y, x, 8)
                 peak = _wrapped(power, y, x, 1)
                 ratios.append(peak.mean() / max(float(np.median(around)), 1e-12))

@@ -27,6 +27,7 @@ def card(folder: Path) -> str:
         f"- Data: {result['data']}",
         f"- Steps: {result['steps']} at {conf['image_size']} pixels, batch {conf['batch_size']}, "
         f"{conf['optimizer']}, seed {conf['seed']}, {result['precision']}",
+        f"- Network: {model.architecture.name}",
         f"- Begun from: {result['begun_from'] or 'random weights'}",
         f"- Minutes: {result['seconds'] / 60:.0f}",
         f"- Hardware: {result['hardware']}",

@@ -30,6 +30,7 @@ from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
 from fast_style.locations import PROJECT, by_its_name
 from fast_style.names import as_name, check_name
+from fast_style.network.architecture import Architecture, architecture_of
 from fast_style.npz import check_weights, read_arrays, write_arrays
 from fast_style.style_mix import mixed, name_in_style, style_proportions
 
@@ -228,7 +229,7 @@ def build_network(model: "Model", policy: str = "float32"):
     from fast_style.network.transformer_network import build_transformer_network
 
     with default_dtype(policy):
-        network = build_transformer_network(model.conf.get("output", "tanh"))
+        network = build_transformer_network(model.architecture)
     assign_variables("network", network.weights, model.arrays, model.source)
     return network
 
@@ -248,6 +249,11 @@ class Model:
     def styles(self) -> list[str]:
         images = self.conf.get("style_images")
         return [self.name] if images is None else list(named_images(images))
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of the conf; one without these keys is older than they are, and has these defaults."""
+        return architecture_of(self.conf.get("network", "paper"), self.conf.get("output", "tanh"))
 
     @property
     def name(self) -> str:

@@ -61,6 +61,7 @@ class Config:
     style_normalization: Literal["published", "relative", "gatys"] = "published"
     style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
+    style_image_median: int = _number(1, at_least=1, at_most=15)
     style_scales: int = _number(1, at_least=1, at_most=4)
     style_border: int = _number(0, at_least=0)
     patch_weight: float = _number(0.0, at_least=0)
@@ -68,6 +69,7 @@ class Config:
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
     temporal_weight: float = _number(0.0, at_least=0)
+    network: Literal["paper", "wide"] = "paper"
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
 
     dataset: str = "coco/2014"
@@ -245,6 +247,11 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
             raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
         if any(min(of_scales) < 0 for of_scales in weights.values()):
             raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
+    if config.style_image_median % 2 == 0:
+        raise UserError(
+            f"{source('style_image_median')}: style_image_median: {config.style_image_median} is "
+            "even; a median filter has an odd side, such as 3 (1: no filter)"
+        )
     try:
         canvas_size(config.canvas, 1, 1)
     except UserError as error:

@@ -30,6 +30,7 @@ from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
 from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line
+from fast_style.network.architecture import ARCHITECTURES
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
 from fast_style.pictures.pixels import (
@@ -43,8 +44,6 @@ from fast_style.provenance import hashes
 from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
-FEWEST_PIXELS = 4
-"""Of a side; grid_loss compares as many neighbours."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ def painting_sizes(config: Config, height: int, width: int) -> list[tuple[int, i
     it is on the canvas.
     """
     height, width = canvas_size(config.canvas, height, width)
-    fewest = max(fewest_pixels(config), FEWEST_PIXELS)
+    # The grid term compares as many neighbours as the network upsamples by.
+    fewest = max(fewest_pixels(config), ARCHITECTURES[config.network].downsampling)
     if min(height, width) < fewest:
         raise UserError(
             f"a content image of {width}x{height} is too small to paint; the conf's layers need at "

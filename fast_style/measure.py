@@ -212,6 +212,7 @@ def _at_size(
 ) -> tuple[dict, list[np.ndarray]]:
     """The figures of square contents of one size, and what the network makes of them."""
     size = len(contents[0])
+    period = stylizer.architecture.downsampling
     artefacts: list[dict[str, float]] = []
     all_stylized: list[np.ndarray] = []
     pass_seconds: list[float] = []
@@ -224,8 +225,8 @@ def _at_size(
         all_stylized.append(stylized)
         artefacts.append(
             {
-                "grid": grid_energy(stylized),
-                "grid_of_content": grid_energy(content),
+                "grid": grid_energy(stylized, period),
+                "grid_of_content": grid_energy(content, period),
                 "blotched": blotched_share(stylized),
                 "blotched_of_content": blotched_share(content),
             }

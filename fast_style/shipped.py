@@ -1,7 +1,9 @@
 """The styles in pretrained/: small on disk, with a card, and a picture to check them against."""
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from fast_style.checkpoints import (
     write_result,
 )
 from fast_style.config import PLACE_KEYS
-from fast_style.eight_bit_weights import quantized
+from fast_style.eight_bit_weights import dequantized, quantized
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.locations import PROJECT
@@ -27,12 +29,14 @@ from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
 from fast_style.stylize import Stylizer
 
+Arrays = Mapping[str, np.ndarray]
+
 SHIPPED = PROJECT / "pretrained"
 CARD = "card.md"
 REFERENCE = PROJECT / "img" / "sample.jpg"
 REFERENCE_SIZE = 160
 RECORDED = "sample{}.png"
-MOST_BYTES = 4_000_000
+MOST_BYTES = 4_000_000  # of the weights of one style, as they are shipped
 # In float32 on another CPU single pixels round the other way.
 MOST_GREY_LEVELS_OFF = 0.5
 MOST_GREY_LEVELS_BY_8_BITS = 1.0
@@ -44,27 +48,24 @@ def ship(folder: Path, data: str, target: Path) -> None:
     The weights have 8 bits, or half precision where 8 bits change the reference picture by more
     than a grey level on average. data: the words for what it was trained on, as the folder that
     its conf names stays here.
-    Raises UserError where the training is not finished or the weights are too large.
+    Raises UserError, and writes nothing, where the training is not finished or the weights are too
+    large.
     """
     model = read_model(folder)
     if not (folder / RESULT).exists():
         raise UserError(f"{folder}: has no {RESULT}; its training is not finished")
-    halves = {name: array.astype(np.float16) for name, array in model.arrays.items()}
-    if not all(np.isfinite(array).all() for array in halves.values()):
-        raise UserError(f"{folder}: has weights that half precision cannot hold")
-    size = sum(array.nbytes for array in halves.values())
+    weights, pack = _smallest(model)
+    a_style = pack(model.in_style_like(model.styles[0]).arrays)
+    size = sum(array.nbytes for array in a_style.values())
     if size > MOST_BYTES:
-        raise UserError(f"{folder}: has {size} bytes of weights, {MOST_BYTES} are allowed")
+        raise UserError(
+            f"{folder}: has {size:,} bytes of weights in {weights}, {MOST_BYTES:,} are allowed"
+        )
     target.mkdir(parents=True, exist_ok=True)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
     write_atomically(target / CONF, conf_text.encode())
-    write_arrays(target / WEIGHTS, quantized(model.arrays))
-    weights, off = "8 bits", max(_grey_levels_off(folder, target, style) for style in model.styles)
-    if off > MOST_GREY_LEVELS_BY_8_BITS:
-        print(f"{target}: half precision, as 8 bits are {off:.2f} grey levels off")
-        write_arrays(target / WEIGHTS, halves)
-        weights = "half precision"
+    write_arrays(target / WEIGHTS, pack(model.arrays))
     begun_from = Path(model.conf.get("init_from") or "").name
     result = json.loads(read_bytes(folder / RESULT))
     result |= {
@@ -104,15 +105,29 @@ def check(folder: Path) -> list[str]:
     return wrong
 
 
-def _reference_stylized(folder: Path, style: str) -> np.ndarray:
+def _smallest(model: Model) -> tuple[str, Callable[[Arrays], dict[str, np.ndarray]]]:
+    """How the weights are shipped: what that is called, and what packs arrays so."""
+    eight_bits = dataclasses.replace(model, arrays=dequantized(quantized(model.arrays)))
+    off = max(_grey_levels_off(model, eight_bits, style) for style in model.styles)
+    if off <= MOST_GREY_LEVELS_BY_8_BITS:
+        return "8 bits", quantized
+    print(f"{model.name}: half precision, as 8 bits are {off:.2f} grey levels off")
+    return "half precision", _halves
+
+
+def _halves(arrays: Arrays) -> dict[str, np.ndarray]:
+    return {name: array.astype(np.float16) for name, array in arrays.items()}
+
+
+def _reference_stylized(model: Path | Model, style: str) -> np.ndarray:
     # Not what is fastest here, but what every machine has.
-    stylizer = Stylizer(folder, "tensorflow", "float32", style)
+    stylizer = Stylizer(model, "tensorflow", "float32", style)
     return stylizer(fit_within(read_picture(REFERENCE), REFERENCE_SIZE).rgb)
 
 
-def _grey_levels_off(folder: Path, other: Path, style: str) -> float:
+def _grey_levels_off(model: Model, other: Model, style: str) -> float:
     """How far two models are apart on the reference picture, on average."""
-    one, two = (_reference_stylized(each, style).astype(np.float32) for each in (folder, other))
+    one, two = (_reference_stylized(each, style).astype(np.float32) for each in (model, other))
     return float(np.abs(one - two).mean())
 
 

@@ -19,15 +19,15 @@ from fast_style.hardware import (
     nvidia_gpu,
     start_tensorflow_to_stylize,
 )
-from fast_style.network.architecture import borders, pixels_with_border
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
-# pixel of the rows that it has at once; measured at 1024 to 2048 pixels.
-WHOLE_BYTES = {"openvino": 550, "tensorflow": 900}
-STREAMED_BYTES = 2500
+# pixel of the rows that it has at once; both for each of the architecture's channels_per_pixel.
+# Measured at 1024 to 2048 pixels.
+WHOLE_BYTES = {"openvino": 17.2, "tensorflow": 28.2}
+STREAMED_BYTES = 78
 MOST_ROWS, FEWEST_ROWS = 256, 8
 # Of all networks of the process, in all its threads. On a CPU a pass takes all the cores, and the
 # memory that was free before it. A GPU would idle while the pixels of one pass are copied.
@@ -82,7 +82,9 @@ class Stylizer:
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
         if not isinstance(model, Model):
             model = read_model(find_model_folder(os.path.expanduser(model)))
-        self.network = load(model.in_style(style), precision)
+        model = model.in_style(style)
+        self.architecture = model.architecture
+        self.network = load(model, precision)
         self.max_memory = max_memory
         self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
@@ -129,10 +131,12 @@ class Stylizer:
     def _whole_or_in_rows(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         memory = self.max_memory or free_memory()
-        needed = pixels_with_border(height, width) * WHOLE_BYTES[self.runtime]
+        channels = self.architecture.channels_per_pixel
+        pixels = self.architecture.pixels_with_border(height, width)
+        needed = round(pixels * channels * WHOLE_BYTES[self.runtime])
         if needed <= memory:
             return self.network.whole(rgb)
-        a_row = (width + sum(borders(width))) * STREAMED_BYTES
+        a_row = round((width + sum(self.architecture.borders(width))) * channels * STREAMED_BYTES)
         if FEWEST_ROWS * a_row > memory:
             raise TooLarge(
                 f"{width}x{height}: takes {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, and "
@@ -178,16 +182,16 @@ def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
 def _load_in_openvino(model: Model, precision: str) -> Network:
     from fast_style.runtimes.openvino_network import OpenVinoNetwork
 
-    output = model.conf.get("output", "tanh")
-
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
         from fast_style.runtimes.openvino_rows import OpenVinoRows
         from fast_style.runtimes.streaming import stylize_rows
 
-        return stylize_rows(model.arrays, output, OpenVinoRows(precision), rgb, rows_at_once)
+        return stylize_rows(
+            model.arrays, model.architecture, OpenVinoRows(precision), rgb, rows_at_once
+        )
 
     try:
-        whole = OpenVinoNetwork(model.arrays, output, precision)
+        whole = OpenVinoNetwork(model.arrays, model.architecture, precision)
     except UserError as error:
         raise UserError(f"{model.source}: {error}") from None
     return Network(whole, in_rows, whole.release)
@@ -213,7 +217,6 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
         from fast_style.runtimes.tensorflow_rows import TensorFlowRows
 
         operations = TensorFlowRows(policy)
-        output = model.conf.get("output", "tanh")
-        return stylize_rows(model.arrays, output, operations, rgb, rows_at_once)
+        return stylize_rows(model.arrays, model.architecture, operations, rgb, rows_at_once)
 
     return Network(whole, in_rows)

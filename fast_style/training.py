@@ -46,6 +46,7 @@ from fast_style.loss.style_statistics import (
 )
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
+from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
@@ -169,7 +170,8 @@ class Training:
         with replicas.strategy.scope():
             self.objective = PerceptualLoss(config, list(self.styles.values()), policy)
             with default_dtype(policy):
-                network = build_transformer_network(config.output)
+                architecture = architecture_of(config.network, config.output)
+                network = build_transformer_network(architecture)
             self.network = StyledNetwork(network, len(self.styles))
             # Named, because Keras would call the second one of a process adam_1, and checkpoints
             # hold the optimizer's variables by their names.
@@ -183,9 +185,15 @@ class Training:
         """Take the transformer network of another model folder, and nothing else of it.
 
         Of several styles there, those are taken that have the names of ours; a name that is not
-        there begins from the mean of them all.
+        there begins from the mean of them all. Raises UserError for a folder of another network.
         """
         model = read_model(folder)
+        network, wanted = model.architecture.name, self.config.network
+        if network != wanted:
+            raise UserError(
+                f"init_from: {folder}: has network: {network}, and the conf network: {wanted}; "
+                f"name a folder with network: {wanted}, or null"
+            )
         plain = [model.in_style_like(name).arrays for name in self.styles]
         arrays = stacked(plain) if len(plain) > 1 else plain[0]
         assign_variables("network", self.network.variables, arrays, folder)

@@ -97,6 +97,21 @@ def trained_model(conf_values: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide_model(conf_values: dict[str, Any]) -> Path:
+    """A model folder of the wide network, trained for two steps; tests leave it as it is."""
+    from fast_style.training import train
+
+    values = conf_values | {"network": "wide", "naming": "wide", "steps": 2, "warmup_steps": 0}
+    return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
+
+
+@pytest.fixture(scope="session", params=["paper", "wide"])
+def model_of_each_network(request: pytest.FixtureRequest) -> Path:
+    """trained_model and wide_model, one after the other."""
+    return request.getfixturevalue({"paper": "trained_model", "wide": "wide_model"}[request.param])
+
+
+@pytest.fixture(scope="session")
 def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
     """A model folder trained for six steps on three styles; tests leave it as it is."""
     from fast_style.training import train

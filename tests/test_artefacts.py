@@ -10,19 +10,22 @@ from fast_style.artefacts import blotched_share, frame_shift, grid_energy
 Photo = Callable[..., np.ndarray]
 
 
+@pytest.mark.parametrize("period", [4, 8])
 @pytest.mark.parametrize("size", [(128, 128), (131, 97), (256, 200)])
-def test_a_picture_without_a_grid_is_near_one(size: tuple[int, int], photo: Photo) -> None:
+def test_a_picture_without_a_grid_is_near_one(
+    size: tuple[int, int], period: int, photo: Photo
+) -> None:
     noise = np.random.default_rng(0).uniform(0, 255, (*size, 3))
-    assert 0.6 < grid_energy(noise) < 1.6
-    assert 0.6 < grid_energy(photo(*size)) < 1.6
+    assert 0.6 < grid_energy(noise, period) < 1.6
+    assert 0.6 < grid_energy(photo(*size), period) < 1.6
 
 
-@pytest.mark.parametrize("period", [2, 4])
-def test_a_faint_checkerboard_stands_out(period: int, photo: Photo) -> None:
+@pytest.mark.parametrize(("period", "upsampled"), [(2, 4), (4, 4), (2, 8), (4, 8), (8, 8)])
+def test_a_faint_checkerboard_stands_out(period: int, upsampled: int, photo: Photo) -> None:
     clean = photo(128, 160).astype(float)
     down, across = np.mgrid[0:128, 0:160] // (period // 2)
     board = np.where((down + across) % 2, 3.0, -3.0)[..., None]
-    assert grid_energy(clean + board) > 3 * grid_energy(clean)
+    assert grid_energy(clean + board, upsampled) > 3 * grid_energy(clean, upsampled)
 
 
 def test_a_frame_is_a_shift_of_colours_and_strokes_are_none(photo: Photo) -> None:

@@ -13,20 +13,29 @@ from fast_style.benchmark import networks, programs
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.errors import UserError
+from fast_style.locations import PROJECT
+from fast_style.network.architecture import BORDER, PAPER, WIDE
 from fast_style.network.layers import resize_convolution
-from fast_style.network.transformer_network import BORDER, build_transformer_network
+from fast_style.network.transformer_network import build_transformer_network
 
 STYLIZE_KEYS = {"size", "runtime", "precision", "seconds", "peak_fraction"}
 
 
 def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
-    side = 60 + 2 * BORDER  # of a 60 x 60 picture inside the network
-    by_hand = side**2 * 9 * 9 * 3 * 32  # the first convolution
-    by_hand += (side // 2) ** 2 * 3 * 3 * 32 * 64 + (side // 4) ** 2 * 3 * 3 * 64 * 128
-    by_hand += 10 * (side // 4) ** 2 * 3 * 3 * 128 * 128  # the residual blocks
-    by_hand += (side // 2) ** 2 * 4 * 128 * 64 + side**2 * 4 * 64 * 32  # 4 of 9 taps
-    by_hand += side**2 * 9 * 9 * 32 * 3
-    assert convolution_operations(build_transformer_network(), 60, 60) == 2 * by_hand
+    side = 64 + 2 * BORDER  # of a 64 x 64 picture inside the network
+    both = side**2 * 9 * 9 * 3 * 32  # the first convolution
+    both += (side // 2) ** 2 * 3 * 3 * 32 * 64 + (side // 4) ** 2 * 3 * 3 * 64 * 128
+    both += (side // 2) ** 2 * 4 * 128 * 64 + side**2 * 4 * 64 * 32  # 4 of 9 taps
+    both += side**2 * 9 * 9 * 32 * 3
+    paper = both + 10 * (side // 4) ** 2 * 3 * 3 * 128 * 128  # the residual blocks
+    assert convolution_operations(build_transformer_network(PAPER), 64, 64) == 2 * paper
+    wide = both + (side // 8) ** 2 * 3 * 3 * 128 * 160 + (side // 4) ** 2 * 4 * 160 * 128
+    wide += 10 * (side // 8) ** 2 * 3 * 3 * 160 * 160
+    assert convolution_operations(build_transformer_network(WIDE), 64, 60) == 2 * wide
+    documented = (PROJECT / "docs" / "architecture.md").read_text()
+    for name, multiplications in [("paper", paper), ("wide", wide)]:
+        [row] = [line for line in documented.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.endswith(f" {multiplications // side**2:,} |")
 
 
 def test_a_step_is_three_passes_of_what_learns_and_two_of_what_judges() -> None:

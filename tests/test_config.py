@@ -266,6 +266,12 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("naming", "", "naming: '' is not a name in letters"),
         ("loss_model", "vgg16", "loss_model: 'vgg16' is not valid; did you mean 'vgg_16'?"),
         ("pooling", "sum", "pooling: 'sum' is not valid; one of: max, avg"),
+        (
+            "style_image_median",
+            4,
+            "style_image_median: 4 is even; a median filter has an odd side",
+        ),
+        ("network", "wider", "network: 'wider' is not valid; did you mean 'wide'?"),
         ("style_image", "no.jpg", "style_image: no file no.jpg"),
         ("preview_images", ["no.jpg"], "preview_images: no file no.jpg"),
         ("preview_images", ["https://a.b/c.jpg"], "preview_images: no file https://a.b/c.jpg"),

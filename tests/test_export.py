@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image, ImageCms
 
 from fast_style import export as formats
+from fast_style.checkpoints import load_network, read_model
 from fast_style.errors import UserError
 from fast_style.export import SIZES, encoded_pictures, export, tensorflow_finds
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
@@ -254,14 +255,14 @@ def test_an_exported_folder_is_a_model_folder(
     np.testing.assert_array_equal(one(rgb), other(rgb))
 
 
+@pytest.mark.parametrize(("height", "width"), [(12, 15), (1, 1), (7, 5), (33, 65)])
 def test_the_saved_model_of_a_training_is_the_same(
-    trained_model: Path, loaded, photo: Photo
+    model_of_each_network: Path, photo: Photo, height: int, width: int
 ) -> None:
-    pictures = tf.constant(photo(12, 15)[None], tf.float32)
-    trained = tf.saved_model.load(str(trained_model)).signatures["serving_default"]
-    one = trained(pictures=pictures)["stylized"]
-    other = loaded.signatures["serving_default"](pictures=pictures)["stylized"]
-    np.testing.assert_allclose(one, other, atol=0.01)
+    pictures = tf.constant(photo(height, width)[None], tf.float32)
+    trained = tf.saved_model.load(str(model_of_each_network)).signatures["serving_default"]
+    expected = np.clip(load_network(model_of_each_network)(pictures), 0, 255)
+    np.testing.assert_allclose(trained(pictures=pictures)["stylized"], expected, atol=0.01)
 
 
 def test_an_output_in_use_is_refused_and_left_as_it_was(
@@ -309,45 +310,52 @@ def litert_metadata(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pixels", "half", "metadata"),
+    ("model", "kind", "pixels", "half", "metadata"),
     [
-        ("onnx", "uint8", False, onnx_metadata),
-        ("onnx", "float", True, onnx_metadata),
-        ("openvino", "uint8", True, openvino_metadata),
-        ("openvino", "float", False, openvino_metadata),
-        ("litert", "uint8", True, litert_metadata),
-        ("litert", "float", False, litert_metadata),
+        ("trained_model", "onnx", "uint8", False, onnx_metadata),
+        ("trained_model", "onnx", "float", True, onnx_metadata),
+        ("trained_model", "openvino", "uint8", True, openvino_metadata),
+        ("trained_model", "openvino", "float", False, openvino_metadata),
+        ("trained_model", "litert", "uint8", True, litert_metadata),
+        ("trained_model", "litert", "float", False, litert_metadata),
+        ("wide_model", "onnx", "uint8", False, onnx_metadata),
+        ("wide_model", "openvino", "uint8", False, openvino_metadata),
+        ("wide_model", "litert", "uint8", True, litert_metadata),
     ],
 )
 def test_a_file_is_the_network_in_its_own_runtime(
+    model: str,
     kind: str,
     pixels: str,
     half: bool,
     metadata: Callable[[Path], dict[str, str]],
-    trained_model: Path,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     photo: Photo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    folder = request.getfixturevalue(model)
     wanted = formats.FORMATS[kind]
     for package in wanted.packages:
         pytest.importorskip(package)
-    monkeypatch.setattr(formats, "SIZES", ((20, 12), (1, 5)))
-    path = tmp_path / f"tiny{wanted.ending}"
-    found = export(trained_model, path, kind, pixels=pixels, half=half)
+    monkeypatch.setattr(formats, "SIZES", ((20, 12), (1, 5), (7, 5), (33, 65)))
+    path = tmp_path / f"{folder.name}{wanted.ending}"
+    found = export(folder, path, kind, pixels=pixels, half=half)
     assert json.loads((tmp_path / f"{path.name}.json").read_text()) == [
         asdict(one) for one in found
     ]
     size = sum(file.stat().st_size for file in tmp_path.iterdir())
-    assert size < 4_000_000 if half else size > 6_800_000
+    parameters = sum(array.size for array in read_model(folder).arrays.values())
+    assert size < 2.4 * parameters if half else size > 4 * parameters
 
     told = metadata(path)
-    assert set(told) >= METADATA and told["style"] == "tiny" and "naming: tiny" in told["conf"]
+    assert set(told) >= METADATA and told["style"] == folder.name
+    assert f"naming: {folder.name}" in told["conf"]
     assert "dataset:" not in told["conf"]  # a place on this machine
     picture = photo(37, 51)
     run = importlib.import_module(f"fast_style.export.{wanted.module}").load(path, pixels)
     stylized = run(picture[None] if pixels == "uint8" else picture[None].astype(np.float32))[0]
-    expected = Stylizer(trained_model, "tensorflow", "float32")(picture).astype(float)
+    expected = Stylizer(folder, "tensorflow", "float32")(picture).astype(float)
     assert np.abs(stylized - expected).max() <= (2 if half else 1)
 
 

@@ -135,6 +135,24 @@ def test_half_precision_is_shipped_where_8_bits_change_the_picture(
     assert "- Weights: half precision" in (tmp_path / "pretrained" / "card.md").read_text()
 
 
+def test_the_wide_network_is_shipped_in_8_bits_or_not_at_all(
+    wide_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "pretrained" / "wide"
+    ship(wide_model, "five waves", target)
+    assert check(target) == [] and "- Network: wide\n" in (target / "card.md").read_text()
+    assert 3_960_000 < (target / "weights.npz").stat().st_size < 4_030_000
+
+    model = read_model(wide_model)
+    kernel = model.arrays["network/conv_out/kernel"]
+    kernel[0, 0, 0] = 2000 * np.abs(kernel).max()
+    (tmp_path / "other").mkdir()
+    copy_model(model, tmp_path / "other")
+    with pytest.raises(UserError, match=r"has 7,9.* bytes of weights in half precision, 4,000"):
+        ship(tmp_path / "other", "five waves", tmp_path / "pretrained" / "other")
+    assert not (tmp_path / "pretrained" / "other").exists()
+
+
 def test_scales_of_another_shape_are_refused(shipped: Path) -> None:
     arrays = read_arrays(shipped / "weights.npz")
     arrays["network/conv1/kernel_scale"] = np.ones(5, np.float32)

@@ -1,5 +1,7 @@
 """The terms of the objective against plain NumPy loops, and by their properties."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -240,26 +242,34 @@ def test_half_precision_features_are_summed_in_float32(dtype: str) -> None:
         assert float(loss) == pytest.approx(value, rel=1e-6)
 
 
-@pytest.mark.parametrize(("height", "width", "block"), [(130, 70, 64), (30, 41, 28), (4, 9, 4)])
-def test_the_grid_loss_is_that_of_the_loops(height: int, width: int, block: int) -> None:
+@pytest.mark.parametrize(
+    ("period", "height", "width", "block"),
+    [(4, 130, 70, 64), (4, 30, 41, 28), (4, 4, 9, 4), (8, 130, 70, 64), (8, 31, 41, 24)],
+)
+def test_the_grid_loss_is_that_of_the_loops(
+    period: int, height: int, width: int, block: int
+) -> None:
+    phases = list(itertools.product(range(period), range(period)))
     images = np.random.default_rng(9).uniform(0, 255, (2, height, width, 3)).astype(np.float32)
     squares = []
     for y in range(0, height - block + 1, block):
         for x in range(0, width - block + 1, block):
             part = images[:, y : y + block, x : x + block].astype(np.float64)
-            means = np.array(
-                [part[:, i::4, j::4].mean(axis=(1, 2)) for i in range(4) for j in range(4)]
-            )
+            means = np.array([part[:, i::period, j::period].mean(axis=(1, 2)) for i, j in phases])
             squares.append((means - means.mean(axis=0)) ** 2)
-    assert float(grid_loss(images)) == pytest.approx(np.mean(squares), rel=1e-3)
+    assert float(grid_loss(images, period)) == pytest.approx(np.mean(squares), rel=1e-3)
 
 
-@pytest.mark.parametrize(("period", "expected"), [(2, 25.0), (4, 25.0), (3, 0.0), (8, 0.0)])
-def test_the_grid_loss_sees_what_repeats_every_4_pixels(period: int, expected: float) -> None:
-    wave = np.where(np.arange(48) % period < period / 2, 5.0, -5.0)
+@pytest.mark.parametrize(("period", "seen"), [(4, {2, 4}), (8, {2, 4, 8})])
+@pytest.mark.parametrize("wavelength", [2, 3, 4, 8, 16])
+def test_the_grid_loss_sees_what_repeats_with_the_grid(
+    period: int, seen: set[int], wavelength: int
+) -> None:
+    wave = np.where(np.arange(48) % wavelength < wavelength / 2, 5.0, -5.0)
     wave -= wave.mean()
     images = 100.0 + np.tile(wave[None, None, :, None], (1, 48, 1, 3)).astype(np.float32)
-    assert float(grid_loss(images)) == pytest.approx(expected, abs=1e-3)
+    expected = 25.0 if wavelength in seen else 0.0
+    assert float(grid_loss(images, period)) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (2, 0), (1, 3)])
@@ -320,6 +330,22 @@ def test_directions_are_unit_vectors_that_depend_on_the_seed() -> None:
     np.testing.assert_allclose(np.square(directions).sum((0, 1, 2)), 1, rtol=1e-5)
     np.testing.assert_array_equal(directions, patch_directions(7, 3))
     assert np.abs(directions - patch_directions(7, 4)).max() > 0.1
+
+
+def test_patches_of_stripes_are_far_from_those_of_grain_of_the_same_strength() -> None:
+    """As random directions cannot tell, which add up all wavelengths."""
+    random = np.random.default_rng(0)
+    grain = random.normal(0, 10, (2, 64, 64, 1)).repeat(3, axis=3).astype(np.float32)
+    across = np.arange(64) * 2 * np.pi * 2 / 7
+    stripes = np.broadcast_to(10 * np.sqrt(2) * np.cos(across)[None, None, :, None], (1, 64, 64, 3))
+
+    def distance(images: np.ndarray, style: np.ndarray) -> float:
+        directions = patch_directions(7, 0)
+        target = quantiles(sliced_values(style, directions), 512)
+        return float(sliced_wasserstein_loss(sliced_values(images, directions), target))
+
+    assert distance(grain[:1], grain[1:]) < 0.01
+    assert distance(stripes.astype(np.float32), grain[1:]) > 0.5
 
 
 def test_sliced_wasserstein_is_zero_for_a_shuffled_picture_and_one_for_a_flat_one() -> None:

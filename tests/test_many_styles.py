@@ -64,7 +64,7 @@ def test_wrong_shares_are_told(text: str, said: str) -> None:
 
 def test_a_style_of_several_is_the_network_with_its_norms(photo: Photo) -> None:
     rng = np.random.default_rng(0)
-    network = build_transformer_network("tanh")
+    network = build_transformer_network()
     styled = StyledNetwork(network, 2)
     for variable in styled.variables:
         if is_norm(variable.path):
@@ -139,6 +139,21 @@ def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
     expected = np.clip(np.asarray(network(picture[None].astype(np.float32)))[0], 0, 255)
     assert np.abs(mix - expected).max() <= 1
     assert (Stylizer(several, style="candy")(picture) != mix).any()
+
+
+def test_the_styles_of_a_wide_network_mix_in_every_runtime(
+    several: Path, tmp_path: Path, photo: Photo
+) -> None:
+    pytest.importorskip("openvino")
+    values = read_model(several).conf | {"network": "wide", "model_path": str(tmp_path)}
+    values |= {"steps": 1, "warmup_steps": 0, "validation_images": None, "preview_images": []}
+    folder = train(config_from_mapping(values, "conf"))
+    mix, picture = "candy=0.5,wave=0.5", photo(33, 47)
+    network = load_network(folder, style=mix)
+    expected = np.clip(np.asarray(network(picture[None].astype(np.float32)))[0], 0, 255)
+    for runtime in ("tensorflow", "openvino"):
+        found = Stylizer(folder, runtime, "float32", mix)(picture)
+        assert np.abs(found - expected).max() <= 1
 
 
 def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, photo) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fast_style import likeness as figures
 from fast_style import measure as yardstick
-from fast_style.artefacts import frame_shift
+from fast_style.artefacts import frame_shift, grid_energy
 from fast_style.checkpoints import CONF, copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
 from fast_style.lbfgs_equivalence import iterations_equalled
@@ -129,6 +129,23 @@ def test_models_and_pictures_of_other_programs_are_in_one_table_and_sheet(
     tile = sheet[HEADING : HEADING + height, left : left + width].astype(float)
     assert np.abs(tile - Stylizer(model)(content)).mean() < 8
     assert {(folder / "measure.json").exists() for folder in (model, second)} == {True}
+
+
+def test_the_grid_is_that_of_each_models_own_network(
+    model: Path, wide_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    copy_model(read_model(wide_model), wide)
+    file = photos / "0.png"
+    run(monkeypatch, "--model", model, wide, "--images", file, "--sizes", "96")
+    content = square(flatten_on_white(read_picture(file)), 96)
+    for folder, period in [(model, 4), (wide, 8)]:
+        measured = json.loads((folder / "measure.json").read_text())
+        found = measured["sizes"]["96"]["artefacts"]
+        assert found["grid_of_content"] == pytest.approx(grid_energy(content, period))
+        stylized = Stylizer(folder)(content)
+        assert found["grid"] == pytest.approx(grid_energy(stylized, period), rel=0.05)
 
 
 def test_a_painting_that_is_not_there_is_named_by_a_flag(

@@ -13,6 +13,7 @@ from fast_style.errors import UserError
 from fast_style.loss.losses import (
     QUANTILES,
     detail,
+    grid_loss,
     halved,
     patch_directions,
     pyramid,
@@ -48,14 +49,18 @@ def terms_of(
     return {name: float(value) for name, value in terms.items()}
 
 
-def test_the_border_has_no_style(config: Config, stylized: np.ndarray) -> None:
+def mirrored(images: np.ndarray, border: int) -> np.ndarray:
+    return np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), "reflect")
+
+
+def test_the_border_is_mirrored_and_left_out(config: Config, stylized: np.ndarray) -> None:
     config = dataclasses.replace(
         config, style_border=4, style_layers={"conv1_2": 1.0, "conv3_1": 1.0}
     )
     style_image = prepare_style_image(config)
     objective = PerceptualLoss(config, [[style_image]])
     found = terms_of(objective, stylized, stylized)
-    ours = objective.networks[0](stylized)
+    ours = objective.networks[0](mirrored(stylized, 4))
     theirs = objective.networks[0](style_image[None].astype(np.float32))
     for layer, border in (("relu1_2", 4), ("relu3_1", 1)):
 
@@ -118,6 +123,10 @@ def test_every_term_is_numpys_on_the_features(
     assert found["total"] == pytest.approx(
         sum(weight * found[name] for name, weight in weights.items()), rel=1e-5
     )
+    images = stylized * 1.5 - 60
+    assert found["grid"] == pytest.approx(float(grid_loss(images, 4)))
+    wide = PerceptualLoss(dataclasses.replace(config, network="wide"), [[style_image]])
+    assert terms_of(wide, images, content)["grid"] == pytest.approx(float(grid_loss(images, 8)))
     assert set(found) == {
         *("content", "style", "tv", "range", "grid", "total", "style/relu1_2", "style/relu3_1"),
         *(f"weighted/{name}" for name in weights),
@@ -157,7 +166,7 @@ def test_the_style_is_compared_at_every_scale_with_its_own_weight(
     ]
     for layer, scale, border, weight in parts:
         network = objective.networks[scale]
-        ours, size = gram(network, smaller(stylized, scale), layer, border)
+        ours, size = gram(network, smaller(mirrored(stylized, 4), scale), layer, border)
         theirs, _ = gram(network, smaller(style, scale), layer, border)
         name = f"style/{layer}" + ("", "_half", "_quarter")[scale]
         assert found[name] == pytest.approx(np.sum((ours - theirs) ** 2) / size, rel=1e-3)

@@ -20,14 +20,15 @@ from fast_style.runtimes.streaming import KeptRows
 from fast_style.stylize import Stylizer
 from tests.conftest import Photo
 
-# Not 1 x 1: of a constant picture, instance normalization makes rounding errors the content.
-SIZES = [(1, 7), (3, 90), (61, 87), (130, 33)]
+# Of 1100 pixels, the tile of noise is repeated. Not 1 x 1: of a constant picture, instance
+# normalization makes rounding errors the content.
+SIZES = [(1, 7), (7, 5), (3, 90), (33, 65), (61, 87), (130, 33), (9, 1100), (1100, 9)]
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "openvino"])
-def stylizer(request: pytest.FixtureRequest, trained_model: Path) -> Stylizer:
+def stylizer(request: pytest.FixtureRequest, model_of_each_network: Path) -> Stylizer:
     pytest.importorskip(request.param)
-    return Stylizer(trained_model, request.param, "float32")
+    return Stylizer(model_of_each_network, request.param, "float32")
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

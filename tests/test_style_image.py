@@ -41,6 +41,20 @@ def test_style_image_size_asks_for_another_size(config: Config) -> None:
     assert larger.shape == (40, 40, 3) and larger.dtype == np.uint8
 
 
+def test_a_median_takes_specks_and_leaves_edges(config: Config, tmp_path: Path) -> None:
+    rgb = np.full((32, 32, 3), 40, np.uint8)
+    rgb[:, 16:] = 200
+    expected = rgb.copy()
+    rgb[2::5, 2::5] = 255
+    write_picture(tmp_path / "grain.png", Picture(rgb))
+    config = dataclasses.replace(config, style_image=str(tmp_path / "grain.png"))
+    assert (prepare_style_image(config) == 255).any()
+    filtered = dataclasses.replace(config, style_image_median=3)
+    np.testing.assert_array_equal(prepare_style_image(filtered), expected)
+    painted = dataclasses.replace(filtered, style_image_size=None)
+    np.testing.assert_array_equal(painting_style_image(painted, 32, 32), expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2000)])
 def test_a_style_image_of_an_odd_size_still_serves(
     config: Config, tmp_path: Path, photo: Photo, height: int, width: int

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image, ImageCms
 
 from fast_style import checkpoints, stylize
 from fast_style import stylize_files as stylize_files_module
-from fast_style.checkpoints import find_model_folder, load_network
+from fast_style.checkpoints import copy_model, find_model_folder, load_network, read_model
 from fast_style.errors import UserError
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
@@ -25,12 +26,17 @@ from fast_style.stylize_files import stylize_files
 Photo = Callable[..., np.ndarray]
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SIZES = [(1, 1), (1, 40), (23, 31), (64, 48)]
+SIZES = [(1, 1), (1, 40), (7, 5), (33, 65), (64, 48)]
 
 
 @pytest.fixture(scope="module")
 def stylizer(trained_model: Path) -> Stylizer:
     return Stylizer(trained_model, "tensorflow", "float32")
+
+
+@pytest.fixture(scope="module")
+def of_each_network(model_of_each_network: Path) -> Stylizer:
+    return Stylizer(model_of_each_network, "tensorflow", "float32")
 
 
 @pytest.fixture
@@ -61,14 +67,47 @@ def files_below(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
-    stylizer: Stylizer, trained_model: Path, photo: Photo, height: int, width: int
+    of_each_network: Stylizer,
+    model_of_each_network: Path,
+    photo: Photo,
+    height: int,
+    width: int,
 ) -> None:
     rgb = photo(height, width)
-    stylized = stylizer(rgb)
+    stylized = of_each_network(rgb)
     assert stylized.shape == rgb.shape and stylized.dtype == np.uint8
-    network = load_network(trained_model)
+    network = load_network(model_of_each_network)
     expected = np.clip(np.asarray(network(rgb[None].astype(np.float32)))[0], 0, 255)
     assert np.abs(stylized - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_a_folder_that_names_no_network_has_the_papers(
+    trained_model: Path, wide_model: Path, folder: Path, photo: Photo, runtime: str
+) -> None:
+    pytest.importorskip(runtime)
+    for model in (trained_model, wide_model):
+        older = read_model(model)
+        older.conf.pop("network")
+        (folder / model.name).mkdir()
+        copy_model(older, folder / model.name)
+    rgb = photo(33, 65)
+    expected = Stylizer(trained_model, runtime, "float32")(rgb)
+    found = Stylizer(folder / trained_model.name, runtime, "float32")(rgb)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UserError, match=r"residual1_conv1/kernel .* another network"):
+        Stylizer(folder / wide_model.name, runtime, "float32")
+
+
+def test_a_network_that_there_is_not_is_named(trained_model: Path, folder: Path) -> None:
+    copy_model(read_model(trained_model), folder)
+    conf = yaml.safe_load((folder / "conf.yml").read_text()) | {"network": "wdie"}
+    (folder / "conf.yml").write_text(yaml.safe_dump(conf))
+    with pytest.raises(UserError) as told:
+        Stylizer(folder)
+    assert (
+        str(told.value) == f"{folder}/conf.yml: network: 'wdie' is not valid; did you mean 'wide'?"
+    )
 
 
 def test_huge_pictures_are_read_when_they_are_asked_for(
@@ -131,15 +170,15 @@ def test_openvino_compiles_seldom(trained_model: Path, monkeypatch: pytest.Monke
 
 
 def test_openvino_gives_what_tensorflow_gives(
-    stylizer: Stylizer, trained_model: Path, photo: Photo
+    of_each_network: Stylizer, model_of_each_network: Path, photo: Photo
 ) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
-    other = Stylizer(trained_model, "openvino", "float32")
+    other = Stylizer(model_of_each_network, "openvino", "float32")
     assert other.runtime == "openvino"
     # Not 1 x 1: of a constant picture, instance normalization makes rounding errors the content.
     for height, width in [(1, 5), *SIZES[1:]]:
         rgb = photo(height, width)
-        difference = stylizer(rgb).astype(int) - other(rgb)
+        difference = of_each_network(rgb).astype(int) - other(rgb)
         assert np.abs(difference).max() <= 1
 
 

@@ -528,6 +528,23 @@ def test_a_training_may_begin_from_another_styles_network(
     assert not (tmp_path / "third").exists()
 
 
+def test_a_training_begins_from_its_own_network_only(config: Config, trained_model: Path) -> None:
+    wide = dataclasses.replace(config, network="wide", init_from=str(trained_model))
+    with pytest.raises(UserError) as told:
+        train(wide)
+    assert str(told.value) == (
+        f"init_from: {trained_model}: has network: paper, and the conf network: wide; name a "
+        "folder with network: wide, or null"
+    )
+    assert not wide.model_folder.exists()
+
+
+def test_a_training_goes_on_with_its_own_network_only(config: Config, trained_copy: Path) -> None:
+    wide = dataclasses.replace(config, network="wide")
+    with pytest.raises(UserError, match=r"network \('paper' there, 'wide' now\)"):
+        train(wide)
+
+
 def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
     config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

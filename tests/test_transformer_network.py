@@ -1,12 +1,24 @@
 """The transformer network and its layers."""
 
+import typing
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fast_style import hardware
+from fast_style.config import Config
 from fast_style.network import avx2_convolution, fused_normalization
+from fast_style.network.architecture import (
+    ARCHITECTURES,
+    BORDER,
+    OUTPUT_REACH,
+    PAPER,
+    WIDE,
+    Architecture,
+    architecture_of,
+)
 from fast_style.network.layers import (
     InstanceNormalization,
     ReflectionPadding2D,
@@ -17,19 +29,23 @@ from fast_style.network.layers import (
     residual_block,
 )
 from fast_style.network.transformer_network import (
-    BORDER,
     CropLike,
     ReflectedBorder,
     build_transformer_network,
 )
 
-SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (5, 7), (10, 11), (33, 18), (3, 200), (64, 61)]
+SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (7, 5), (10, 11), (33, 65), (3, 200), (64, 61)]
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest) -> Architecture:
+    return ARCHITECTURES[request.param]
 
 
 @pytest.fixture(scope="module")
-def network() -> keras.Model:
+def network(architecture: Architecture) -> keras.Model:
     keras.utils.set_random_seed(3)
-    return build_transformer_network()
+    return build_transformer_network(architecture)
 
 
 def pictures(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -58,7 +74,7 @@ def test_a_compiled_network_of_unknown_size_does_the_same(network: keras.Model) 
 
 
 def test_the_form_that_trains_is_the_network_that_runs(
-    network: keras.Model, monkeypatch: pytest.MonkeyPatch
+    network: keras.Model, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = pictures(2, 21, 30)
     strides: list[int] = []
@@ -71,7 +87,8 @@ def test_the_form_that_trains_is_the_network_that_runs(
     monkeypatch.setattr(hardware, "trains_on_avx2", lambda: True)
     monkeypatch.setattr(avx2_convolution, "convolve", noted)
     trained, run = network(batch, training=True), network(batch)
-    assert sorted(strides) == [1] * 14 + [2] * 2
+    halvings = len(architecture.widths) - 1
+    assert sorted(strides) == [1] * (2 + 2 * architecture.blocks + halvings) + [2] * halvings
     np.testing.assert_allclose(trained, run, atol=0.01)
 
 
@@ -114,7 +131,7 @@ def test_the_form_that_trains_in_bfloat16_normalizes_as_the_one_that_runs(
 )
 def test_the_range_of_each_output(output: str, least: float, most: float) -> None:
     keras.utils.set_random_seed(4)
-    network = build_transformer_network(output)
+    network = build_transformer_network(architecture_of("paper", output))
     last = network.get_layer("conv_out")
     # Far into saturation, so that the ends of the range are reached.
     last.kernel.assign(last.kernel * 100)
@@ -126,10 +143,16 @@ def test_the_range_of_each_output(output: str, least: float, most: float) -> Non
         assert stylized.max() == pytest.approx(most, abs=1e-3)
 
 
-@pytest.mark.parametrize("output", ["tanh", "scaled_tanh", "linear"])
-def test_the_first_steps_of_adam_do_not_leave_the_range(output: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        *(("paper", "tanh"), ("paper", "scaled_tanh"), ("paper", "linear")),
+        *(("wide", "tanh"), ("wide", "scaled_tanh")),
+    ],
+)
+def test_the_first_steps_of_adam_do_not_leave_the_range(name: str, output: str) -> None:
     keras.utils.set_random_seed(3)
-    network = build_transformer_network(output)
+    network = build_transformer_network(architecture_of(name, output))
     optimizer = keras.optimizers.Adam(1e-3)
     batch = pictures(1, 32, 32)
     for _ in range(3):
@@ -138,7 +161,7 @@ def test_the_first_steps_of_adam_do_not_leave_the_range(output: str) -> None:
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
     stylized = np.asarray(network(batch))
-    assert np.mean((stylized > 1) & (stylized < 254)) > 0.95
+    assert np.mean((stylized > 1) & (stylized < 254)) > 0.9
 
 
 @pytest.mark.parametrize("grey", [0.0, 255.0])
@@ -174,7 +197,17 @@ def test_the_number_of_parameters() -> None:
     residual = 5 * 2 * (3 * 3 * 128 * 128 + 2 * 128)
     up = 3 * 3 * 128 * 64 + 2 * 64 + 3 * 3 * 64 * 32 + 2 * 32
     assert ends + down + residual + up == 1_677_635
-    assert build_transformer_network().count_params() == 1_677_635
+    assert build_transformer_network(PAPER).count_params() == 1_677_635
+    down += 3 * 3 * 128 * 192 + 2 * 192
+    residual = 5 * 2 * (3 * 3 * 192 * 192 + 2 * 192)
+    up += 3 * 3 * 192 * 128 + 2 * 128
+    assert build_transformer_network(WIDE).count_params() == ends + down + residual + up
+
+
+def test_a_conf_may_name_every_architecture_and_output() -> None:
+    hints = typing.get_type_hints(Config)
+    assert typing.get_args(hints["network"]) == tuple(ARCHITECTURES)
+    assert set(typing.get_args(hints["output"])) == set(OUTPUT_REACH)
 
 
 def test_a_clone_from_the_configuration_is_the_same_network(network: keras.Model) -> None:
@@ -185,10 +218,10 @@ def test_a_clone_from_the_configuration_is_the_same_network(network: keras.Model
 
 
 def test_bfloat16_takes_and_gives_float32_and_keeps_float32_variables(
-    network: keras.Model,
+    network: keras.Model, architecture: Architecture
 ) -> None:
     with default_dtype("mixed_bfloat16"):
-        narrow = build_transformer_network()
+        narrow = build_transformer_network(architecture)
     assert {variable.dtype for variable in narrow.weights} == {"float32"}
     assert narrow.get_layer("residual3_conv1").compute_dtype == "bfloat16"
     narrow.set_weights(network.get_weights())
@@ -209,15 +242,18 @@ def test_the_default_dtype_comes_back_even_after_an_error() -> None:
 # The layers
 
 
+@pytest.mark.parametrize("multiple", [4, 8])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_the_border_mirrors_as_numpy_does_at_any_size(height: int, width: int) -> None:
+def test_the_border_mirrors_as_numpy_does_at_any_size(
+    height: int, width: int, multiple: int
+) -> None:
     batch = pictures(2, height, width)
-    border = ReflectedBorder()
+    border = ReflectedBorder(multiple)
     found = np.asarray(border(batch))
-    pad = [(BORDER, BORDER + -side % 4) for side in (height, width)]
+    pad = [(BORDER, BORDER + -side % multiple) for side in (height, width)]
     np.testing.assert_array_equal(found, np.pad(batch, ((0, 0), *pad, (0, 0)), mode="reflect"))
     assert found.shape == border.compute_output_shape(batch.shape)
-    assert found.shape[1] % 4 == 0 and found.shape[2] % 4 == 0
+    assert found.shape[1] % multiple == 0 and found.shape[2] % multiple == 0
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

@@ -12,6 +12,7 @@ import numpy as np
 from fast_style import hardware
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import SAMPLE, in_turns, runtimes, sample_picture
+from fast_style.checkpoints import read_model
 from fast_style.conf_file import config_from_mapping
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.network.transformer_network import build_transformer_network
@@ -30,7 +31,7 @@ def precisions() -> list[str]:
 
 def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
     """A pass over square pictures, one record for each size, runtime and precision."""
-    network = build_transformer_network()
+    network = build_transformer_network(read_model(folder).architecture)
     kinds = list(itertools.product(runtimes(), precisions()))
     stylizers = [Stylizer(folder, *kind, style) for kind in kinds]
     peaks = {precision: MatmulPeak(precision) for precision in precisions()}

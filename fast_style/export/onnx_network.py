@@ -9,13 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fast_style.network.architecture import (
     BORDER,
-    DOWNSAMPLING,
     EPSILON,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     RESIZED_KERNELS,
     RESIZED_TAPS,
-    transformed,
+    Architecture,
+    noise_tile,
 )
 
 OPSET = 18
@@ -25,11 +26,11 @@ TO_THE_END = np.iinfo(np.int64).max
 
 
 def onnx_network(
-    arrays: Mapping[str, np.ndarray], output: str, pixels: str, half: bool
+    arrays: Mapping[str, np.ndarray], architecture: Architecture, pixels: str, half: bool
 ) -> onnx.ModelProto:
     """'pictures' to 'stylized', both (N, H, W, 3) RGB 0..255 of any N, H and W.
 
-    arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
+    arrays: of one style, as checkpoints.Model has them, and of that architecture.
     pixels: 'float' or 'uint8', of what goes in and of what comes out.
     half: weights are stored in float16, which halves the file; the arithmetic stays float32.
     """
@@ -39,16 +40,18 @@ def onnx_network(
         side: graph.add("Shape", "pictures", start=axis, end=axis + 1)
         for axis, side in enumerate(sides, start=1)
     }
+    multiple = graph.integers([architecture.downsampling])
     x = "pictures"
     for axis, side in enumerate(sides, start=1):
-        x = graph.add("Gather", x, _mirrored_positions(graph, lengths[side]), axis=axis)
+        x = graph.add("Gather", x, _mirrored_positions(graph, lengths[side], multiple), axis=axis)
     x = graph.add("Cast", x, to=TensorProto.FLOAT)
     x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
     x = graph.add("Mul", x, graph.number(1 / 127.5))
     x = graph.add("Sub", x, graph.number(1.0))
-    x = graph.add("Mul", transformed(x, OnnxLayers(arrays, graph)), graph.number(OUTPUT_GAIN))
-    x = x if output == "linear" else graph.add("Tanh", x)
-    x = graph.add("Mul", x, graph.number(OUTPUT_REACH[output]))
+    x = architecture.transformed(x, OnnxLayers(arrays, graph))
+    x = graph.add("Mul", x, graph.number(OUTPUT_GAIN))
+    x = x if architecture.output == "linear" else graph.add("Tanh", x)
+    x = graph.add("Mul", x, graph.number(OUTPUT_REACH[architecture.output]))
     x = graph.add("Add", x, graph.number(127.5))
     x = graph.add("Clip", x, graph.number(0.0), graph.number(255.0))
     x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
@@ -110,7 +113,7 @@ class Graph:
 
 
 class OnnxLayers:
-    """What architecture.transformed asks for; network/layers.py has it for Keras, and explains."""
+    """What Architecture.transformed asks for; network/layers.py has it for Keras, and explains."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], graph: Graph):
         self.arrays = arrays
@@ -121,6 +124,16 @@ class OnnxLayers:
     ) -> str:
         found = self._convolution(self._mirrored(x, kernel // 2), name, stride)
         return self.graph.add("Relu", self._normalized(found, name))
+
+    def fixed_noise(self, x: str, *, name: str) -> str:
+        noise = self.graph.weights(noise_tile())
+        for axis in (0, 1):
+            places = _positions_in_tile(
+                self.graph, self.graph.add("Shape", x, start=axis + 2, end=axis + 3)
+            )
+            noise = self.graph.add("Gather", noise, places, axis=axis)
+        mixed = self.graph.add("MatMul", noise, self.graph.weights(self._array(f"{name}/mix")))
+        return self.graph.add("Add", x, self.graph.add("Transpose", mixed, perm=[2, 0, 1]))
 
     def residual_block(self, x: str, filters: int, *, name: str) -> str:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
@@ -171,19 +184,24 @@ class OnnxLayers:
         return self.arrays[f"network/{path}"]
 
 
-def _mirrored_positions(graph: Graph, length: str) -> str:
+def _mirrored_positions(graph: Graph, length: str, multiple: str) -> str:
     """Where a picture with its border takes its rows or columns from."""
     one, border = graph.integers([1]), graph.integers([BORDER])
     last = graph.add("Sub", length, one)
-    up_to_a_multiple = graph.add("Mod", graph.add("Neg", length), graph.integers([DOWNSAMPLING]))
+    up_to_a_multiple = graph.add("Mod", graph.add("Neg", length), multiple)
     end = graph.add("Add", graph.add("Add", length, border), up_to_a_multiple)
-    scalar = graph.constant(np.array([], np.int64))
-    positions = graph.add(
-        "Range",
-        graph.constant(np.array(-BORDER, np.int64)),
-        graph.add("Reshape", end, scalar),
-        graph.constant(np.array(1, np.int64)),
-    )
+    positions = _range(graph, -BORDER, end)
     period = graph.add("Max", graph.add("Add", last, last), one)
     phase = graph.add("Mod", positions, period)
     return graph.add("Min", phase, graph.add("Sub", period, phase), last)
+
+
+def _positions_in_tile(graph: Graph, length: str) -> str:
+    return graph.add("Mod", _range(graph, 0, length), graph.integers([NOISE_SIDE]))
+
+
+def _range(graph: Graph, first: int, end: str) -> str:
+    """The whole numbers from `first` up to a tensor of one number."""
+    scalar = graph.constant(np.array([], np.int64))
+    start, step = (graph.constant(np.array(value, np.int64)) for value in (first, 1))
+    return graph.add("Range", start, graph.add("Reshape", end, scalar), step)

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from keras import ops
 
-from fast_style.network.architecture import DOWNSAMPLING
-
 Tensor: TypeAlias = Any  # of whichever backend Keras runs on
 
 GRID_BLOCK = 64
@@ -132,12 +130,20 @@ def detail(images: Tensor) -> Tensor:
 
 
 def patch_directions(size: int, seed: int) -> np.ndarray:
-    """(size, size, 3, SLICES) float32: random unit vectors in the space of size x size RGB patches.
+    """(size, size, 3, SLICES) float32: unit vectors in the space of size x size RGB patches.
 
+    First a grey wave of each direction and length that a patch tells apart, then random vectors in
+    colour. Along random vectors alone, a pattern of one wavelength looks like grain of all of them.
     Fixed, so that a training is a function of its conf, and a style image's quantiles along them
     are computed once.
     """
-    directions = np.random.default_rng((seed, size)).standard_normal((size, size, 3, SLICES))
+    generator = np.random.default_rng((seed, size))
+    directions = generator.standard_normal((size, size, 3, SLICES))
+    place, most = np.arange(size), size // 2
+    waves = [(u, v) for u in range(most + 1) for v in range(-most, most + 1) if u > 0 or v > 0]
+    for number, (u, v) in enumerate(waves[:SLICES]):
+        angle = 2 * np.pi / size * (u * place[:, None] + v * place)
+        directions[..., number] = np.cos(angle + generator.uniform(0, 2 * np.pi))[..., None]
     return (directions / np.sqrt(np.square(directions).sum((0, 1, 2)))).astype(np.float32)
 
 
@@ -193,19 +199,20 @@ def out_of_range_loss(images: Tensor) -> Tensor:
     return ops.mean(ops.square(images - ops.clip(images, 0.0, 255.0)))
 
 
-def grid_loss(images: Tensor) -> Tensor:
-    """How much (N, H, W, C) images, 4 pixels a side or more, repeat with the upsampling grid.
+def grid_loss(images: Tensor, period: int) -> Tensor:
+    """How much (N, H, W, C) images, `period` pixels a side or more, repeat with an upsampling grid.
 
-    In blocks of up to 64 x 64: the mean over each of the 4 x 4 phases of the grid, minus the mean
-    of them all, squared; in squared grey levels. Not in the paper. A transformer network learns
-    to draw texture from the edges that nearest upsampling leaves, which the loss network takes for
-    the style's; the means of a picture without such a pattern are alike, whatever is in it.
+    In blocks of up to 64 x 64: the mean over each of the period x period phases of the grid, minus
+    the mean of them all, squared; in squared grey levels. Not in the paper. A transformer network
+    learns to draw texture from the edges that nearest upsampling leaves, which the loss network
+    takes for the style's; the means of a picture without such a pattern are alike, whatever is in
+    it. period: what the network upsamples by in all.
     """
     height, width, channels = ops.shape(images)[1:]
-    block = min(GRID_BLOCK, height - height % DOWNSAMPLING, width - width % DOWNSAMPLING)
-    down, across, cells = height // block, width // block, block // DOWNSAMPLING
+    block = min(GRID_BLOCK, height - height % period, width - width % period)
+    down, across, cells = height // block, width // block, block // period
     whole_blocks = _float32(images)[:, : down * block, : across * block]
-    by_phase = (-1, down, cells, DOWNSAMPLING, across, cells, DOWNSAMPLING, channels)
+    by_phase = (-1, down, cells, period, across, cells, period, channels)
     phases = ops.mean(ops.reshape(whole_blocks, by_phase), axis=(2, 5))
     return ops.mean(ops.square(phases - ops.mean(phases, axis=(2, 4), keepdims=True)))
 

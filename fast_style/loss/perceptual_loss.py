@@ -29,6 +29,7 @@ from fast_style.loss.losses import (
     total_variation_loss,
 )
 from fast_style.loss.style_statistics import Style, StyleStatistics
+from fast_style.network.architecture import ARCHITECTURES
 from fast_style.vgg_layers import pixels_between
 
 # Below these a style image is of one colour, but for rounding.
@@ -82,6 +83,7 @@ class PerceptualLoss:
             "loss_network": fingerprint(whole),
             "pooling": config.pooling,
             "style_statistics": config.style_statistics,
+            "patch_directions": "waves",
         }
         of_each = [self._style_targets(style) for style in styles]
         self.style_targets = {
@@ -99,7 +101,8 @@ class PerceptualLoss:
 
     def content_targets(self, content) -> Mapping[str, object]:
         """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
-        return self.content_network(content)
+        features = self.content_network(self._mirrored(content))
+        return {layer: self._inside(features, layer, scale=0) for layer in features}
 
     def __call__(
         self, stylized, content_targets, style_ramp=1.0, style=0, moved=None
@@ -118,14 +121,18 @@ class PerceptualLoss:
         features = [
             network(images) if network is not None else {}
             for network, images in zip(
-                self.networks, pyramid(stylized, config.style_scales), strict=True
+                self.networks,
+                pyramid(self._mirrored(stylized), config.style_scales),
+                strict=True,
             )
         ]
         terms = {
             "content": sum(
                 weight
                 * content_loss(
-                    features[0][layer], content_targets[layer], config.content_normalization
+                    self._inside(features[0], layer, scale=0),
+                    content_targets[layer],
+                    config.content_normalization,
                 )
                 for layer, weight in self.content_layers.items()
             )
@@ -150,7 +157,7 @@ class PerceptualLoss:
             terms["range"] = out_of_range_loss(stylized)
             weights["range"] = config.range_weight
         if config.grid_weight:
-            terms["grid"] = grid_loss(stylized)
+            terms["grid"] = grid_loss(stylized, ARCHITECTURES[config.network].downsampling)
             weights["grid"] = config.grid_weight
         if moved is not None:
             terms["temporal"] = temporal_loss(stylized, *moved)
@@ -238,6 +245,17 @@ class PerceptualLoss:
         # A small picture has fewer sizes than the style image; zip takes those of both.
         pairs = list(zip(found, self._targets_of(name, style), strict=False))
         return sum(sliced_wasserstein_loss(values, target) for values, target in pairs) / len(pairs)
+
+    def _mirrored(self, images):
+        """(N, H, W, 3) images with a border of the conf's style_border.
+
+        The loss network sees zeros beyond the edges, and a transformer network that is to please it
+        there paints a frame; one of which nothing is asked there leaves the photo's edges as they
+        are, which is a frame too.
+        """
+        border = self.config.style_border
+        down, across = (min(border, side - 1) for side in ops.shape(images)[1:3])
+        return ops.pad(images, ((0, 0), (down, down), (across, across), (0, 0)), mode="reflect")
 
     def _inside(self, features, layer: str, scale: int):
         """A layer's features without those of the conf's style_border; of small pictures, one."""

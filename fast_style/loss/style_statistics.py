@@ -44,7 +44,7 @@ class StyleStatistics:
 
     def check(self, made_with: dict[str, Any], names: list[str]) -> None:
         """Raise UserError where an objective of other settings, or with other terms, asks."""
-        for key in SAME:
+        for key in (*SAME, "patch_directions") if "patch" in names else SAME:
             found = self.made_with.get(key)
             if found != made_with[key]:
                 raise UserError(

@@ -1,13 +1,15 @@
-"""What the transformer network is made of, said once for every library that runs it."""
+"""What transformer networks are made of, said once for every library that runs them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 # Pixels mirrored around a picture, and cut off again. Within about 20 of its own edges a trained
 # network draws differently (with the colours that the style asks for somewhere, anywhere): a frame.
+# Twice as many are a multiple of every architecture's downsampling.
 BORDER = 24
-DOWNSAMPLING = 4  # sides inside are multiples of this
 EPSILON = 1e-5  # inside the root of instance normalization: a constant channel is no NaN
 
 # Adam moves every weight as far as every other, and the 2,592 weights behind one output pixel move
@@ -24,27 +26,80 @@ RESIZED_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.flo
 RESIZED_KERNELS = "atu,bsv,uvio->tsiabo"  # RESIZED_TAPS twice and a 3x3 kernel
 
 
-def borders(side: int) -> tuple[int, int]:
-    """The pixels that are mirrored before and behind a picture of so many rows or columns."""
-    return BORDER, BORDER + -side % DOWNSAMPLING
+# Of the tile of noise: positions a side, and how many kinds that a network mixes.
+NOISE_SIDE, NOISE_KINDS = 128, 8
 
 
-def pixels_with_border(height: int, width: int) -> int:
-    """The pixels that a picture is computed on, which are many more where it is thin."""
-    return (height + sum(borders(height))) * (width + sum(borders(width)))
+def noise_tile() -> np.ndarray:
+    """(NOISE_SIDE, NOISE_SIDE, NOISE_KINDS) float32 of a normal distribution, always the same.
 
-
-def transformed(x: Any, layers: Any) -> Any:
-    """Features of 3 channels from pixels in -1..1, by table 1 of Johnson et al.'s supplement.
-
-    layers: has normalized_convolution, residual_block, resize_convolution and rgb_convolution, each
-    of which makes features of features, and has its variables under the name that it is given.
+    NumPy promises that RandomState's numbers never change, as it does not of newer generators'.
     """
-    x = layers.normalized_convolution(x, 32, 9, name="conv1")
-    x = layers.normalized_convolution(x, 64, 3, 2, name="conv2")
-    x = layers.normalized_convolution(x, 128, 3, 2, name="conv3")
-    for block in range(1, 6):
-        x = layers.residual_block(x, 128, name=f"residual{block}")
-    x = layers.resize_convolution(x, 64, name="upsample1")
-    x = layers.resize_convolution(x, 32, name="upsample2")
-    return layers.rgb_convolution(x, 9, name="conv_out")
+    shape = (NOISE_SIDE, NOISE_SIDE, NOISE_KINDS)
+    return np.random.RandomState(0).standard_normal(shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A transformer network: halvings of the picture, residual blocks, and doublings back.
+
+    widths: channels at the size of the picture, at half of it, and so on down to the blocks.
+    noise: whether the residual blocks get fixed noise beside the picture's features.
+    output: how the last layer becomes pixels, one of OUTPUT_REACH.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    blocks: int = 5
+    noise: bool = False
+    output: str = "tanh"
+
+    @property
+    def downsampling(self) -> int:
+        """How many pixels a side become one; sides inside are multiples of it."""
+        return 2 ** (len(self.widths) - 1)
+
+    @property
+    def channels_per_pixel(self) -> float:
+        """Of the largest features, for each pixel of the picture: what memory grows with."""
+        return max(width / 4**halvings for halvings, width in enumerate(self.widths))
+
+    def borders(self, side: int) -> tuple[int, int]:
+        """The pixels mirrored before and behind a picture of so many rows or columns."""
+        return BORDER, BORDER + -side % self.downsampling
+
+    def pixels_with_border(self, height: int, width: int) -> int:
+        """The pixels that a picture is computed on, which are many more where it is thin."""
+        return (height + sum(self.borders(height))) * (width + sum(self.borders(width)))
+
+    def transformed(self, x: Any, layers: Any) -> Any:
+        """Features of 3 channels from pixels in -1..1.
+
+        layers: has normalized_convolution, fixed_noise, residual_block, resize_convolution and
+        rgb_convolution, each of which makes features of features, and has its variables under the
+        name that it is given.
+        """
+        first, *smaller = self.widths
+        x = layers.normalized_convolution(x, first, 9, name="conv1")
+        for number, width in enumerate(smaller, start=2):
+            x = layers.normalized_convolution(x, width, 3, 2, name=f"conv{number}")
+        if self.noise:
+            x = layers.fixed_noise(x, name="noise")
+        for number in range(1, self.blocks + 1):
+            x = layers.residual_block(x, self.widths[-1], name=f"residual{number}")
+        for number, width in enumerate(self.widths[-2::-1], start=1):
+            x = layers.resize_convolution(x, width, name=f"upsample{number}")
+        return layers.rgb_convolution(x, 9, name="conv_out")
+
+
+# Table 1 of Johnson et al.'s supplement.
+PAPER = Architecture("paper", (32, 64, 128))
+# Not in the paper: each feature of the residual blocks sees twice as far, at 64% of the arithmetic.
+WIDE = Architecture("wide", (32, 64, 128, 160), noise=True)
+
+ARCHITECTURES: Mapping[str, Architecture] = {each.name: each for each in (PAPER, WIDE)}
+
+
+def architecture_of(network: str, output: str) -> Architecture:
+    """What a conf's keys of these names describe."""
+    return replace(ARCHITECTURES[network], output=output)

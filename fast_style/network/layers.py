@@ -6,7 +6,14 @@ import keras
 from keras import ops
 
 from fast_style import hardware
-from fast_style.network.architecture import EPSILON, RESIZED_KERNELS, RESIZED_TAPS
+from fast_style.network.architecture import (
+    EPSILON,
+    NOISE_KINDS,
+    NOISE_SIDE,
+    RESIZED_KERNELS,
+    RESIZED_TAPS,
+    noise_tile,
+)
 
 
 @keras.saving.register_keras_serializable("fast_style")
@@ -157,6 +164,37 @@ class ResizeConv2D(ValidConv2D):
         batch, height, width, _ = input_shape
         grown = [None if side is None else 2 * side for side in (height, width)]
         return (batch, *grown, self.filters)
+
+
+@keras.saving.register_keras_serializable("fast_style")
+class FixedNoise(keras.layers.Layer):
+    """Add a mix of fixed noise to (N, H, W, C) features: one tile, repeated from the top left.
+
+    Where a picture is flat, a network without noise can draw nothing but what repeats with the
+    period of its upsampling. Ulyanov et al. (2016, "Texture Networks", section 3.2) give noise at
+    every size. Deviation: it is the same for every picture, so that a picture is stylized alike
+    whole and in rows, by every runtime, and videos do not boil.
+    """
+
+    def build(self, input_shape):
+        shape = (NOISE_KINDS, input_shape[-1])
+        self.mix = self.add_weight(shape, "zeros", name="mix")
+
+    def call(self, features):
+        _, height, width, _ = ops.shape(features)
+        tile = ops.convert_to_tensor(noise_tile(), self.compute_dtype)
+        for axis, side in enumerate((height, width)):
+            places = ops.mod(ops.arange(side, dtype="int32"), NOISE_SIDE)
+            tile = ops.take(tile, places, axis=axis)
+        return features + ops.matmul(tile, self.mix)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def fixed_noise(x, *, name: str):
+    """The features with fixed noise added."""
+    return FixedNoise(name=name)(x)
 
 
 def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):

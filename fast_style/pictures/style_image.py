@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import numpy as np
 from absl import logging
+from PIL import Image, ImageFilter
 
 from fast_style import __version__
 from fast_style.config import Config, fewest_pixels, is_url
@@ -112,9 +113,10 @@ def prepare_style_image(config: Config) -> np.ndarray:
     As in the TF1 program the short side becomes `image_size` and the centre is cropped;
     `style_image_size` asks for another size, and so for larger or smaller strokes. One that is
     transparent, of one colour or smaller than 64 pixels is named in the log.
+    `style_image_median` is the side in pixels of a median filter over the square.
     """
     side = config.style_image_size or config.image_size
-    return square(flatten_on_white(_read(config)), side)
+    return _without_grain(square(flatten_on_white(_read(config)), side), config)
 
 
 def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
@@ -130,7 +132,15 @@ def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
     picture = fit_within(_read(config), max(height, width))
     fewest = 2 * (fewest_pixels(config) + config.style_border)
     height, width = (max(side, fewest) for side in picture.rgb.shape[:2])
-    return flatten_on_white(resized(picture, height, width))
+    return _without_grain(flatten_on_white(resized(picture, height, width)), config)
+
+
+def _without_grain(rgb: np.ndarray, config: Config) -> np.ndarray:
+    """A median takes canvas, paper and the noise of a scan, and leaves the edges of strokes."""
+    if config.style_image_median == 1:
+        return rgb
+    filtered = Image.fromarray(rgb).filter(ImageFilter.MedianFilter(config.style_image_median))
+    return np.asarray(filtered)
 
 
 def _read(config: Config) -> Picture:

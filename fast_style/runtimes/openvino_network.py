@@ -11,14 +11,15 @@ from openvino import opset13 as ops
 from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
-    DOWNSAMPLING,
     EPSILON,
+    NOISE_KINDS,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     RESIZED_KERNELS,
     RESIZED_TAPS,
-    borders,
-    transformed,
+    Architecture,
+    noise_tile,
 )
 
 CHANNELS, DOWN, ACROSS = 1, 2, 3  # axes of (N, C, H, W), which is how OpenVINO has features
@@ -32,13 +33,16 @@ PREPARED_KEPT = 100
 class OpenVinoNetwork:
     """A function of (H, W, 3) uint8 RGB pictures to the same, stylized, on the CPU."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], output: str, precision: str):
-        """arrays: of one style, as checkpoints.Model has them; output: build_transformer_network's.
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], architecture: Architecture, precision: str
+    ):
+        """arrays: of one style, as checkpoints.Model has them, and of that architecture.
 
         precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
         Raises UserError where the arrays are those of another network.
         """
-        self.network = _network(arrays, output)
+        self.network = _network(arrays, architecture)
+        self.borders = architecture.borders
         self.precision = precision
         self.compiled: openvino.CompiledModel | None = None
         self.compiled_for: tuple[int, ...] = ()  # a shape, or any
@@ -47,7 +51,9 @@ class OpenVinoNetwork:
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
-        with_border = np.pad(rgb, (borders(height), borders(width), (0, 0)), mode="reflect")
+        with_border = np.pad(
+            rgb, (self.borders(height), self.borders(width), (0, 0)), mode="reflect"
+        )
         run = self._compiled_for((1, *with_border.shape))
         stylized = run([with_border[None]])[0][0]
         return stylized[BORDER : BORDER + height, BORDER : BORDER + width]
@@ -99,12 +105,12 @@ def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledM
 
 
 def exportable_network(
-    arrays: Mapping[str, np.ndarray], output: str, pixels: str
+    arrays: Mapping[str, np.ndarray], architecture: Architecture, pixels: str
 ) -> openvino.Model:
     """'pictures' to 'stylized', both (N, H, W, 3) RGB 0..255 of any N, H and W, for other programs.
 
-    arrays and output: as OpenVinoNetwork's. pixels: 'float' or 'uint8', of what goes in and of what
-    comes out.
+    arrays and architecture: as OpenVinoNetwork's. pixels: 'float' or 'uint8', of what goes in and
+    of what comes out.
     """
     element = np.uint8 if pixels == "uint8" else np.float32
     pictures = ops.parameter([-1, -1, -1, 3], element, name="pictures")
@@ -112,8 +118,8 @@ def exportable_network(
     x = pictures
     for axis in (1, 2):
         length = ops.gather(lengths, integers(axis), integers(0))
-        x = ops.gather(x, _mirrored_positions(length), integers(axis))
-    x = _stylized(ops.convert(x, "f32"), arrays, output)
+        x = ops.gather(x, _mirrored_positions(length, architecture), integers(axis))
+    x = _stylized(ops.convert(x, "f32"), arrays, architecture)
     sides = ops.gather(lengths, integers([1, 2]), integers(0))
     first, axes = integers([BORDER, BORDER]), integers([1, 2])
     x = ops.slice(x, first, sides + first, integers([1, 1]), axes)
@@ -123,17 +129,18 @@ def exportable_network(
     return openvino.Model([ops.result(x)], [pictures], "transformer_network")
 
 
-def _network(arrays: Mapping[str, np.ndarray], output: str) -> openvino.Model:
+def _network(arrays: Mapping[str, np.ndarray], architecture: Architecture) -> openvino.Model:
     """Of pictures that have their border, in uint8."""
     pictures = ops.parameter([-1, -1, -1, 3], np.uint8, name="pictures")
-    stylized = _rounded(_stylized(ops.convert(pictures, "f32"), arrays, output))
+    stylized = _rounded(_stylized(ops.convert(pictures, "f32"), arrays, architecture))
     return openvino.Model([ops.result(stylized)], [pictures], "transformer_network")
 
 
-def _stylized(pictures: Any, arrays: Mapping[str, np.ndarray], output: str) -> Any:
-    x = ops.transpose(pictures, [0, 3, 1, 2])
-    x = transformed(x * constant(1 / 127.5) - constant(1), Layers(arrays)) * constant(OUTPUT_GAIN)
-    x = (x if output == "linear" else ops.tanh(x)) * constant(OUTPUT_REACH[output])
+def _stylized(pictures: Any, arrays: Mapping[str, np.ndarray], architecture: Architecture) -> Any:
+    x = ops.transpose(pictures, [0, 3, 1, 2]) * constant(1 / 127.5) - constant(1)
+    x = architecture.transformed(x, Layers(arrays)) * constant(OUTPUT_GAIN)
+    x = x if architecture.output == "linear" else ops.tanh(x)
+    x = x * constant(OUTPUT_REACH[architecture.output])
     return ops.transpose(ops.clamp(x + constant(127.5), 0.0, 255.0), [0, 2, 3, 1])
 
 
@@ -141,10 +148,11 @@ def _rounded(x: Any) -> Any:
     return ops.convert(ops.round(x, "half_to_even"), "u8")
 
 
-def _mirrored_positions(length: Any) -> Any:
+def _mirrored_positions(length: Any, architecture: Architecture) -> Any:
     """Where a picture with its border takes its rows or columns from."""
     last = length - integers(1)
-    end = length + integers(BORDER) + ops.floor_mod(integers(0) - length, integers(DOWNSAMPLING))
+    multiple = integers(architecture.downsampling)
+    end = length + integers(BORDER) + ops.floor_mod(integers(0) - length, multiple)
     positions = ops.range(integers(-BORDER), end, integers(1), "i64")
     period = ops.maximum(last + last, integers(1))
     phase = ops.floor_mod(positions, period)
@@ -152,7 +160,7 @@ def _mirrored_positions(length: Any) -> Any:
 
 
 class Layers:
-    """What architecture.transformed asks for; network/layers.py has it for Keras, and explains.
+    """What Architecture.transformed asks for; network/layers.py has it for Keras, and explains.
 
     The numbers of filters and the sizes of kernels only say which shapes the arrays must have.
     """
@@ -165,6 +173,17 @@ class Layers:
     ) -> Any:
         found = self._padded_convolution(x, filters, kernel, stride, name=name)
         return ops.relu(self._normalized(found, filters, name))
+
+    def fixed_noise(self, x: Any, *, name: str) -> Any:
+        mix = self._array(f"{name}/mix", (NOISE_KINDS, channels(x)))
+        lengths, noise = ops.shape_of(x), constant(noise_tile())
+        for axis, side in enumerate((DOWN, ACROSS)):
+            length = ops.gather(lengths, integers(side), integers(0))
+            places = ops.range(integers(0), length, integers(1), "i64")
+            places = ops.floor_mod(places, integers(NOISE_SIDE))
+            noise = ops.gather(noise, places, integers(axis))
+        mixed = ops.matmul(noise, constant(mix), False, False)
+        return x + ops.transpose(mixed, [2, 0, 1])
 
     def residual_block(self, x: Any, filters: int, *, name: str) -> Any:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")

@@ -3,7 +3,8 @@
 What comes out is what the whole picture at once gives. A strip brings along the rows beyond it that
 its convolutions see, and the statistics of every instance normalization are gathered over the whole
 picture before anything goes on: a pass for each of them, from the last features that were kept.
-Kept, in temporary files, are those at a quarter of the resolution; larger ones are computed again.
+Kept, in temporary files, are those at a quarter of the resolution and smaller ones; larger ones are
+computed again.
 
 Features are (rows, W, C) float32, pictures the same in uint8.
 """
@@ -19,16 +20,17 @@ import numpy as np
 from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
-    DOWNSAMPLING,
     EPSILON,
+    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
-    borders,
-    transformed,
+    Architecture,
+    noise_tile,
 )
 from fast_style.side_by_side import side_by_side
 
 Kind = Literal["plain", "resize", "rgb"]
+KEPT = 4  # features that the picture is so many times as wide as
 
 
 @dataclass(frozen=True)
@@ -149,26 +151,29 @@ class Features:
 
 def stylize_rows(
     arrays: Mapping[str, np.ndarray],
-    output: str,
+    architecture: Architecture,
     runtime: Runtime,
     rgb: np.ndarray,
     rows_at_once: int,
 ) -> Iterator[np.ndarray]:
     """Yield (rows, W, 3) uint8 of the stylized image of an (H, W, 3) uint8 one, from the top.
 
-    arrays: of one style, as checkpoints.Model has them; output: as build_transformer_network's.
+    arrays: of one style, as checkpoints.Model has them, and of that architecture.
     rows_at_once: of the picture, which decides how much memory is needed.
     Temporary files take up to 128 bytes for each pixel.
     """
-    rows_at_once = max(1, rows_at_once // DOWNSAMPLING) * DOWNSAMPLING
-    layers = StreamedLayers(arrays, runtime, rows_at_once)
+    multiple = architecture.downsampling
+    rows_at_once = max(1, rows_at_once // multiple) * multiple
+    layers = StreamedLayers(arrays, runtime, rows_at_once, min(KEPT, multiple))
     factor, offset = np.full(3, 1 / 127.5, np.float32), np.full(3, -1, np.float32)
-    pixels = Features(PictureWithBorder(rgb), (), 1, factor, offset, False)
+    pixels = Features(PictureWithBorder(rgb, architecture), (), 1, factor, offset, False)
     height, width = rgb.shape[:2]
     done = -BORDER
-    for found in transformed(pixels, layers).computed(runtime, rows_at_once, ["rows"]):
+    last = architecture.transformed(pixels, layers)
+    for found in last.computed(runtime, rows_at_once, ["rows"]):
         x = found["rows"] * np.float32(OUTPUT_GAIN)
-        x = (x if output == "linear" else np.tanh(x)) * np.float32(OUTPUT_REACH[output])
+        x = x if architecture.output == "linear" else np.tanh(x)
+        x = x * np.float32(OUTPUT_REACH[architecture.output])
         stylized = np.rint(np.clip(x + np.float32(127.5), 0, 255)).astype(np.uint8)
         inside = stylized[max(0, -done) : max(0, height - done), BORDER : BORDER + width]
         done += len(stylized)
@@ -177,17 +182,32 @@ def stylize_rows(
 
 
 class StreamedLayers:
-    """What architecture.transformed asks for, over the strips of a picture."""
+    """What Architecture.transformed asks for, over the strips of a picture."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], runtime: Runtime, rows_at_once: int):
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], runtime: Runtime, rows_at_once: int, kept: int
+    ):
+        """kept: features are, where the picture is so many times as wide, or more."""
         self.arrays = arrays
         self.runtime = runtime
         self.rows_at_once = rows_at_once
+        self.kept = kept
 
     def normalized_convolution(
         self, x: Features, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Features:
         return self._normalized(self._convolved("plain", x, name, stride), name, True)
+
+    def fixed_noise(self, x: Features, *, name: str) -> Features:
+        noise = noise_tile() @ self.arrays[f"network/{name}/mix"].astype(np.float32)
+        kept = KeptRows()
+        for first, last in x.strips(self.rows_at_once):
+            rows = x.read(first, last)
+            down, across = (
+                np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (rows.shape[1],))
+            )
+            kept.append(rows + noise[down][:, across])
+        return Features(kept, (), x.shrunk, *_as_it_is(len(x.factor)))
 
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
@@ -216,7 +236,7 @@ class StreamedLayers:
 
     def _normalized(self, x: Features, name: str, relu: bool) -> Features:
         """A pass over the whole picture, after which the features are known to be even."""
-        kept = KeptRows() if x.shrunk == DOWNSAMPLING else None
+        kept = KeptRows() if x.shrunk >= self.kept else None
         wanted: list[Wanted] = ["mean", "variance", "rows"] if kept else ["mean", "variance"]
         count, mean, squares = 0, np.zeros(len(x.factor)), np.zeros(len(x.factor))
         strips = x.strips(self.rows_at_once)
@@ -243,10 +263,11 @@ class StreamedLayers:
 class PictureWithBorder:
     """The rows of an (H, W, 3) picture inside its border, which is mirrored as they are read."""
 
-    def __init__(self, rgb: np.ndarray):
+    def __init__(self, rgb: np.ndarray, architecture: Architecture):
         self.rgb = rgb
         self.down, self.across = (
-            np.pad(np.arange(side), borders(side), mode="reflect") for side in rgb.shape[:2]
+            np.pad(np.arange(side), architecture.borders(side), mode="reflect")
+            for side in rgb.shape[:2]
         )
         self.height = len(self.down)
 

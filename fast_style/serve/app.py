@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from fast_style.command_line import at_least_1, factor, unit_interval
 from fast_style.errors import UserError, nearest
 from fast_style.locations import PROJECT
-from fast_style.network.architecture import pixels_with_border
+from fast_style.network.architecture import Architecture
 from fast_style.pictures.images import (
     Picture,
     TooManyPixels,
@@ -78,8 +78,9 @@ class Access:
 class Pixels:
     """Those that the pictures of a request may have: some bytes can claim to be any number."""
 
-    def __init__(self, most: int):
+    def __init__(self, most: int, architecture: Architecture):
         self.most = most
+        self.architecture = architecture
         self.taken = 0
 
     @property
@@ -89,7 +90,7 @@ class Pixels:
     def take(self, rgb: np.ndarray) -> None:
         """Raises TooManyPixels."""
         height, width = rgb.shape[:2]
-        self.taken += pixels_with_border(height, width)
+        self.taken += self.architecture.pixels_with_border(height, width)
         if self.left < 0:
             raise TooManyPixels(
                 f"{width}x{height}: at most {self.most:,} pixels are taken, of all the pictures of "
@@ -221,7 +222,7 @@ class Server:
     def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pixels]]:
         with _fault_of_the_server():
             stylizer = self.models.stylizer(name, mix)
-        pixels = Pixels(self.limits.pixels)
+        pixels = Pixels(self.limits.pixels, stylizer.architecture)
         yield stylizer, pixels
         if pixels.taken > FEW_PIXELS:
             stylizer.release()

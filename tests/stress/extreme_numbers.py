@@ -127,11 +127,10 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
     from fast_style.runtimes.openvino_network import (
         BORDER,
         OpenVinoNetwork,
-        borders,
         compile_for_cpu,
     )
 
-    network = OpenVinoNetwork(model.arrays, model.conf.get("output", "tanh"), precision).network
+    network = OpenVinoNetwork(model.arrays, model.architecture, precision).network
     end = network.get_results()[0].input_value(0)
     while end.get_element_type() != openvino.Type.f32 or end.get_node().get_type_name() in (
         "Clamp",
@@ -143,6 +142,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
 
     def through(rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
+        borders = model.architecture.borders
         padded = np.pad(rgb, (borders(height), borders(width), (0, 0)), mode="reflect")
         found = run([padded[None]])[0][0]
         if found.shape[0] == 3:
