@@ -76,20 +76,22 @@ class Soap(keras.optimizers.Optimizer):
             self.assign(correlation, _towards(now, correlation, self.memory))
         if not bases:
             return []
+        now_correlated = [ops.convert_to_tensor(correlation) for correlation in correlations]
+        before = [ops.convert_to_tensor(basis) for basis in bases]
         settling = self.iterations < SETTLING
         due = ops.logical_or(settling, ops.equal(self.iterations % self.basis_every, 0))
         fresh = ops.cond(
             due,
             lambda: ops.cond(
                 settling,
-                lambda: [_eigenbasis(correlation) for correlation in correlations],
+                lambda: [_eigenbasis(correlation) for correlation in now_correlated],
                 # One step of the power iteration from the basis before is enough: it moves slowly.
                 lambda: [
                     ops.qr(ops.matmul(correlation, basis))[0]
-                    for correlation, basis in zip(correlations, bases, strict=True)
+                    for correlation, basis in zip(now_correlated, before, strict=True)
                 ],
             ),
-            lambda: [ops.convert_to_tensor(basis) for basis in bases],
+            lambda: before,
         )
         for basis, new in zip(bases, fresh, strict=True):
             self.assign(basis, new)

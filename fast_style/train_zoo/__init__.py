@@ -1,0 +1,1 @@
+"""The program that trained the styles in pretrained/: on one accelerator, by Keras on JAX."""

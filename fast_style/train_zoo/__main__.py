@@ -1,0 +1,57 @@
+"""Train the shipped styles on one accelerator: together in one network, then each in its own.
+
+    python -m fast_style.train_zoo -c conf/zoo.yml --alone conf/wave.yml --photos FOLDER
+
+Needs JAX for the accelerator, such as `pip install "jax[cuda13]"`. TensorFlow is not used.
+"""
+
+import argparse
+from pathlib import Path
+
+from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.conf_file import load_config
+from fast_style.errors import UserError
+from fast_style.pictures.images import find_pictures
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("-c", "--conf", required=True, help="conf with `style_images`: the zoo")
+    parser.add_argument(
+        "--alone",
+        nargs="+",
+        default=[],
+        metavar="CONF",
+        help="confs of single styles, named as in the zoo, which begin from it",
+    )
+    parser.add_argument("--photos", required=True, help="folder or glob of photos to train on")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        dest="overrides",
+        help="another value for a key of all the confs; may be given several times",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    zoo = load_config(args.conf, args.overrides)
+    alone = [load_config(conf, args.overrides) for conf in args.alone]
+    photos: list[Path] = find_pictures(args.photos)
+
+    try:
+        from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
+    except ModuleNotFoundError as error:
+        if error.name != "jax":
+            raise
+        raise UserError("training the zoo needs JAX: pip install 'fast-style[train-zoo]'") from None
+
+    for folder in train_zoo(zoo, alone, photos):
+        print(f"{folder} is written")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
