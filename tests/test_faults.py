@@ -31,7 +31,8 @@ from fast_style.files import UNFINISHED_FILES, write_atomically
 from fast_style.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.sole_training import LOCK, sole_training
-from fast_style.training import Training, train
+from fast_style.training import train
+from fast_style.training_step import Batch, Trainer
 from tests.faults import Fault, struck
 
 Photo = Callable[..., np.ndarray]
@@ -333,15 +334,15 @@ def test_a_picture_that_vanishes_before_it_is_read_is_named_and_the_others_are_m
 
 
 def test_a_training_goes_on_where_folders_of_its_are_deleted(config: Config, monkeypatch) -> None:
-    step = Training.train_on
+    step = Trainer.train_step
 
-    def deleted_at_3(self: Training, content: np.ndarray) -> dict[str, float]:
+    def deleted_at_3(self: Trainer, batch: Batch) -> dict[str, float]:
         if self.step == 3:
             for gone in ("checkpoints", "logs"):
                 shutil.rmtree(config.model_folder / gone)
-        return step(self, content)
+        return step(self, batch)
 
-    monkeypatch.setattr(Training, "train_on", deleted_at_3)
+    monkeypatch.setattr(Trainer, "train_step", deleted_at_3)
     tf.config.run_functions_eagerly(True)  # compiling takes longer than so few steps
     try:
         train(config)
@@ -444,13 +445,13 @@ def test_a_file_system_without_locks_is_told_and_trained_on(folder: Path, monkey
 def test_what_another_training_wrote_meanwhile_is_not_mixed_with_this_one(
     config: Config, trained_model: Path, monkeypatch
 ) -> None:
-    begun = Training.__init__
+    begun = Trainer.__init__
 
-    def late(self: Training, *rest: Any, **more: Any) -> None:
+    def late(self: Trainer, *rest: Any, **more: Any) -> None:
         begun(self, *rest, **more)
         shutil.copytree(trained_model, config.model_folder)
 
-    monkeypatch.setattr(Training, "__init__", late)
+    monkeypatch.setattr(Trainer, "__init__", late)
     with pytest.raises(UserError, match="another training wrote into it meanwhile"):
         train(config)
     assert contents(config.model_folder) == contents(trained_model)

@@ -27,7 +27,7 @@ from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.provenance import hashes
 from fast_style.schedule import learning_rate, style_ramp
-from fast_style.training import Training, number_of_steps, train
+from fast_style.training import TrainingLoop, number_of_steps, train
 
 
 @pytest.fixture
@@ -417,13 +417,13 @@ def test_a_folder_of_photos_that_grew_is_told(
 def test_the_result_has_the_hashes_of_the_files_that_were_trained_on(
     copied_files: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, validate = hashes(copied_files), Training.validate
+    before, validate = hashes(copied_files), TrainingLoop.validate
 
-    def and_remove(self: Training):
+    def and_remove(self: TrainingLoop):
         Path(copied_files.style_image or "").unlink(missing_ok=True)
         return validate(self)
 
-    monkeypatch.setattr(Training, "validate", and_remove)
+    monkeypatch.setattr(TrainingLoop, "validate", and_remove)
     result = json.loads((train(copied_files) / "result.json").read_text())
     assert {key: result[key] for key in before} == before
 
@@ -490,7 +490,7 @@ def test_a_training_that_becomes_not_finite_keeps_its_last_good_checkpoint(
 ) -> None:
     config = dataclasses.replace(config, steps=4, checkpoint_every=1, log_every=10)
     monkeypatch.setattr(
-        "fast_style.training.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
+        "fast_style.training_step.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
     )
     with pytest.raises(UserError, match=r"at step 2; the last good .* of step 1;") as told:
         train(config)
@@ -531,7 +531,9 @@ def test_a_training_may_begin_from_another_styles_network(
 def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
     config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fast_style.training.Training.train_on", lambda *_: pytest.fail("a step"))
+    monkeypatch.setattr(
+        "fast_style.training_step.Trainer.train_step", lambda *_: pytest.fail("a step")
+    )
     preview = tmp_path / f"{'x' * 245}.png"  # previews/ has more letters behind it
     write_picture(preview, Picture(photo(20, 30)))
     with pytest.raises((UserError, OSError)) as error:
