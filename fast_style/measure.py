@@ -40,7 +40,7 @@ from fast_style.conf_file import config_from_mapping
 from fast_style.config import PLACE_KEYS, Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
-from fast_style.lbfgs_equivalence import STARTS, TERMS, iterations_in_words, objective, plot
+from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
 from fast_style.pictures.contact_sheet import contact_sheet
@@ -280,19 +280,17 @@ def table(measured: dict[str, dict]) -> str:
         )
     slow = [(label, at) for label, at in rows if "lbfgs_from" in at]
     if slow:
+        terms = list(dict.fromkeys(name for _, at in slow for name in at["network"]))
+        columns = "".join(f"  {name:>8}" for name in terms)
         lines.append("")
-        lines.append(
-            f"{head}    total  content   style      tv  L-BFGS from noise/content  times faster"
-        )
+        lines.append(f"{head}{columns}  L-BFGS from noise/content  times faster")
     for label, at in slow:
-        means = {name: at["network"][name]["mean"] for name in TERMS}
+        means = [at["network"].get(name, {}).get("mean") for name in terms]
+        columns = "".join(f"  {'-' if mean is None else f'{mean:.4g}':>8}" for mean in means)
         equals = " / ".join(
             iterations_in_words(at["lbfgs_from"][name]) for name in ("noise", "content")
         )
-        lines.append(
-            f"{label}  {means['total']:7.4g}  {means['content']:7.4g}  {means['style']:6.4g}"
-            f"  {means['tv']:6.4g}  {equals:>25}  {at['times_faster']:>12,.0f}"
-        )
+        lines.append(f"{label}{columns}  {equals:>25}  {at['times_faster']:>12,.0f}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.locations import locate
 from fast_style.loss.style_statistics import Style
+from fast_style.named_terms import named_terms
 from fast_style.pictures.images import (
     Picture,
     check_picture_target,
@@ -65,8 +66,9 @@ class Monitor:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
         now = time.perf_counter()
         with self._told(), self.writer.as_default(step=step):
+            named = named_terms(terms)
             for name, value in terms.items():
-                tf.summary.scalar(_tag(name), value)
+                tf.summary.scalar(f"loss/{name}" if name in named else _tag(name), value)
             if self.last:
                 steps, seconds = step - self.last[0], now - self.last[1]
                 tf.summary.scalar("images_per_second", steps * self.batch_size / seconds)
@@ -121,4 +123,4 @@ class Monitor:
 def _tag(term: str) -> str:
     if term.startswith("style/"):
         return f"style_layers/{term.removeprefix('style/')}"
-    return term if term.startswith("weighted/") or "_" in term else f"loss/{term}"
+    return term
