@@ -228,7 +228,7 @@ def build_network(model: "Model", policy: str = "float32"):
     from fast_style.network.transformer_network import build_transformer_network
 
     with default_dtype(policy):
-        network = build_transformer_network(model.conf.get("output", "tanh"))
+        network = build_transformer_network(model.output)
     assign_variables("network", network.weights, model.arrays, model.source)
     return network
 
@@ -253,6 +253,11 @@ class Model:
     def name(self) -> str:
         """The conf's naming; another program's conf may have none, and then the folder's name."""
         return self.conf.get("naming") or self.source.parent.name
+
+    @property
+    def output(self) -> str:
+        """The conf's `output`, which an earlier version's conf may lack."""
+        return self.conf.get("output", "tanh")
 
     def in_style(self, style: str | None) -> "Model":
         """The model of one style alone: of `style`, a name or a mix; None: the only one there is.

@@ -37,6 +37,7 @@ from fast_style.pictures.pixels import (
     fit_within,
     resize,
     resized,
+    to_uint8,
     with_chroma_of,
 )
 from fast_style.provenance import hashes
@@ -82,12 +83,12 @@ def paint(
         if progress is None:
             progress = _beginning(0, starting_pixels(config, target))
         elif progress.scale < scale:
-            grown = resize(_rounded(progress.best), height, width)
+            grown = resize(to_uint8(progress.best), height, width)
             progress = _beginning(scale, grown.astype(np.float32))
         if progress.scale == scale:
             progress = _paint_at_one_size(config, target, observe, progress)
     assert progress is not None  # because there is at least one size
-    return _rounded(progress.best)
+    return to_uint8(progress.best)
 
 
 def _beginning(scale: int, pixels: np.ndarray) -> Progress:
@@ -191,7 +192,7 @@ class Sitting:
                 self.interrupted = True
                 self._keep(self.latest)
                 tqdm.write("stopped: this is the best so far, and the same command goes on")
-                return _rounded(self.latest.best)
+                return to_uint8(self.latest.best)
         self.file.unlink(missing_ok=True)
         return painted
 
@@ -208,7 +209,7 @@ class Sitting:
             )
         if progress.iteration and self.every and steps % self.every == 0:
             name = f"{self.output.stem}-{steps:05d}{self.output.suffix}"
-            write_picture(self.output.with_name(name), Picture(_rounded(progress.pixels)))
+            write_picture(self.output.with_name(name), Picture(to_uint8(progress.pixels)))
         if progress.iteration and progress.iteration % KEEP_EVERY == 0:
             self._keep(progress)
 
@@ -239,10 +240,6 @@ class Sitting:
             return None
         print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
         return Progress(pixels=pixels, best=best, memory=memory, **header)
-
-
-def _rounded(pixels: np.ndarray) -> np.ndarray:
-    return np.rint(pixels).astype(np.uint8)
 
 
 def main() -> None:

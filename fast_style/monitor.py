@@ -21,7 +21,7 @@ from fast_style.pictures.images import (
     read_picture,
     write_picture,
 )
-from fast_style.pictures.pixels import fit_within
+from fast_style.pictures.pixels import fit_within, to_uint8
 
 PREVIEW_SIZES = (256, 512)
 
@@ -116,8 +116,7 @@ class Monitor:
             raise UserError(f"{self.logs}: cannot be written: {error.message}") from error
 
     def _stylize(self, rgb: np.ndarray, style: int) -> np.ndarray:
-        stylized = np.asarray(self.network(rgb.astype(np.float32), style))
-        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+        return to_uint8(np.asarray(self.network(rgb.astype(np.float32), style)))
 
 
 def _tag(term: str) -> str:

@@ -22,6 +22,7 @@ from fast_style.hardware import (
 from fast_style.network.architecture import borders, pixels_with_border
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
+from fast_style.pictures.pixels import to_uint8
 from fast_style.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
@@ -178,16 +179,14 @@ def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
 def _load_in_openvino(model: Model, precision: str) -> Network:
     from fast_style.runtimes.openvino_network import OpenVinoNetwork
 
-    output = model.conf.get("output", "tanh")
-
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
         from fast_style.runtimes.openvino_rows import OpenVinoRows
         from fast_style.runtimes.streaming import stylize_rows
 
-        return stylize_rows(model.arrays, output, OpenVinoRows(precision), rgb, rows_at_once)
+        return stylize_rows(model.arrays, model.output, OpenVinoRows(precision), rgb, rows_at_once)
 
     try:
-        whole = OpenVinoNetwork(model.arrays, output, precision)
+        whole = OpenVinoNetwork(model.arrays, model.output, precision)
     except UserError as error:
         raise UserError(f"{model.source}: {error}") from None
     return Network(whole, in_rows, whole.release)
@@ -205,15 +204,13 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
     run = tf.function(network, input_signature=[picture]).get_concrete_function()
 
     def whole(rgb: np.ndarray) -> np.ndarray:
-        stylized = run(tf.constant(rgb[None], tf.float32)).numpy()[0]
-        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+        return to_uint8(run(tf.constant(rgb[None], tf.float32)).numpy()[0])
 
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
         from fast_style.runtimes.streaming import stylize_rows
         from fast_style.runtimes.tensorflow_rows import TensorFlowRows
 
         operations = TensorFlowRows(policy)
-        output = model.conf.get("output", "tanh")
-        return stylize_rows(model.arrays, output, operations, rgb, rows_at_once)
+        return stylize_rows(model.arrays, model.output, operations, rgb, rows_at_once)
 
     return Network(whole, in_rows)

@@ -72,18 +72,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     if checkpoint:
         check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
-    content_images = ContentImages(
-        config.dataset,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        crop=config.crop,
-        flip=config.flip,
-        data_dir=config.data_dir,
-        data_service=config.data_service,
-        download=download,
-        share=replicas.share,
-    )
+    content_images = ContentImages(config, download=download, share=replicas.share)
     steps = number_of_steps(config, content_images)
     if checkpoint and checkpoint.step > steps:
         raise UserError(

@@ -118,19 +118,17 @@ def test_the_style_ramp_rises_from_2_percent_and_stays_at_1(config: Config) -> N
 def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config: Config) -> None:
     config = dataclasses.replace(config, steps=None, epoch=3)
 
-    def images(dataset: str) -> ContentImages:
-        return ContentImages(dataset, image_size=32, batch_size=config.batch_size, seed=0)
-
-    pictures = images(config.dataset)
+    pictures = ContentImages(config)
     assert pictures.pictures_per_epoch == 6
     # As the queue of the TF1 program, which fills a batch across the end of an epoch.
     for epoch, batch_size, steps in [(3, 2, 9), (2, 4, 3), (1, 4, 1), (3, 5, 3), (1, 50, 1)]:
         asked = dataclasses.replace(config, epoch=epoch, batch_size=batch_size)
         assert number_of_steps(asked, pictures) == steps
-    assert number_of_steps(dataclasses.replace(config, steps=7), images("synthetic")) == 7
     config = dataclasses.replace(config, dataset="synthetic")
+    endless = ContentImages(config)
+    assert number_of_steps(dataclasses.replace(config, steps=7), endless) == 7
     with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
-        number_of_steps(config, images("synthetic"))
+        number_of_steps(config, endless)
 
 
 # What a finished training leaves

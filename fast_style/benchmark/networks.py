@@ -71,12 +71,11 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
                     "dataset": str(SAMPLE),
                     "image_size": image_size,
                     "batch_size": batch_size,
+                    "crop": "random",
                 },
                 "benchmark",
             )
-            content = ContentImages(
-                config.dataset, image_size=image_size, batch_size=batch_size, seed=0, crop="random"
-            )
+            content = ContentImages(config)
             trainer = Trainer(config, [read_style(config)], rounds, precision)
             batches = content.batches(0)
             at_hand = Batch(next(batches), style=0)

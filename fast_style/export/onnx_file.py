@@ -11,7 +11,7 @@ from fast_style.export.onnx_network import onnx_network
 
 
 def write(model: Model, network, path: Path, order: Order) -> None:
-    made = onnx_network(model.arrays, model.conf.get("output", "tanh"), order.pixels, order.half)
+    made = onnx_network(model.arrays, model.output, order.pixels, order.half)
     onnx.helper.set_model_props(made, order.metadata)
     onnx.save(made, path)
 

@@ -10,7 +10,7 @@ from fast_style.runtimes.openvino_network import compile_for_cpu, core, exportab
 
 
 def write(model: Model, network, path: Path, order: Order) -> None:
-    made = exportable_network(model.arrays, model.conf.get("output", "tanh"), order.pixels)
+    made = exportable_network(model.arrays, model.output, order.pixels)
     for key, words in order.metadata.items():
         made.set_rt_info(words, ["fast_style", key])
     try:

@@ -30,7 +30,7 @@ from fast_style.pictures.images import (
     read_picture,
 )
 from fast_style.pictures.masks import check_proportions, decode_mask
-from fast_style.pictures.pixels import fit_within
+from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import SameSite, Token
 from fast_style.serve.desk import Desk, Full, Result
@@ -262,7 +262,7 @@ class Server:
         if isinstance(given, Given):
             return self._stylized(stylizer, given)
         with _fault_of_the_server():
-            stylized = stylizer(np.rint(given).astype(np.uint8))
+            stylized = stylizer(to_uint8(given))
         return stylized if signature == serving.UINT8 else stylized.astype(np.float32)
 
     def _stylized_sample(self, name: str) -> bytes:
