@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.config import Config, layer_weights, scaled_layer_weights
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
@@ -47,10 +47,8 @@ class PerceptualLoss:
         network or lack a term that the conf weighs.
         """
         self.config = config
-        self.content_layers = layer_weights(config.content_layers, config.loss_model)
-        self.style_layers = scaled_layer_weights(
-            config.style_layers, config.loss_model, config.style_scales
-        )
+        self.content_layers = config.content_layer_weights
+        self.style_layers = config.style_layer_weights
         self.terms = [term for term in TERMS if term.always or getattr(config, term.weight)]
         every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
         whole = build_loss_network(
