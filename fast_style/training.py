@@ -31,8 +31,7 @@ from fast_style.checkpoints import (
 from fast_style.command_line import interruption
 from fast_style.config import Config
 from fast_style.errors import UserError
-from fast_style.export import tensorflow_finds
-from fast_style.export.saved_model import write_saved_model
+from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder
 from fast_style.held_out import HeldOut
 from fast_style.loss.style_statistics import (

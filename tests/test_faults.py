@@ -182,8 +182,8 @@ def test_an_onnx_export_is_there_whole_or_not_at_all(
     from fast_style import export as exporting
 
     # What runs the file, and says how fast, has no part in this.
-    monkeypatch.setattr(exporting, "agreements", lambda *_: [])
-    monkeypatch.setattr(exporting, "check_agreement", lambda *_: None)
+    monkeypatch.setattr(exporting, "compare", lambda *_: [])
+    monkeypatch.setattr(exporting, "check_comparisons", lambda *_: None)
     network = exporting.load_network(trained_model)
     monkeypatch.setattr(exporting, "load_network", lambda *_, **__: network)
     befall(folder, lambda: exporting.export(trained_model, folder / "a.onnx", "onnx"), capsys)
