@@ -19,7 +19,9 @@ PROGRAMS = {
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
     "gatys": ("fast_style.gatys", "paint one picture slowly"),
     "gallery": ("fast_style.gallery", "see styles side by side"),
+    "zoo": ("fast_style.zoo", "keep the trained styles in pretrained/"),
     "measure": ("fast_style.measure", "say how good a trained style is"),
+    "flicker": ("fast_style.flicker", "say how much a trained style flickers"),
     "curves": ("fast_style.curves", "draw trainings beside each other"),
     "benchmark": ("fast_style.benchmark.__main__", "say how fast this machine is"),
 }
