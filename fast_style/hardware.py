@@ -13,6 +13,8 @@ from fast_style import CHOOSES_ONEDNN
 # Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 # stderr is the process's: a second thread would restore what the first one had put in its place.
 _SILENCE = threading.Lock()
 
@@ -58,7 +60,7 @@ def _silent_stderr() -> Iterator[None]:
 def cpu_name() -> str:
     """The processor's name, for model cards and benchmark tables."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in CPUINFO.read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
@@ -85,7 +87,7 @@ def nvidia_gpu() -> bool:
     Asked of the driver, because asking TensorFlow takes seconds.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return Path("/proc/driver/nvidia/version").exists() and not hidden
+    return NVIDIA_DRIVER.exists() and not hidden
 
 
 def trains_on_avx2() -> bool:
@@ -101,7 +103,7 @@ def _widest_is_avx2() -> bool:
 def _cpu_flags() -> set[str]:
     """What the first processor can do, in Linux's names; empty where nothing says so."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
     except OSError:
         return set()
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())

@@ -65,8 +65,8 @@ def befall(
     capsys: pytest.CaptureFixture[str],
     check: Run = lambda: None,
     contents: Callable[[Path], dict[str, Any]] = contents,
-) -> int:
-    """Strike every operation of `run` below `folder`; how many there are.
+) -> None:
+    """Strike every operation of `run` below `folder`, of which there is at least one.
 
     Whatever is struck, `folder` keeps each file as it was or gets the whole new one, and nothing
     else; the program says so in one line; and check() passes. `run` has to write each time what
@@ -101,10 +101,9 @@ def befall(
                 assert status == 2 and len(lines) == 1, said
                 assert lines[0].startswith("error: ") and os.strerror(error) in lines[0], said
             if not fault.happened:
-                assert status == 0
+                assert status == 0 and number > 1
                 break
     shutil.rmtree(aside)
-    return len(fault.seen)
 
 
 def is_unfinished(name: str) -> bool:
@@ -135,7 +134,7 @@ def test_a_picture_is_there_whole_or_not_at_all(
 ) -> None:
     write_picture(folder / "out.png", Picture(photo(seed=5)))
     run = lambda: write_picture(folder / "out.png", Picture(photo(seed=6)))  # noqa: E731
-    assert befall(folder, run, capsys) == 6  # open, write, open, fsync, rename, fsync
+    befall(folder, run, capsys)
 
 
 def test_eval_leaves_the_old_picture_or_the_whole_new_one(
@@ -172,7 +171,7 @@ def test_a_checkpoint_and_the_model_are_there_whole_or_not_at_all(folder: Path, 
         assert newest is not None
         np.testing.assert_array_equal(newest.arrays["network/a"], arrays["network/a"])
 
-    assert befall(folder, run, capsys, gone_on_with) > 20
+    befall(folder, run, capsys, gone_on_with)
 
 
 def test_an_onnx_export_is_there_whole_or_not_at_all(
