@@ -106,18 +106,21 @@ def exit_on_user_error(main: Callable[[], int | None]) -> None:
         status = main()
         sys.stdout.flush()
     except UserError as error:
-        status = _told(str(error))
+        status = print_error(str(error))
     except OSError as error:
         if error.errno is None:
             raise
-        status = _told(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        status = print_error(
+            ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)
 
 
-def _told(message: str) -> int:
+def print_error(message: str) -> int:
+    """Print the message as one line on stderr; the exit status 2."""
     try:
         sys.stdout.flush()
     except OSError:  # else Python tries once more at its end, and adds a traceback

@@ -124,8 +124,7 @@ def read_yaml(path: Path) -> Any:
 def check_types(values: Mapping[str, Any], source: str) -> None:
     """Raise UserError where a key of a conf has a value that none of its kind has.
 
-    Unlike config_from_mapping this lets keys be that this program does not know, or that lack, and
-    files be gone.
+    Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
     """
     hints = typing.get_type_hints(Config)
     for field in dataclasses.fields(Config):

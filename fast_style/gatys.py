@@ -162,8 +162,8 @@ def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
     return np.clip(mean + mixed, 0, 255).astype(np.float32)
 
 
-class Sitting:
-    """What a person sees of a painting in the making, and the file from which it can go on."""
+class PaintingSession:
+    """One painting: its progress bar, its intermediate pictures, and the file to resume it from."""
 
     def __init__(self, config: Config, content: np.ndarray, output: Path, every: int | None):
         """every: steps between intermediate pictures beside `output`, or None."""
@@ -270,15 +270,15 @@ def main() -> None:
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()
-    sitting = Sitting(config, content.rgb, args.output, args.every)
-    painted = sitting.paint()
+    session = PaintingSession(config, content.rgb, args.output, args.every)
+    painted = session.paint()
     if args.preserve_color:
         painted = with_chroma_of(content.rgb, painted)
     if args.strength < 1:
         painted = blend(content.rgb, painted, args.strength)
     write_picture(args.output, replace(content, rgb=painted))
     print(args.output)
-    if sitting.interrupted:
+    if session.interrupted:
         raise KeyboardInterrupt
 
 

@@ -55,9 +55,9 @@ class Monitor:
                 check_picture_target(self._preview_file(name, style, 0))
         self.logs = folder / LOGS
         self.last: tuple[int, float] | None = None
-        with self._told():
+        with self._writing():
             self.writer = tf.summary.create_file_writer(str(self.logs))
-        with self._told(), self.writer.as_default(step=0):
+        with self._writing(), self.writer.as_default(step=0):
             for name, kept in styles.items():
                 if isinstance(kept, list):
                     tf.summary.image(f"style image/{name}", np.stack(kept), max_outputs=len(kept))
@@ -65,7 +65,7 @@ class Monitor:
     def scalars(self, step: int, terms: dict[str, float]) -> None:
         """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
         now = time.perf_counter()
-        with self._told(), self.writer.as_default(step=step):
+        with self._writing(), self.writer.as_default(step=step):
             named = named_terms(terms)
             for name, value in terms.items():
                 tf.summary.scalar(f"loss/{name}" if name in named else _tag(name), value)
@@ -78,14 +78,14 @@ class Monitor:
         """The step's content images beside what they become, and the fixed previews."""
         for number in range(len(self.styles)):
             self._pictures(step, content, number)
-        with self._told():
+        with self._writing():
             self.writer.flush()
 
     def _pictures(self, step: int, content: np.ndarray, style: int) -> None:
         suffix = self._suffix(self.styles[style])
         pairs = np.concatenate([content, self._stylize(content, style)], axis=2)
         previews = {name: self._stylize(rgb[None], style) for name, rgb in self.previews.items()}
-        with self._told(), self.writer.as_default(step=step):
+        with self._writing(), self.writer.as_default(step=step):
             tf.summary.image(f"content and stylized{suffix}", pairs)
             for name, preview in previews.items():
                 tf.summary.image(f"preview/{name}{suffix}", preview)
@@ -100,16 +100,16 @@ class Monitor:
         return self.previews_folder / f"{name}{self._suffix(style)}-step-{step:06d}.jpg"
 
     def validation(self, step: int, terms: dict[str, float] | None) -> None:
-        with self._told(), self.writer.as_default(step=step):
+        with self._writing(), self.writer.as_default(step=step):
             for name, value in (terms or {}).items():
                 tf.summary.scalar(f"validation/{name}", value)
 
     def close(self) -> None:
-        with self._told():
+        with self._writing():
             self.writer.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except tf.errors.OpError as error:

@@ -87,7 +87,7 @@ class Replicas:
 
 
 @contextlib.contextmanager
-def told_of_lost_workers(folder) -> Iterator[None]:
+def report_lost_workers(folder) -> Iterator[None]:
     """UserError where another worker of the training in `folder` is gone."""
     try:
         yield

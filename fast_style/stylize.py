@@ -85,7 +85,7 @@ class Stylizer:
             model = read_model(find_model_folder(os.path.expanduser(model)))
         self.network = load(model.in_style(style), precision)
         self.max_memory = max_memory
-        self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
+        self.reported_sizes: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
     def __call__(
         self,
@@ -139,9 +139,9 @@ class Stylizer:
                 f"{width}x{height}: takes {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, and "
                 f"{memory / 1e6:,.0f} MB may be taken; --max-size shrinks it"
             )
-        if self.max_memory is None and (height, width) not in self.told_of:
-            self.told_of.add((height, width))
-            _tell_of_streaming(width, height, needed, memory)
+        if self.max_memory is None and (height, width) not in self.reported_sizes:
+            self.reported_sizes.add((height, width))
+            _warn_of_streaming(width, height, needed, memory)
         stylized = np.empty_like(rgb)
         done = 0
         for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
@@ -166,7 +166,7 @@ def _choose_runtime(runtime: str) -> str:
     return runtime
 
 
-def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
+def _warn_of_streaming(width: int, height: int, needed: int, free: int) -> None:
     from absl import logging
 
     logging.warning(

@@ -48,9 +48,9 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
 from fast_style.provenance import hashes, provenance
-from fast_style.replicas import Replicas, told_of_lost_workers
-from fast_style.sole_training import sole_training
+from fast_style.replicas import Replicas, report_lost_workers
 from fast_style.style_mix import name_in_style, stacked
+from fast_style.training_lock import training_lock
 from fast_style.training_step import Batch, Trainer
 
 
@@ -78,7 +78,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
             f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
         )
     if checkpoint:
-        _tell_of_other_pictures(checkpoint, content_images, folder)
+        _warn_of_other_pictures(checkpoint, content_images, folder)
     if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
         print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
         return folder
@@ -91,14 +91,14 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     loop = TrainingLoop(config, content_images, styles, trainer, precision)
     if config.init_from is not None and not checkpoint:
         load_initial_weights(trainer.network, styles, find_model_folder(config.init_from))
-    with sole_training(folder) if replicas.is_chief else contextlib.nullcontext():
+    with training_lock(folder) if replicas.is_chief else contextlib.nullcontext():
         if replicas.is_chief:
             begin_anew(folder) if restart else check_still_newest(checkpoint, folder)
             remove_unfinished(folder)
         if checkpoint:
             loop.restore_checkpoint(checkpoint)
             print(f"going on from step {checkpoint.step} of {steps} in {folder}")
-        with told_of_lost_workers(folder):
+        with report_lost_workers(folder):
             replicas.check_same_step(trainer.step)
             loop.run()
     return folder
@@ -113,7 +113,7 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
     return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
 
 
-def _tell_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
+def _warn_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
     before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
     if before != now.pictures_per_epoch:
         logging.warning(

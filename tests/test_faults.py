@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_style import sole_training as sole_training_module
 from fast_style import stylize_files
+from fast_style import training_lock as training_lock_module
 from fast_style.checkpoints import Checkpoint, newest_checkpoint, write_model, write_result
 from fast_style.command_line import exit_on_user_error
 from fast_style.conf_file import config_from_mapping
@@ -30,8 +30,8 @@ from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
 from fast_style.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.sole_training import LOCK, sole_training
 from fast_style.training import train
+from fast_style.training_lock import LOCK, training_lock
 from fast_style.training_step import Batch, Trainer
 from tests.faults import Fault, struck
 
@@ -370,8 +370,8 @@ def test_a_training_is_the_same_whichever_way_the_clock_jumps(
 OWNER = """
 import sys
 from pathlib import Path
-from fast_style.sole_training import sole_training
-with sole_training(Path(sys.argv[1])):
+from fast_style.training_lock import training_lock
+with training_lock(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.read()
 """
@@ -402,30 +402,30 @@ def test_a_second_training_of_a_folder_is_refused_and_names_the_first(
     owner.kill()
     owner.wait()
     assert (folder / LOCK).exists()  # a dead owner's, which nobody has to remove
-    with sole_training(folder):
+    with training_lock(folder):
         assert f"process {os.getpid()} " in (folder / LOCK).read_text()
     assert not (folder / LOCK).exists()
 
 
 def test_an_owner_that_ends_lets_the_next_one_in(config: Config, owner: subprocess.Popen) -> None:
     owner.communicate("")
-    with sole_training(config.model_folder):
+    with training_lock(config.model_folder):
         pass
     assert contents(config.model_folder) == {}
 
 
 def test_a_lock_that_its_owner_removed_meanwhile_is_no_lock(folder: Path, monkeypatch) -> None:
     """The second has opened the file when the first ends, and a third begins before it locks."""
-    with sole_training(folder):
+    with training_lock(folder):
         opened = open(folder / LOCK, "ab+", buffering=0)  # noqa: SIM115
-    with sole_training(folder):
+    with training_lock(folder):
         files = iter([opened])
 
         def open_earlier(*rest: Any, **more: Any) -> Any:
             return next(files, None) or open(*rest, **more)
 
-        monkeypatch.setattr(sole_training_module, "open", open_earlier, raising=False)
-        with pytest.raises(UserError, match="is training it"), sole_training(folder):
+        monkeypatch.setattr(training_lock_module, "open", open_earlier, raising=False)
+        with pytest.raises(UserError, match="is training it"), training_lock(folder):
             pass
 
 
@@ -436,7 +436,7 @@ def test_a_file_system_without_locks_is_told_and_trained_on(folder: Path, monkey
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    with caplog.at_level(logging.WARNING, logger="absl"), sole_training(folder):
+    with caplog.at_level(logging.WARNING, logger="absl"), training_lock(folder):
         pass
     assert f"{folder}: cannot be locked" in caplog.text
 

@@ -266,12 +266,12 @@ def test_adam_goes_on_as_if_it_had_not_stopped(
 ) -> None:
     config = dataclasses.replace(config, pixel_optimizer="adam", scales=[32])
     content = photo(36, 40)
-    whole = gatys.Sitting(config, content, tmp_path / "whole.png", None).paint()
-    stopped = gatys.Sitting(config, content, tmp_path / "stopped.png", None)
+    whole = gatys.PaintingSession(config, content, tmp_path / "whole.png", None).paint()
+    stopped = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None)
     with interrupted(after=10):
         part = stopped.paint()
     assert stopped.interrupted and stopped.file.exists()
-    finished = gatys.Sitting(config, content, tmp_path / "stopped.png", None).paint()
+    finished = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None).paint()
     assert not stopped.file.exists()
     np.testing.assert_array_equal(finished, whole)
     assert np.any(part != whole)
@@ -308,14 +308,14 @@ def test_more_iterations_go_on_and_another_conf_begins_anew(
     content, output = photo(36, 40), tmp_path / "out.png"
     for changed, goes_on in [({"iterations": 9}, True), ({"style_weight": 60.0}, False)]:
         with interrupted(after=3):
-            gatys.Sitting(config, content, output, None).paint()
+            gatys.PaintingSession(config, content, output, None).paint()
         capsys.readouterr()
         caplog.clear()
         other = dataclasses.replace(config, **changed)
-        painted = gatys.Sitting(other, content, output, None).paint()
+        painted = gatys.PaintingSession(other, content, output, None).paint()
         assert ("going on from step 2 of size 1" in capsys.readouterr().out) == goes_on
         assert ("another conf; beginning anew" in caplog.text) == (not goes_on)
-        at_once = gatys.Sitting(other, content, tmp_path / "at_once.png", None).paint()
+        at_once = gatys.PaintingSession(other, content, tmp_path / "at_once.png", None).paint()
         np.testing.assert_array_equal(painted, at_once)
 
 

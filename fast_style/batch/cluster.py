@@ -104,7 +104,7 @@ class Actor:
         entries = list(self.entries(block))
         named = f"block of {entries[0].source}"
         if self._begin(named) > 1:
-            outcomes = [self._warily(entry) for entry in entries]
+            outcomes = [self._one_by_one(entry) for entry in entries]
         else:
             begun = [self.worker.submit(entry) for entry in entries]
             outcomes = [each.result() for each in begun]
@@ -112,7 +112,8 @@ class Actor:
         rows = [asdict(outcome) for outcome in outcomes]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def _warily(self, entry: Entry) -> Outcome:
+    def _one_by_one(self, entry: Entry) -> Outcome:
+        """The outcome of one picture of a block in which a process has died before."""
         deaths = self._begin(entry.source) - 1
         if deaths >= MOST_DEATHS:
             outcome = Outcome(entry.source, reason=f"{deaths} processes died at this picture")
@@ -153,5 +154,5 @@ def rows_of_a_block(pictures: int, actors: int) -> int:
 
 
 def _report_of(block: dict[str, Any]) -> Report:
-    columns = (block[name].tolist() for name in ("source", "made", "there", "reason"))
+    columns = (block[name].tolist() for name in ("source", "made", "already_done", "reason"))
     return Report.of(Outcome(*row) for row in zip(*columns, strict=True))

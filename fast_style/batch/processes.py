@@ -105,8 +105,8 @@ class Process:
         lost = list(self.has.values())
         self.has.clear()
         if self.suspects:
-            guilty = self.suspects.pop(0)
-            return Outcome(guilty.source, reason="2 processes died at this picture")
+            failing = self.suspects.pop(0)
+            return Outcome(failing.source, reason="2 processes died at this picture")
         self.suspects = lost
         return None
 
@@ -115,15 +115,15 @@ def _begun(work: Work, cpus: int) -> tuple[Any, Connection]:
     context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_stylize, args=(work, cpus, theirs))
-    with _deaf_to_ctrl_c():
+    with _ignore_sigint():
         process.start()
     theirs.close()
     return process, ours
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """So is what is started in the block. Ctrl-C reaches all processes, and one tells of it."""
+def _ignore_sigint() -> Iterator[None]:
+    """Ignore Ctrl-C in the block, and in processes started there: the main process handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -74,11 +74,11 @@ def stylize_collection(
         how = replace(how, mask=_read_mask(mask, most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     left_out = list(pictures.left_out.items())
-    total = Report(there=(pictures.count - left.count) * len(named), broken=left_out)
+    total = Report(already_done=(pictures.count - left.count) * len(named), broken=left_out)
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
     reports = _reports(work, left, address, asked)
     started = time.monotonic()
-    _write_table(work, total)  # an output that cannot be written is told before all work
+    _write_table(work, total)  # an output that cannot be written is parts before all work
     try:
         if left.count:
             with contextlib.closing(reports):
@@ -144,12 +144,12 @@ def _write_table(work: Work, report: Report) -> None:
 
 def _print_summary(work: Work, report: Report, seconds: float) -> None:
     output = work.output.label(work.folder)
-    told = [f"{report.made} stylized images in {seconds:.1f} s"]
+    parts = [f"{report.made} stylized images in {seconds:.1f} s"]
     if report.made:
-        told.append(f"{report.made / seconds:.2f} images/s")
-    if report.there:
-        told.append(f"{report.there} were there")
-    print(f"{output}: {', '.join(told)}")
+        parts.append(f"{report.made / seconds:.2f} images/s")
+    if report.already_done:
+        parts.append(f"{report.already_done} existed already")
+    print(f"{output}: {', '.join(parts)}")
     for path, reason in report.broken[:SHOWN]:
         print(printable(f"error: {path}: {reason}"), file=sys.stderr)
     if report.broken:

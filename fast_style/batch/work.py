@@ -1,4 +1,4 @@
-"""What is done to every picture of a collection, and what is told of it afterwards."""
+"""What is done to every picture of a collection, and the report of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Outcome:
 
     source: str
     made: int = 0  # stylized images, one for each model
-    there: int = 0
+    already_done: int = 0  # those that the output had before
     reason: str = ""  # why there are no more of them; "" where all are there
 
 
@@ -41,7 +41,7 @@ class Report:
 
     pictures: int = 0
     made: int = 0
-    there: int = 0
+    already_done: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
 
     @classmethod
@@ -49,13 +49,13 @@ class Report:
         report = cls()
         for outcome in outcomes:
             broken = [(outcome.source, outcome.reason)] if outcome.reason else []
-            report.add(cls(1, outcome.made, outcome.there, broken))
+            report.add(cls(1, outcome.made, outcome.already_done, broken))
         return report
 
     def add(self, other: Report) -> None:
         self.pictures += other.pictures
         self.made += other.made
-        self.there += other.there
+        self.already_done += other.already_done
         self.broken += other.broken
 
 

@@ -49,13 +49,13 @@ class Worker:
         return self.threads.submit(self._stylized, entry)
 
     def _stylized(self, entry: Entry) -> Outcome:
-        made = there = 0
+        made = already_done = 0
         reason = ""
         if entry.refusal:
             return Outcome(entry.source, reason=entry.refusal)
         try:
             missing = self._missing(entry.inside)
-            there = len(self.stylizers) - len(missing)
+            already_done = len(self.stylizers) - len(missing)
             if missing:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
@@ -72,7 +72,7 @@ class Worker:
         except Exception as error:  # a run of days does not end for one picture
             logging.exception("%s", entry.source)
             reason = f"{type(error).__name__}: {error}"
-        return Outcome(entry.source, made, there, reason.removeprefix(f"{entry.source}: "))
+        return Outcome(entry.source, made, already_done, reason.removeprefix(f"{entry.source}: "))
 
     def _missing(self, inside: str) -> dict[str, tuple[str, str]]:
         """Where the stylized images go that are not there, as stylized_names has it, by model."""

@@ -38,7 +38,7 @@ def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
     """Channel means (N, C), and Gram matrix (N, C, C) of the features less their means, float32.
 
     The Gram matrix adds up the two, and where activations are dense the outer product of the means
-    drowns the rest; matched apart, as in optimal-transport style losses, texture keeps its voice.
+    drowns the rest; matched apart, as in optimal-transport style losses, texture still counts.
     """
     positions, area, channels = _flatten(features)
     mean = ops.mean(positions, axis=1, keepdims=True)

@@ -33,10 +33,10 @@ from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import SameSite, Token
-from fast_style.serve.desk import Desk, Full, Result
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
+from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer, TooLarge
 
@@ -47,7 +47,7 @@ JPEG = b"\xff\xd8"
 QUALITY = 95  # of JPEG and WebP
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
-MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
+MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
 WARNING = "x-fast-style-warning"
 NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
@@ -59,7 +59,7 @@ Reader = Callable[[str], Any]
 class Limits:
     """What requests may take."""
 
-    places: int = 64  # requests that wait or are worked on
+    capacity: int = 64  # of the queue: requests that wait or are worked on
     body_bytes: int = 64_000_000
     bytes_together: int = 512_000_000  # of the bodies of all requests
     body_seconds: float = 60.0
@@ -111,7 +111,7 @@ class Server:
     def __init__(self, models: Models, limits: Limits):
         self.models = models
         self.limits = limits
-        self.desk = Desk(limits.places)
+        self.queue = WorkQueue(limits.capacity)
         self._sample = functools.cache(self._stylized_sample)
 
     async def model(self, request: Request) -> Response:
@@ -185,7 +185,7 @@ class Server:
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
         self.models.find(name)
-        picture = await self.desk.do(lambda: self._sample(name))
+        picture = await self.queue.run(lambda: self._sample(name))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
     async def health(self, request: Request) -> Response:
@@ -205,8 +205,8 @@ class Server:
         return mix
 
     async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
-        """What the desk does. Raises ClientDisconnect as soon as nobody waits for it."""
-        doing = asyncio.ensure_future(self.desk.do(work))
+        """Run the work in the queue. Raises ClientDisconnect as soon as the client has gone."""
+        doing = asyncio.ensure_future(self.queue.run(work))
         gone = asyncio.ensure_future(_disconnection(request))
         try:
             await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -276,12 +276,12 @@ def application(
     """The ASGI application."""
     limits, access = limits or Limits(), access or Access()
     server = Server(models, limits)
-    metrics = Metrics(lambda: server.desk.taken)
+    metrics = Metrics(lambda: server.queue.length)
 
     @contextlib.asynccontextmanager
     async def until_shutdown(app: Starlette) -> AsyncIterator[None]:
         yield
-        server.desk.close()
+        server.queue.close()
 
     async def page(request: Request) -> Response:
         return RedirectResponse("/page/index.html")
@@ -306,13 +306,15 @@ def application(
         routes=routes,
         lifespan=until_shutdown,
         exception_handlers={
-            UserError: _told(400),
-            TooManyPixels: _told(413),
-            TooLarge: _told(413),
-            Full: _told(429, "too many requests are waiting; try again", {"retry-after": "1"}),
+            UserError: error_response(400),
+            TooManyPixels: error_response(413),
+            TooLarge: error_response(413),
+            QueueFull: error_response(
+                429, "too many requests are waiting; try again", {"retry-after": "1"}
+            ),
             HTTPException: _http_error,
-            ClientDisconnect: _told(NOBODY_WAITS, "the client is gone"),
-            Exception: _told(500, "an error of the server; its log says which"),
+            ClientDisconnect: error_response(NOBODY_WAITS, "the client is gone"),
+            Exception: error_response(500, "an error of the server; its log says which"),
         },
     )
     app.add_middleware(
@@ -414,10 +416,14 @@ async def _disconnection(request: Request) -> None:
         pass
 
 
-def _told(status: int, words: str | None = None, headers: dict[str, str] | None = None) -> Any:
+def error_response(
+    status: int, message: str | None = None, headers: dict[str, str] | None = None
+) -> Any:
+    """An exception handler that answers with the message, by default that of the exception."""
+
     def answer(request: Request, error: Exception) -> Response:
-        told = words or _shortened(" ".join(str(error).split()))
-        return JSONResponse({"error": told}, status, headers)
+        text = message or _shortened(" ".join(str(error).split()))
+        return JSONResponse({"error": text}, status, headers)
 
     return answer
 
@@ -427,6 +433,6 @@ def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": _shortened(error.detail)}, error.status_code, error.headers)
 
 
-def _shortened(words: str) -> str:
-    whole = len(words) <= MOST_CHARACTERS_TOLD
-    return words if whole else f"{words[:MOST_CHARACTERS_TOLD]}..."
+def _shortened(message: str) -> str:
+    whole = len(message) <= MOST_CHARACTERS
+    return message if whole else f"{message[:MOST_CHARACTERS]}..."

@@ -69,7 +69,7 @@ def measure_flicker(
         "model": name_in_style(folder.name, style),
         "clip": Path(name).name,
         "frames": frames,
-        "size": [clip.look.width, clip.look.height],
+        "size": [clip.frame_format.width, clip.frame_format.height],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "runtime": stylizer.runtime,
         "warping_error": {row: error.grey_levels for row, error in errors.items()},

@@ -11,7 +11,7 @@ from absl import logging
 
 from fast_style.errors import UserError
 from fast_style.video.decoding import Decoder
-from fast_style.video.look import Look, look_of
+from fast_style.video.frame_format import FrameFormat, frame_format_of
 from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
 
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
@@ -62,15 +62,15 @@ class Clip:
             taken = [self.video, *self.sound, *self.subtitles]
             self.left_out = [stream for stream in streams if stream not in taken]
             self._zero = beginning(self.container) + start
-            self._look: Look | None = None
+            self._frame_format: FrameFormat | None = None
             self._whole: np.ndarray | None = None
             self._last: int | None = None
             self._reached = 0
             self._early: list[int] = []
             self._parts = self._read()
-            # Only a frame tells its look.
+            # Only a frame has its format.
             self._first = list(_up_to_a_frame(self._parts))
-            if self._look is None:
+            if self._frame_format is None:
                 raise UserError(self._no_frame())
         except BaseException:
             self.container.close()
@@ -86,9 +86,9 @@ class Clip:
         return itertools.chain(self._first, self._parts)
 
     @property
-    def look(self) -> Look:
-        assert self._look is not None  # because a clip has a frame
-        return self._look
+    def frame_format(self) -> FrameFormat:
+        assert self._frame_format is not None  # because a clip has a frame
+        return self._frame_format
 
     @property
     def is_live(self) -> bool:
@@ -210,17 +210,17 @@ class Clip:
         return time
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._look is None:
-            self._look = look_of(frame, self.video, self.max_size)
+        if self._frame_format is None:
+            self._frame_format = frame_format_of(frame, self.video, self.max_size)
             _tell_what_is_lost(self.name, frame, self.video)
-        elif (frame.width, frame.height) != self._look.decoded:
+        elif (frame.width, frame.height) != self._frame_format.decoded:
             logging.log_first_n(
                 logging.WARNING,
                 "%s: has frames of %d x %d pixels too; they are brought to the first one's size",
                 1,
                 *(self.name, frame.width, frame.height),
             )
-        return self._look.upright(frame)
+        return self._frame_format.upright(frame)
 
     def _tell_if_cut_short(self) -> None:
         if self.video.duration is None or self.end is not None:

@@ -95,8 +95,8 @@ def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
 
 
 def _tell(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
-    look = clip.look
-    print(f"{writer.output}  {look.width}x{look.height}  {writer.frames} frames")
+    frame_format = clip.frame_format
+    print(f"{writer.output}  {frame_format.width}x{frame_format.height}  {writer.frames} frames")
     if clip.broken:
         logging.warning(
             "%s: %d broken frames; in place of each is the frame before it", clip.name, clip.broken
