@@ -31,7 +31,7 @@ from fast_style.pictures.images import (
     write_picture,
 )
 from fast_style.pictures.masks import decode_mask
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.style_mix import name_in_style
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
@@ -118,7 +118,7 @@ def stylize_files(
     jobs = (Job(*paths) for paths in targets.items())
     failed: list[UserError] = []
     # A picture is read and another one written while the network has a third.
-    with side_by_side(map(read, jobs), stylized) as done:
+    with pipeline(map(read, jobs), stylized) as done:
         written = map(_written, done)
         for job in tqdm(written, total=len(targets), unit=" pictures", disable=len(targets) == 1):
             if job.picture is not None:

@@ -23,7 +23,7 @@ from fast_style.checkpoints import copy_model, read_model
 from fast_style.errors import UserError
 from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 
@@ -777,7 +777,7 @@ def test_stages_keep_the_order_and_little_at_once() -> None:
             made.append(number)
             yield number
 
-    with side_by_side(numbers(), lambda n: n + 100, lambda n: 2 * n) as results:
+    with pipeline(numbers(), lambda n: n + 100, lambda n: 2 * n) as results:
         for number, result in enumerate(results):
             assert result == 2 * (number + 100)
             assert len(made) <= number + 4
@@ -801,7 +801,7 @@ def test_a_stage_that_fails_ends_all_of_them() -> None:
     source, results = numbers(), []
     with (
         pytest.raises(UserError, match="three"),
-        side_by_side(source, failing, lambda n: n) as done,
+        pipeline(source, failing, lambda n: n) as done,
     ):
         results.extend(done)
     source.close()  # which fails while a thread is at work in it

@@ -13,7 +13,7 @@ from fast_style.command_line import interruption
 from fast_style.files import make_folder
 from fast_style.output_names import refuse_own_inputs
 from fast_style.pictures.images import Picture
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.video.reading import Clip, Part
@@ -59,7 +59,7 @@ def stylize_clip(
 
             # One frame is decoded, one smoothed and one encoded while the network has a fourth.
             stages = [stylized, *([_smoothing(smooth)] if smooth else [])]
-            with side_by_side(clip, *stages) as parts:
+            with pipeline(clip, *stages) as parts:
                 is_whole = _write(parts, writer, clip)
         _tell(writer, clip, is_whole)
     if not is_whole and not clip.is_live:
