@@ -2,13 +2,13 @@
 
 conf.yml          the resolved conf
 weights.npz       the trained transformer network's variables
-style.npz         the style's statistics, which stand for its image in another conf
+style.npz         the style's statistics, which can replace its image in another conf
 result.json       losses, steps, seconds, hardware, versions
 saved_model.pb, variables/    the same network as a SavedModel
 checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
 logs/             TensorBoard
 previews/         fixed pictures, stylized as the training went on
-training.lock     as long as a training is at it
+training.lock     while a training runs
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ WRITTEN_BY_TRAINING = (
 )
 
 
-# What is known of a training's files, and the keys of the paths that do not matter beside it.
+# The hashes of a training's files, and the keys of their paths, which may then differ.
 HASH_KEYS = {
     "style_image_sha256": frozenset({"style_image", "style_images"}),
     "loss_model_file_sha256": frozenset({"loss_model_file"}),
@@ -64,7 +64,7 @@ HASH_KEYS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to go on after `step` steps as if it had never stopped."""
+    """Everything a training needs to resume after `step` steps as if it had never stopped."""
 
     step: int
     seconds: float
@@ -74,7 +74,7 @@ class Checkpoint:
     arrays: dict[str, np.ndarray]
 
     def check(self, where: str) -> None:
-        """Raise UserError where it holds what no training can have written."""
+        """Raise UserError where its contents cannot be those of a training."""
         numbers = isinstance(self.step, int) and isinstance(self.seconds, int | float)
         notes = isinstance(self.notes, dict) and {"last_step", "validation_before"} <= set(
             self.notes
@@ -120,7 +120,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 def check_same_training(
     checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
 ) -> None:
-    """Raise UserError, naming the keys, where `config` would not go on with the same training.
+    """Raise UserError, naming the keys, where `config` would not continue the same training.
 
     More steps are fine, and so is whatever only changes what is written about the training. Of
     files the contents count: hashes as provenance.hashes has them.
@@ -359,7 +359,7 @@ def find_model_folder(name: str) -> Path:
 
 
 def begin_anew(folder: Path) -> None:
-    """Remove what an earlier training wrote into the folder, and nothing else."""
+    """Remove the files that an earlier training wrote into the folder, and nothing else."""
     for name in WRITTEN_BY_TRAINING:
         path = folder / name
         if path.is_dir():
@@ -371,7 +371,7 @@ def begin_anew(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a training that was killed was writing; none may be at it now."""
+    """Remove the unfinished files of a training that was killed; none may be running."""
     for place in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
         for file in place.glob(UNFINISHED_FILES):
             file.unlink(missing_ok=True)

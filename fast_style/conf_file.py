@@ -22,7 +22,7 @@ from fast_style.typed_values import WrongValue, check_limits, convert
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
 
-    An override's value is YAML; that of a key which takes a text is the text as it stands.
+    An override's value is YAML, except for a key that takes a text, which gets it unchanged.
     Raises UserError naming the file, the key, the value and the nearest valid choice.
     """
     path = _find_conf(Path(path))

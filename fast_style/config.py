@@ -1,4 +1,4 @@
-"""What a conf file may say. One conf describes one style; everything it leaves out has a default.
+"""The keys of a conf file. One conf describes one style; keys that it leaves out have a default.
 
 The keys from `style_image` to `loss_model_file` are those of the TF1 program that this project
 descends from, and mean what they meant there.
@@ -30,7 +30,7 @@ def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One style, as resolved from a conf file; conf/built_in.yml and conf/gatys tell every key."""
+    """One style, resolved from a conf file; conf/built_in.yml and conf/gatys explain every key."""
 
     style_image: StyleImage | None = None
     style_images: StyleImages | None = None
@@ -146,14 +146,14 @@ class Config:
         )
 
 
-# The weights of each loss network that are at hand without a file of one's own.
+# The weights of each loss network where a conf names no file.
 OWN_FILES = {
     "vgg_16": "imagenet",
     "vgg_19": "imagenet",
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
-# Keys of files that may lie beside the conf.
+# Keys that name files, which may be in the folder of the conf.
 FILE_KEYS = frozenset({"style_image", "style_images", "preview_images"})
 
 # Keys of the optimization of one picture's pixels, which a training does not read.
@@ -187,7 +187,7 @@ OBSERVING_KEYS = frozenset(
     }
 )
 
-# Keys that name places on the machine that trained; what leaves it goes without them.
+# Keys that name places on the machine that trained; models that are shipped or exported lack them.
 PLACE_KEYS = frozenset(
     {
         "model_path",

@@ -1,4 +1,4 @@
-"""How much the strokes of a trained network flicker on a clip.
+"""Measure how much the strokes of a trained network flicker on a clip.
 
     python -m fast_style.flicker --model models/candy --clip clip.mp4 --smooth 0.3 0.6
 

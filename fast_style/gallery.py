@@ -1,4 +1,4 @@
-"""Styles beside each other: those there are, and those that a conf could become.
+"""Make contact sheets of styles: of trained ones, or of variants of a conf.
 
 python -m fast_style.gallery                                 # pretrained styles by photos
 python -m fast_style.gallery --sweep style_weight=0.5,1,2 -c conf/candy.yml
@@ -47,7 +47,7 @@ def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray
 def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
     """The contact sheet of several trainings, by their headings.
 
-    Each trains into a model folder of its own and is taken as it is where it has finished before.
+    Each has a model folder of its own; a training that has finished before is not repeated.
     """
     # After the flags are known to be good: TensorFlow takes seconds to import.
     start_tensorflow()

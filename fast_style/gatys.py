@@ -50,7 +50,7 @@ FEWEST_PIXELS = 4
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a painting stands: enough to go on with it in another process.
+    """The state of a painting, from which another process can resume it.
 
     pixels and best (those with the smallest total of this size): (H, W, 3) float32, 0..255.
     """
@@ -73,8 +73,8 @@ def paint(
 
     content: (H, W, 3) uint8. From the smallest of `scales` to the canvas, `iterations` on each
     size, from `starting_pixels` and then from what the size before arrived at.
-    observe: told of the start of each size and after each iteration, with the terms there.
-    progress: of a painting with the same conf and content, to go on from.
+    observe: called at the start of each size and after each iteration, with the terms.
+    progress: of a painting with the same conf and content, to resume.
     Raises UserError, and whatever observe raises, which is a way to stop.
     """
     sizes = painting_sizes(config, *content.shape[:2])
@@ -92,7 +92,7 @@ def paint(
 
 
 def _beginning(scale: int, pixels: np.ndarray) -> Progress:
-    """Before the first iteration of a size."""
+    """The state before the first iteration of a size."""
     return Progress(scale, 0, pixels, pixels, math.inf, {})
 
 
@@ -171,15 +171,15 @@ class PaintingSession:
         self.latest: Progress | None = None
         self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
-        told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
+        settings = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
         files = json.dumps(hashes(config)).encode()
         digest = hashlib.sha256(
-            b"".join([told, str(content.shape).encode(), content.tobytes(), files])
+            b"".join([settings, str(content.shape).encode(), content.tobytes(), files])
         )
         self.identity = digest.hexdigest()
 
     def paint(self) -> np.ndarray:
-        """The painted picture; on Ctrl-C the best so far, kept to be gone on with."""
+        """Return the painted picture; on Ctrl-C the best so far, with a file to resume from."""
         config = self.config
         sizes = painting_sizes(config, *self.content.shape[:2])
         unfinished = self._unfinished()
@@ -233,10 +233,10 @@ class PaintingSession:
             header = json.loads(str(memory.pop("header")))
             pixels, best = memory.pop("pixels"), memory.pop("best")
         except (UserError, KeyError, ValueError) as error:
-            logging.warning("%s is damaged (%s); beginning anew", self.file, error)
+            logging.warning("%s is damaged (%s); starting again", self.file, error)
             return None
         if header.pop("identity") != self.identity:
-            logging.warning("%s is of other pictures or another conf; beginning anew", self.file)
+            logging.warning("%s is of other pictures or another conf; starting again", self.file)
             return None
         print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
         return Progress(pixels=pixels, best=best, memory=memory, **header)

@@ -15,15 +15,15 @@ DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 CGROUP = Path("/sys/fs/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-# stderr is the process's: a second thread would restore what the first one had put in its place.
+# stderr belongs to the process: a second thread would restore the replacement of the first.
 _SILENCE = threading.Lock()
 
 
 def start_tensorflow() -> None:
     """Import TensorFlow and look for devices, without the notices its C++ side prints then.
 
-    They come before its own log level takes effect (oneDNN is on, no CUDA driver, a failed cuInit)
-    and would be the only thing a person reads of a program that works.
+    They are printed before its own log level takes effect (oneDNN is on, no CUDA driver, a failed
+    cuInit), and would look like errors of a program that works.
     """
     with _silent_stderr():
         import tensorflow as tf
@@ -36,7 +36,7 @@ def start_tensorflow_to_stylize() -> None:
 
     With AVX2 alone oneDNN's convolutions of one picture take three times as long as TensorFlow's
     own, and at 2048 x 2048 minutes (TensorFlow 2.21 on AMD Zen 3); trainings are faster with it.
-    A process in which TensorFlow is at work already keeps what it has.
+    A process that has already imported TensorFlow keeps its setting.
     """
     if CHOOSES_ONEDNN and _widest_is_avx2():
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
@@ -69,7 +69,7 @@ def cpu_name() -> str:
 
 
 def bfloat16_unit() -> str | None:
-    """'AMX' or 'AVX512_BF16', by which the CPU multiplies bfloat16 in hardware; None if by none."""
+    """'AMX' or 'AVX512_BF16', which multiplies bfloat16 in the CPU; None where there is neither."""
     units = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}
     return next((unit for flag, unit in units.items() if flag in _cpu_flags()), None)
 
@@ -119,7 +119,7 @@ def free_memory() -> int:
     try:  # a container's own limit
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
-        # Files read long ago count as used there, and make room for whoever asks.
+        # Files read long ago count as used there, but their memory is freed on demand.
         lines = (CGROUP / "memory.stat").read_text().splitlines()
         read_long_ago = next(int(line.split()[1]) for line in lines if "inactive_file" in line)
         return min(free, limit - used + read_long_ago)

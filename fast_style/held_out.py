@@ -1,4 +1,4 @@
-"""The pictures that a training is judged on and never learns from."""
+"""Validation pictures, which a training is evaluated on and never learns from."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""How good a trained network is: strokes and palette of its painting, and the photo's scene.
+"""Measure a trained network: strokes and palette of its painting, and the photo's scene.
 
     python -m fast_style.measure --model models/candy --images photos
     python -m fast_style.measure --model models/candy --images photo.jpg --pictures theirs.jpg
@@ -304,7 +304,7 @@ def main() -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="what other programs made of the only photo, to show beside it",
+        help="results of other programs for the only photo, to compare with",
     )
     parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
     parser.add_argument(
@@ -317,7 +317,7 @@ def main() -> None:
         "--iterations", type=at_least_1, help=f"with --lbfgs: how many ({ITERATIONS})"
     )
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to show beside it"
+        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to compare with"
     )
     args = parser.parse_args()
     for flag in ("pictures", "style_image", "lbfgs"):

@@ -1,4 +1,4 @@
-"""What a person sees of a training: TensorBoard and preview pictures."""
+"""The logs of a training: TensorBoard and preview pictures."""
 
 import contextlib
 import time
@@ -29,7 +29,7 @@ PREVIEW_SIZES = (256, 512)
 class Monitor:
     """Writes scalars and pictures of a training into its model folder.
 
-    Each method raises UserError where that is refused.
+    Each method raises UserError where the folder cannot be written.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Monitor:
         self.last = (step, now)
 
     def pictures(self, step: int, content: np.ndarray) -> None:
-        """The step's content images beside what they become, and the fixed previews."""
+        """The step's content images next to the stylized ones, and the fixed previews."""
         for number in range(len(self.styles)):
             self._pictures(step, content, number)
         with self._writing():

@@ -1,4 +1,4 @@
-"""train(config): one style's transformer network, from a conf to a model folder."""
+"""The training loop: train(config) trains a network and writes a model folder."""
 
 import contextlib
 import dataclasses
@@ -59,7 +59,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
 
     On one machine the weights are bit-equal however often the training was interrupted: batches
     are a function of seed and step, and a checkpoint holds network, optimizer and step.
-    Raises UserError for what a person can put right, a non-finite loss among it.
+    Raises UserError for what a user can correct, and for a loss that is not finite.
     """
     folder = config.model_folder
     if not tensorflow_finds(folder):

@@ -1,4 +1,4 @@
-"""The trained styles in pretrained/: add one, check them, and list their figures.
+"""Manage the trained styles in pretrained/: add one, check them, and list their figures.
 
 python -m fast_style.zoo ship models/candy --data "903 photos"
 python -m fast_style.zoo check                             # are the models as recorded?

@@ -314,7 +314,7 @@ def test_more_iterations_go_on_and_another_conf_begins_anew(
         other = dataclasses.replace(config, **changed)
         painted = gatys.PaintingSession(other, content, output, None).paint()
         assert ("going on from step 2 of size 1" in capsys.readouterr().out) == goes_on
-        assert ("another conf; beginning anew" in caplog.text) == (not goes_on)
+        assert ("another conf; starting again" in caplog.text) == (not goes_on)
         at_once = gatys.PaintingSession(other, content, tmp_path / "at_once.png", None).paint()
         np.testing.assert_array_equal(painted, at_once)
 

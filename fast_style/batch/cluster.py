@@ -82,7 +82,7 @@ class Attempts:
 class Actor:
     """A worker as Ray Data wants it, for blocks of rows.
 
-    Ray begins a block anew when the process that had it died. Its pictures then go one by one, and
+    Ray starts a block again when the process that had it died. Its pictures then go one by one, and
     none costs more processes than MOST_DEATHS.
     """
 

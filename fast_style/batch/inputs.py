@@ -29,7 +29,7 @@ def find_inputs(
 ) -> Pictures:
     """The pictures that files, folders, globs and URLs stand for, without results in the output.
 
-    models: what stands behind a picture's name in the output. image, name: columns of Parquet.
+    models: the suffixes of pictures' names in the output. image, name: columns of Parquet.
     output: its store and folder. known: models whose results may be there too.
     Raises UserError where there are none, where two would become one file, and where Parquet
     files and pictures are named together.

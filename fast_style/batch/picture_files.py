@@ -46,7 +46,7 @@ class Pictures(Protocol):
     def without(self, done: set[str], models: Sequence[str]) -> Pictures:
         """Those of which a stylized image is missing, as far as that is known before a row is read.
 
-        done: what the output's folder has. models: what stands behind a picture's name there.
+        done: what the output's folder has. models: the suffixes of pictures' names there.
         """
         ...
 

@@ -82,7 +82,7 @@ class Process:
         try:
             said = self.connection.recv()
         except (EOFError, OSError):
-            return self._begin_anew()
+            return self._restart()
         if isinstance(said, UserError):
             raise said
         if said is None:
@@ -97,7 +97,7 @@ class Process:
         self.connection.close()
         self.process.join()
 
-    def _begin_anew(self) -> Outcome | None:
+    def _restart(self) -> Outcome | None:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
@@ -135,7 +135,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _stylize(work: Work, cpus: int, connection: Connection) -> None:
-    """What the process does, to the end of the run or of the program that began it."""
+    """The process: stylizes what it receives until the connection closes."""
     worker = Worker(work, cpus)
     try:
         worker.load()

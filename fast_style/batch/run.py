@@ -1,4 +1,4 @@
-"""A collection of pictures through models: from what a person names to the table of broken ones."""
+"""A collection of pictures through models: from the inputs to the table of broken ones."""
 
 import contextlib
 import csv
@@ -53,13 +53,13 @@ def stylize_collection(
 
     output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
     file counts as a folder of its pictures. Of several models or styles, each adds its own file
-    beside the others. What is there is not made again.
+    next to the others. Results that exist are not made again.
     mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
     cores are used without it, by processes that import the calling script anew.
     The pictures of which no stylized image could be made, and those of kinds that are not read,
-    stand in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError for
-    all else.
+    are listed in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError
+    for all else.
     """
     named = models_by_name(models, styles)
     store, folder = open_store(output)
@@ -78,7 +78,7 @@ def stylize_collection(
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
     reports = _reports(work, left, address, asked)
     started = time.monotonic()
-    _write_table(work, total)  # an output that cannot be written is parts before all work
+    _write_table(work, total)  # an output that cannot be written is reported before any work
     try:
         if left.count:
             with contextlib.closing(reports):

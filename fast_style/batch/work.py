@@ -16,7 +16,7 @@ from fast_style.stylization import Stylization
 class Work:
     """What is done to every picture, and where it goes."""
 
-    models: Mapping[str, Model]  # of one style each, by what stands behind a picture's name
+    models: Mapping[str, Model]  # of one style each, by the suffix of a picture's name
     output: Store
     folder: str
     most_pixels: int
@@ -27,7 +27,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture."""
+    """The result of one picture."""
 
     source: str
     made: int = 0  # stylized images, one for each model
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass
 class Report:
-    """What became of some pictures."""
+    """The results of several pictures."""
 
     pictures: int = 0
     made: int = 0
@@ -60,10 +60,10 @@ class Report:
 
 
 def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Model]:
-    """Models of one style each, by what stands behind the name of a picture that they stylized.
+    """Models of one style each, by the suffix that the names of their pictures get.
 
-    Every style is taken of every model of several styles; beside such a model, those of one style
-    are taken as they are. Raises UserError where two would have the same name.
+    Of a model of several styles every one of `styles` is used; other models, of one style,
+    are used as they are. Raises UserError where two would have the same name.
     """
     folders = [find_model_folder(name) for name in models]
     read = [read_model(folder) for folder in folders]

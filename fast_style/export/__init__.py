@@ -86,7 +86,7 @@ def export(
             wanted.write(model, network, unfinished, ExportOptions(pixels, half, metadata))
             found = compare(wanted.load(unfinished, pixels), network, pixels)
             check_comparisons(found, wanted.title, "float16" if half else "float32")
-            _keep(found, unfinished)
+            _write_comparisons(found, unfinished)
             _put_in_place(unfinished, output)
     except OSError as error:
         reason = error.strerror or error
@@ -139,18 +139,18 @@ def check_comparisons(found: list[Comparison], title: str, precision: str) -> No
         raise RuntimeError(f"the {title} is {worst:.2f} grey levels off the network")
 
 
-def _keep(found: list[Comparison], path: Path) -> None:
+def _write_comparisons(found: list[Comparison], path: Path) -> None:
     figures = path / "agreement.json" if path.is_dir() else path.with_name(f"{path.name}.json")
     figures.write_text(json.dumps([asdict(one) for one in found], indent=2))
 
 
 def _put_in_place(unfinished: Path, output: Path) -> None:
-    """Give the output its name, and before it what lies beside it: where it is, all of it is."""
-    beside = [path for path in unfinished.parent.iterdir() if path != unfinished]
+    """Move the files of an export into place, the output last: where it exists, it is complete."""
+    others = [path for path in unfinished.parent.iterdir() if path != unfinished]
     placed: list[Path] = []
     flush(unfinished.parent)
     try:
-        for path in [*beside, unfinished]:
+        for path in [*others, unfinished]:
             placed.append(path.replace(output.with_name(path.name)))
     except OSError:
         for path in placed:

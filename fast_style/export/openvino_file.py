@@ -1,4 +1,4 @@
-"""OpenVINO's .xml, with its weights in a .bin beside it."""
+"""OpenVINO's .xml, with its weights in a .bin next to it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def write(model: Model, network, path: Path, options: ExportOptions) -> None:
         made.set_rt_info(text, ["fast_style", key])
     try:
         openvino.save_model(made, path, compress_to_fp16=options.half)
-    except RuntimeError as error:  # which is all that it says of a full disk
+    except RuntimeError as error:  # the only sign of a full disk
         raise OSError(f"OpenVINO says {error}; is there room for it?") from error
 
 

@@ -76,7 +76,7 @@ class PerceptualLoss:
         }
 
     def statistics(self, style: int, **known: object) -> StyleStatistics:
-        """What is kept of a style, to be written to a file; known: more about its image."""
+        """The statistics of one style, for a file. known: further entries about its image."""
         arrays = {
             name: tuple(np.asarray(each)[style : style + 1] for each in targets)
             for name, targets in self.style_targets.items()
@@ -84,7 +84,7 @@ class PerceptualLoss:
         return StyleStatistics(arrays, self._made_with | known)
 
     def content_targets(self, content) -> Mapping[str, object]:
-        """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
+        """The features of (N, H, W, 3) RGB 0..255 pictures, which stylized ones should keep."""
         return self.content_network(content)
 
     def __call__(

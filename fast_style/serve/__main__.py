@@ -95,7 +95,7 @@ def main() -> None:
     memory = args.max_memory or free_memory() // 2
     models = Models(args.models, args.runtime, args.precision, memory)
     hosts = (*LOOPBACK, args.host, *args.allow_host)
-    # Elsewhere nobody knows by which names it is reached, unless they are given.
+    # On other interfaces its names are unknown, unless they are given.
     knows_its_names = _is_loopback(args.host) or args.allow_host
     access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else None)
     limits = Limits(

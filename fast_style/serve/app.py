@@ -1,4 +1,4 @@
-"""The server as an ASGI application: which request is answered with what."""
+"""The server as an ASGI application: its routes, and the answer to each request."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by 
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
 WARNING = "x-fast-style-warning"
-NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
+CLIENT_CLOSED_REQUEST = 499  # as in nginx; only the metrics show it
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
 
 Reader = Callable[[str], Any]
@@ -57,7 +57,7 @@ Reader = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """What requests may take."""
+    """Limits on requests."""
 
     capacity: int = 64  # of the queue: requests that wait or are worked on
     body_bytes: int = 64_000_000
@@ -68,7 +68,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask; access.py explains."""
+    """Which clients may send requests; access.py explains."""
 
     token: str | None = None
     origins: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Access:
 
 
 class Pixels:
-    """Those that the pictures of a request may have: some bytes can claim to be any number."""
+    """Counts the pixels of a request's pictures: a few bytes can claim to be any number of them."""
 
     def __init__(self, most: int):
         self.most = most
@@ -99,14 +99,14 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Given:
-    """A picture that came encoded, and the ending of the format that goes back."""
+    """A picture that was sent encoded, and the ending of the format of the answer."""
 
     picture: Picture
     ending: str
 
 
 class Server:
-    """The answers, each a method; `application` says which path leads to which."""
+    """The handlers of the routes in `application`, one method each."""
 
     def __init__(self, models: Models, limits: Limits):
         self.models = models
@@ -199,7 +199,7 @@ class Server:
         return name
 
     def _mix(self, name: str, asked: dict[str, Any]) -> str | None:
-        """What was asked for as style, no longer in `asked`. Raises UserError as Models.find."""
+        """Remove `style` from `asked` and return it. Raises UserError as Models.find does."""
         mix = asked.pop("style", None)
         self.models.find(name, mix)
         return mix
@@ -313,7 +313,7 @@ def application(
                 429, "too many requests are waiting; try again", {"retry-after": "1"}
             ),
             HTTPException: _http_error,
-            ClientDisconnect: error_response(NOBODY_WAITS, "the client is gone"),
+            ClientDisconnect: error_response(CLIENT_CLOSED_REQUEST, "the client is gone"),
             Exception: error_response(500, "an error of the server; its log says which"),
         },
     )
@@ -381,7 +381,7 @@ def _quality(text: str) -> int:
     raise ValueError(f"{text} is not between 1 and 100")
 
 
-# What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
+# The parameters of requests; most have the names of arguments of Stylization and read_prediction.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
     "preserve_color": _truth,
@@ -395,13 +395,13 @@ PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
 
 
 def _ending_like(encoded: bytes) -> str:
-    """Of the format in which a picture goes back that came so."""
+    """The ending of the format in which the stylized picture is sent back."""
     return ".jpg" if encoded.startswith(JPEG) else ".png"
 
 
 @contextlib.contextmanager
 def _fault_of_the_server() -> Iterator[None]:
-    """What a network cannot do is no fault of the request, and names files of this machine."""
+    """Answer a UserError of the network with 500: its message names files of this machine."""
     try:
         yield
     except TooLarge:
@@ -411,7 +411,7 @@ def _fault_of_the_server() -> Iterator[None]:
 
 
 async def _disconnection(request: Request) -> None:
-    """Return when the client has gone; its body has been read before."""
+    """Return when the client has disconnected; the body has been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

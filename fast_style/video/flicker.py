@@ -1,4 +1,4 @@
-"""By how much the strokes of a stylized clip change where what they are painted on does not."""
+"""Flicker: how much a stylized clip changes where its content only moves."""
 
 import datetime
 from collections.abc import Sequence

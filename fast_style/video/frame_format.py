@@ -31,7 +31,7 @@ class FrameFormat:
     decoded: width and height in the clip that is read; width, height: in the one that is written.
     quarter_turns: counterclockwise, to what is upright. display_matrix: FFmpeg's nine numbers, or
     None. matrix, primaries, transfer: numbers of ITU-T H.273. pixel_aspect: width over height of
-    a pixel; None where nobody knows.
+    a pixel; None where unknown.
     """
 
     decoded: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Clips and cameras, frame by frame, with what stands between the frames."""
+"""Clips and cameras, frame by frame, with the packets between the frames."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ CUT_SHORT = 1  # a second
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A frame of a clip, and the packets of other streams that stand before it in the file.
+    """A frame of a clip, and the packets of other streams that come before it in the file.
 
     content: (H, W, 3) uint8 RGB, upright; None where there are packets alone. time and duration:
-    in ticks of the clip's time_base; a duration that nobody knows is 0. stylized: as content.
+    in ticks of the clip's time_base; an unknown duration is 0. stylized: as content.
     """
 
     packets: list[av.Packet]
@@ -116,7 +116,7 @@ class Clip:
 
     @property
     def expected_frames(self) -> int | None:
-        """About how many there are from start to end; None where nobody knows."""
+        """About how many there are from start to end; None where unknown."""
         if self.video.frames and not self.start and self.end is None:
             return self.video.frames
         ends = [end for end in (self.seconds, self.end) if end is not None]
@@ -245,7 +245,7 @@ def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) 
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
-    # The alpha of VP8 and VP9 stands beside the frames, and FFmpeg's decoders leave it there.
+    # The alpha of VP8 and VP9 is stored next to the frames, and FFmpeg's decoders leave it there.
     beside = "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE"))
     if beside or _has_alpha(frame, stream):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)

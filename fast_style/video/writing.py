@@ -1,4 +1,4 @@
-"""Stylized pictures to clips, beside the sound as it was."""
+"""Writes clips: stylized frames, and a copy of the sound."""
 
 import contextlib
 import io
@@ -240,7 +240,7 @@ def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
 
 
 def _tell_apart(stream: Stream, copy: Stream) -> None:
-    """Give the copy what a person tells streams by."""
+    """Copy the tags by which a person recognizes a stream."""
     copy.disposition = stream.disposition
     for key in ("language", "title"):
         if key in stream.metadata:
