@@ -82,13 +82,12 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
         print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
         return folder
-    if checkpoint and config.precision == "auto":
-        precision = checkpoint.precision
-    else:
-        precision = _resolve_precision(config)
+    precision: str = config.precision
+    if precision == "auto":
+        precision = checkpoint.precision if checkpoint else hardware.fastest_precision()
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
     trainer = Trainer(config, list(styles.values()), steps, precision, replicas)
-    loop = TrainingLoop(config, content_images, styles, trainer, precision)
+    loop = TrainingLoop(config, content_images, styles, trainer)
     if config.init_from is not None and not checkpoint:
         load_initial_weights(trainer.network, styles, find_model_folder(config.init_from))
     with training_lock(folder) if replicas.is_chief else contextlib.nullcontext():
@@ -132,14 +131,12 @@ class TrainingLoop:
         content_images: ContentImages,
         styles: Mapping[str, Style],
         trainer: Trainer,
-        precision: str,
     ):
         self.config = config
         self.folder = config.model_folder
         self.content_images = content_images
         self.styles = styles
         self.trainer = trainer
-        self.precision = precision
         self.seconds = 0.0
         self.terms: dict[str, float] = {}
         self.validation_before: dict[str, float] | None = None
@@ -147,7 +144,7 @@ class TrainingLoop:
         self.hashes = hashes(config)  # now: the files may be replaced while it trains
 
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Go on from the checkpoint. Raises UserError where it is of another network."""
+        """Resume from the checkpoint. Raises UserError where it is of another network."""
         self.trainer.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.terms = checkpoint.notes["last_step"]
         self.validation_before = checkpoint.notes["validation_before"]
@@ -170,7 +167,7 @@ class TrainingLoop:
         Checkpoint(
             step=self.trainer.step,
             seconds=self.seconds,
-            precision=self.precision,
+            precision=self.trainer.precision,
             config=dataclasses.asdict(self.config),
             notes={
                 "last_step": self.terms,
@@ -226,9 +223,8 @@ class TrainingLoop:
 
     def _start_monitor(self) -> Monitor:
         make_folder(self.folder)
-        (self.folder / RESULT).unlink(
-            missing_ok=True
-        )  # of fewer steps; it would mark these as done
+        # The result of fewer steps would mark these as done.
+        (self.folder / RESULT).unlink(missing_ok=True)
         monitor = Monitor(self.config, self.trainer.network, self.folder, self.styles)
         if self.trainer.step == 0:
             self.validation_before = self.validate()
@@ -267,7 +263,7 @@ class TrainingLoop:
         result = {
             "steps": self.trainer.steps,
             "seconds": round(self.seconds, 1),
-            "precision": self.precision,
+            "precision": self.trainer.precision,
             **provenance(),
             **self.hashes,
             "broken_pictures": len(self.content_images.broken),
@@ -315,7 +311,3 @@ def load_initial_weights(network: StyledNetwork, styles: Iterable[str], folder: 
     plain = [model.in_style_like(name).arrays for name in styles]
     arrays = stacked(plain) if len(plain) > 1 else plain[0]
     assign_variables("network", network.variables, arrays, folder)
-
-
-def _resolve_precision(config: Config) -> str:
-    return hardware.fastest_precision() if config.precision == "auto" else config.precision

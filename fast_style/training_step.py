@@ -65,6 +65,7 @@ class Trainer:
         self.config = config
         self.steps = steps
         self.step = 0
+        self.precision = precision
         self.replicas = replicas or Replicas("none", config.batch_size)
         keras.utils.set_random_seed(config.seed)
         policy = hardware.DTYPE_POLICIES[precision]
