@@ -17,10 +17,17 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import Checkpoint, check_same_training, load_network, newest_checkpoint
+from fast_style.checkpoints import (
+    Checkpoint,
+    Model,
+    check_same_training,
+    load_network,
+    newest_checkpoint,
+)
 from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
+from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
@@ -28,6 +35,7 @@ from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.provenance import hashes
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.training import TrainingLoop, number_of_steps, train
+from fast_style.training_step import Batch, Trainer
 
 
 @pytest.fixture
@@ -129,6 +137,27 @@ def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config:
     assert number_of_steps(dataclasses.replace(config, steps=7), endless) == 7
     with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
         number_of_steps(config, endless)
+
+
+# A step
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_step_returns_the_terms_before_it_and_brings_the_objective_down(config: Config) -> None:
+    config = dataclasses.replace(config, style_ramp=0.0, temporal_weight=0.01, warmup_steps=0)
+    content_images = ContentImages(config)
+    content = content_images.batch(0)
+    batch = Batch(content, 0, *content_images.moved_view(content, 0))
+    trainer = Trainer(config, [read_style(config)], 20, "float32")
+    before = trainer.evaluate(batch)
+    assert before == trainer.evaluate(batch) and trainer.step == 0
+    terms = trainer.train_step(batch)
+    assert {name: terms[name] for name in before} == pytest.approx(before, rel=1e-5)
+    assert terms["learning_rate"] == config.learning_rate and terms["style_ramp"] == 1.0
+    for _ in range(4):
+        trainer.train_step(batch)
+    assert trainer.step == 5
+    assert trainer.evaluate(batch)["total"] < before["total"]
 
 
 # What a finished training leaves
@@ -446,6 +475,11 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     with caplog.at_level(logging.WARNING, logger="absl"):
         assert newest(trained_copy).step == 4
     assert "00000006.npz is damaged" in caplog.text
+
+
+def test_a_conf_of_an_earlier_version_has_the_first_kind_of_output() -> None:
+    assert Model({"output": "linear"}, {}, Path()).output == "linear"
+    assert Model({}, {}, Path()).output == "tanh"
 
 
 def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(

@@ -963,7 +963,7 @@ def test_flicker_is_measured_plain_and_smoothed(
         (["--clip", "in.mp4"], "the following arguments are required: --model"),
         (["--model", "m"], "the following arguments are required: --clip"),
         (["--model", "m", "--clip", "c", "--smooth", "2"], "--smooth: 2 is not between 0 and 1"),
-        (["--model", "absent", "--clip", "c"], "absent: no such model folder"),
+        (["--model", "candy", "--clip", "c"], "c: cannot be read as a clip: no such file"),
     ],
 )
 def test_wrong_flags_of_flicker_are_named(
