@@ -198,13 +198,13 @@ def assign_variables(prefix: str, variables: Iterable, arrays: dict[str, np.ndar
 
 
 def write_model(folder: Path, config: Config, network) -> None:
-    """The trained StyledNetwork and its conf, which together make the folder a model folder."""
+    """Write the trained StyledNetwork and its conf, which make the folder a model folder."""
     write_atomically(folder / CONF, config_as_yaml(config).encode())
     write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.variables))
 
 
 def write_result(folder: Path, result: dict) -> None:
-    """What is known of a finished training; its file marks the training as complete."""
+    """Write the result of a finished training; its file marks the training as complete."""
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
 
 
@@ -297,7 +297,7 @@ def copy_model(model: Model, target: Path) -> None:
 
 
 def read_model(folder: Path) -> Model:
-    """What a model folder holds, of an unfinished training its newest checkpoint, which it says.
+    """Read a model folder; of an unfinished training its newest checkpoint, with a warning.
 
     Raises UserError where the folder holds no model or a damaged one.
     """
@@ -384,7 +384,7 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 
 
 def names_of_models(models: Iterable[str | Path]) -> set[str]:
-    """What results may be named after: these model folders, those beside them, those that ship."""
+    """Names that results may end with: of these models, their siblings and the shipped ones."""
     folders = [Path(model) for model in models]
     return {beside.name for folder in folders for beside in (folder, *_models_beside(folder))}
 

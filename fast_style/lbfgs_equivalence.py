@@ -1,4 +1,4 @@
-"""One pass of a network in iterations of the slow optimization of the same objective."""
+"""How many iterations of L-BFGS on the same objective one pass of a network equals."""
 
 import time
 from dataclasses import replace
@@ -24,7 +24,7 @@ def objective(
     iterations: int,
     progress: tqdm,
 ) -> dict:
-    """What the conf's objective says of the network, and of L-BFGS on the first contents.
+    """The conf's objective of the network's results, and of L-BFGS on the first contents.
 
     contents, all_stylized: each (H, W, 3) uint8. optimized: on how many of the contents L-BFGS is
     run, for `iterations`; progress: gets a step for each.

@@ -140,7 +140,7 @@ def compare(
 def _with_paintings(
     columns: dict[str, list[np.ndarray]], subjects: Sequence[Subject]
 ) -> dict[str, list[np.ndarray]]:
-    """The columns, with each painting before the first model that has it."""
+    """The columns, with each painting before the first model that was trained on it."""
     ordered, before = {PHOTO: columns[PHOTO]}, None
     for subject in subjects:
         if before is None or not np.array_equal(subject.painting, before):
@@ -162,7 +162,7 @@ def measure(
     figures: dict,
     lbfgs: tuple[int, int] | None = None,
 ) -> dict:
-    """Everything about a model folder that is measured, ready for JSON.
+    """All measurements of a model folder, as a dict for JSON.
 
     photos: (H, W, 3) uint8, of which the centre square is taken at each of `sizes`. figures: the
     subject's own of compare(). lbfgs: how many of the photos are optimized too, and for how many
@@ -200,7 +200,7 @@ def measure(
 def _at_size(
     stylizer: Stylizer, contents: list[np.ndarray], progress: tqdm
 ) -> tuple[dict, list[np.ndarray]]:
-    """The figures of square contents of one size, and what the network makes of them."""
+    """The figures of square contents of one size, and the stylized contents."""
     size = len(contents[0])
     artefacts: list[dict[str, float]] = []
     all_stylized: list[np.ndarray] = []

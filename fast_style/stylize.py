@@ -1,4 +1,4 @@
-"""Stylizer: a model folder, loaded once, and pictures of any size through it."""
+"""Stylizer: loads a model folder once and stylizes pictures of any size."""
 
 import os
 import threading
@@ -119,7 +119,7 @@ class Stylizer:
         return how.of(picture, self._pass)
 
     def release(self) -> None:
-        """Give back the memory that is kept to be quick with the next picture of this size."""
+        """Free the memory that is kept for the next picture of this size."""
         with self.passes:
             self.network.release()
 

@@ -1,4 +1,4 @@
-"""Files, folders and globs through a model: what eval.py does."""
+"""Stylizes files, folders and globs: what eval.py does."""
 
 import contextlib
 import functools
@@ -131,12 +131,12 @@ def stylize_files(
         raise failed[0]
     for error in failed:
         print(f"error: {error}", file=sys.stderr)
-    _tell(found, len(failed))
+    _report(found, len(failed))
     return 1 if failed or found.left_out else 0
 
 
-def _tell(found: Inputs, failed: int) -> None:
-    """What became of the pictures, where that is not the same for all."""
+def _report(found: Inputs, failed: int) -> None:
+    """Print which files were left out or passed over, and how many pictures failed."""
     for path, reason in found.left_out.items():
         print(printable(f"left out: {path}: {reason}"), file=sys.stderr)
     kinds = {"no pictures": found.others, "results of an earlier run": found.results}

@@ -21,11 +21,11 @@ from fast_style.batch.work import Outcome, Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 
-AHEAD = 2  # pictures more than cores: one is read or written, and one is there for who is first
+AHEAD = 2  # pictures more than cores: one is read or written, and one waits for a free core
 
 
 def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]:
-    """What becomes of each picture, when it is known.
+    """A report of each picture as soon as it is done.
 
     Raises UserError where the processes cannot load the networks.
     """
@@ -48,7 +48,7 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
 
 
 class Process:
-    """An actor, and the pictures that it has.
+    """An actor process, and the pictures that it is working on.
 
     Where it dies, another takes its place and has those pictures one by one: that at which it dies
     again is given up.
@@ -67,7 +67,7 @@ class Process:
         self.has_loaded = False
 
     def take(self, entries: Iterator[Entry]) -> None:
-        """As many of them as it is to have; of suspects one alone."""
+        """Send it as many entries as it should have, or one suspect alone."""
         while len(self.has) < (1 if self.suspects else self.cpus + AHEAD):
             entry = self.suspects[0] if self.suspects else next(entries, None)
             if entry is None:
@@ -78,7 +78,7 @@ class Process:
                 self.connection.send((number, entry))
 
     def news(self) -> Outcome | None:
-        """An outcome, where it is that. Raises UserError where the networks cannot be loaded."""
+        """Its next message, if that is an outcome. Raises UserError where it cannot load."""
         try:
             said = self.connection.recv()
         except (EOFError, OSError):

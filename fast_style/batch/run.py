@@ -1,4 +1,4 @@
-"""A collection of pictures through models: from the inputs to the table of broken ones."""
+"""Stylizes a collection of pictures: from the inputs to the table of broken ones."""
 
 import contextlib
 import csv
@@ -56,7 +56,7 @@ def stylize_collection(
     next to the others. Results that exist are not made again.
     mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
-    cores are used without it, by processes that import the calling script anew.
+    cores are used without it, by processes that import the calling script again.
     The pictures of which no stylized image could be made, and those of kinds that are not read,
     are listed in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError
     for all else.

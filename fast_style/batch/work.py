@@ -14,7 +14,7 @@ from fast_style.stylization import Stylization
 
 @dataclass(frozen=True)
 class Work:
-    """What is done to every picture, and where it goes."""
+    """What is done to every picture, and where its results are written."""
 
     models: Mapping[str, Model]  # of one style each, by the suffix of a picture's name
     output: Store

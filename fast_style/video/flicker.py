@@ -42,7 +42,7 @@ class WarpingError:
 def measure_flicker(
     folder: Path, name: str, style: str | None = None, smooth: Sequence[float] = ()
 ) -> dict:
-    """How a model folder's network flickers on the clip `name`, ready for JSON.
+    """Measure how a model folder's network flickers on the clip `name`; a dict for JSON.
 
     style: as in Stylizer. smooth: strengths of a Smoother, each of which is measured too.
     Raises UserError as Clip, Stylizer and MotionTracker do.

@@ -34,7 +34,7 @@ class Part:
 
 
 class Clip:
-    """The frames of a clip or a camera, to be iterated over once, a Part at a time.
+    """The frames of a clip or a camera: an iterable of Parts, for one pass.
 
     A broken frame is the one before it again (at the beginning, the first that is whole), and is
     counted in `broken`. Times begin with the file, or with `start`.
@@ -108,7 +108,7 @@ class Clip:
 
     @property
     def seconds(self) -> Fraction | None:
-        """The length of the whole file as it says itself; None where it does not."""
+        """The length that the file states; None where it states none."""
         if self.video.duration is not None:
             return self.video.duration * self.time_base
         whole = self.container.duration

@@ -1,4 +1,4 @@
-"""A clip through a model: what python -m fast_style.video does."""
+"""Stylizes a clip: what python -m fast_style.video does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,8 +38,8 @@ def stylize_clip(
 
     start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother. overwrite:
     whether the clip itself may be replaced.
-    Ctrl-C ends it after the picture at hand with a file of those that are done, which is said, and
-    raises KeyboardInterrupt, unless a camera is read, which ends so. Raises UserError.
+    Ctrl-C stops after the current frame and leaves a file of the frames so far, which a message
+    says; then KeyboardInterrupt is raised, except for a camera. Raises UserError.
     """
     check_output(output)
     if not overwrite:
@@ -61,13 +61,13 @@ def stylize_clip(
             stages = [stylized, *([_smoothing(smooth)] if smooth else [])]
             with pipeline(clip, *stages) as parts:
                 is_whole = _write(parts, writer, clip)
-        _tell(writer, clip, is_whole)
+        _report(writer, clip, is_whole)
     if not is_whole and not clip.is_live:
         raise KeyboardInterrupt
 
 
 def _smoothing(smooth: float) -> Callable[[Part], Part]:
-    # Not everybody has OpenCV.
+    # OpenCV is an optional extra.
     from fast_style.video.motion import MotionTracker, Smoother
 
     tracker, smoother = MotionTracker(), Smoother(smooth)
@@ -81,7 +81,7 @@ def _smoothing(smooth: float) -> Callable[[Part], Part]:
 
 
 def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
-    """Whether the parts came to an end before Ctrl-C."""
+    """Whether all parts were written before Ctrl-C."""
     with (
         interruption() as interrupted,
         tqdm(total=clip.expected_frames, unit=" frames", dynamic_ncols=True) as progress,
@@ -94,7 +94,7 @@ def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
     return True
 
 
-def _tell(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
+def _report(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
     frame_format = clip.frame_format
     print(f"{writer.output}  {frame_format.width}x{frame_format.height}  {writer.frames} frames")
     if clip.broken:

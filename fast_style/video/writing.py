@@ -58,7 +58,7 @@ ENDINGS = (*FORMATS, *animation.FORMATS)
 
 
 class Writer:
-    """A stylized clip in the making, in a file of its own."""
+    """Writes a stylized clip to a file."""
 
     def __init__(self, output: Path, clip: Clip, container: OutputContainer):
         self.output = output
@@ -211,9 +211,9 @@ def _format_of(output: Path) -> Format:
 
 
 def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
-    """Raise UserError where a container cannot hold the sound, which some tell only at their end.
+    """Raise UserError where a container cannot hold the sound; some report it only when closed.
 
-    So one is made in memory, of the first packet of each stream.
+    So a file is made in memory, with the first packet of each stream.
     """
     if not clip.sound:
         return
