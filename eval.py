@@ -30,7 +30,7 @@ def main() -> int:
     args = parser.parse_args()
 
     from fast_style.stylize_files import (
-        stylize_files,  # after the flags: a wrong one is told at once
+        stylize_files,  # after the flags: a wrong one is reported at once
     )
 
     return stylize_files(

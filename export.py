@@ -5,7 +5,7 @@ from pathlib import Path
 from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
-from fast_style.export import FORMATS, check_order, export
+from fast_style.export import FORMATS, check_format, export
 from fast_style.hardware import start_tensorflow
 from fast_style.style_mix import name_in_style
 
@@ -22,7 +22,7 @@ def main() -> None:
     if args.output is not None and len(args.format) > 1:
         raise UserError("--output: names one file; without it, formats go to exported/NAME.*")
     for kind in args.format:
-        check_order(kind, args.half)
+        check_format(kind, args.half)
     start_tensorflow()
     folder = find_model_folder(args.model)
     name = name_in_style(folder.name, args.style)

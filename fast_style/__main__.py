@@ -18,10 +18,12 @@ PROGRAMS = {
     "batch": ("fast_style.batch.__main__", "stylize a collection"),
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
     "gatys": ("fast_style.gatys", "paint one picture slowly"),
-    "gallery": ("fast_style.gallery", "see styles side by side"),
-    "measure": ("fast_style.measure", "say how good a trained style is"),
-    "curves": ("fast_style.curves", "draw trainings beside each other"),
-    "benchmark": ("fast_style.benchmark.__main__", "say how fast this machine is"),
+    "gallery": ("fast_style.gallery", "make contact sheets of styles"),
+    "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
+    "measure": ("fast_style.measure", "measure how good a trained style is"),
+    "flicker": ("fast_style.flicker", "measure how much a trained style flickers"),
+    "curves": ("fast_style.curves", "compare trainings"),
+    "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),
 }
 
 
@@ -58,7 +60,7 @@ def _overview() -> str:
 def _program(where: str) -> ModuleType:
     if not where.endswith(".py"):
         return importlib.import_module(where)
-    # The scripts lie beside the package in a clone, and in its box in a wheel.
+    # The scripts are next to the package in a clone, and in its folder box/ in a wheel.
     spec = importlib.util.spec_from_file_location(where.removesuffix(".py"), PROJECT / where)
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)

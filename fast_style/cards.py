@@ -1,4 +1,4 @@
-"""What is known of shipped models, in Markdown: a model's own card, and a table of several."""
+"""Shipped models described in Markdown: the card of each, and a table of several."""
 
 import json
 from collections.abc import Iterable
@@ -121,7 +121,7 @@ def _flicker(folder: Path) -> list[str]:
 
 
 def table(folders: Iterable[Path]) -> str:
-    """Models of one style beside each other: how they were trained, and what came of it."""
+    """A table of models of one style: how they were trained and how good they are."""
     lines = [
         "| style | steps | minutes | content | style | total | before | strokes | palette | scene "
         "| grid (photo) | frame | blotched |",

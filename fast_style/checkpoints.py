@@ -2,13 +2,13 @@
 
 conf.yml          the resolved conf
 weights.npz       the trained transformer network's variables
-style.npz         the style's statistics, which stand for its image in another conf
+style.npz         the style's statistics, which can replace its image in another conf
 result.json       losses, steps, seconds, hardware, versions
 saved_model.pb, variables/    the same network as a SavedModel
 checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
 logs/             TensorBoard
 previews/         fixed pictures, stylized as the training went on
-training.lock     as long as a training is at it
+training.lock     while a training runs
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ WRITTEN_BY_TRAINING = (
 )
 
 
-# What is known of a training's files, and the keys of the paths that do not matter beside it.
+# The hashes of a training's files, and the keys of their paths, which may then differ.
 HASH_KEYS = {
     "style_image_sha256": frozenset({"style_image", "style_images"}),
     "loss_model_file_sha256": frozenset({"loss_model_file"}),
@@ -65,7 +65,7 @@ HASH_KEYS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to go on after `step` steps as if it had never stopped."""
+    """Everything a training needs to resume after `step` steps as if it had never stopped."""
 
     step: int
     seconds: float
@@ -75,7 +75,7 @@ class Checkpoint:
     arrays: dict[str, np.ndarray]
 
     def check(self, where: str) -> None:
-        """Raise UserError where it holds what no training can have written."""
+        """Raise UserError where its contents cannot be those of a training."""
         numbers = isinstance(self.step, int) and isinstance(self.seconds, int | float)
         notes = isinstance(self.notes, dict) and {"last_step", "validation_before"} <= set(
             self.notes
@@ -121,7 +121,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 def check_same_training(
     checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
 ) -> None:
-    """Raise UserError, naming the keys, where `config` would not go on with the same training.
+    """Raise UserError, naming the keys, where `config` would not continue the same training.
 
     More steps are fine, and so is whatever only changes what is written about the training. Of
     files the contents count: hashes as provenance.hashes has them.
@@ -199,13 +199,13 @@ def assign_variables(prefix: str, variables: Iterable, arrays: dict[str, np.ndar
 
 
 def write_model(folder: Path, config: Config, network) -> None:
-    """The trained StyledNetwork and its conf, which together make the folder a model folder."""
+    """Write the trained StyledNetwork and its conf, which make the folder a model folder."""
     write_atomically(folder / CONF, config_as_yaml(config).encode())
     write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.variables))
 
 
 def write_result(folder: Path, result: dict) -> None:
-    """What is known of a finished training; its file marks the training as complete."""
+    """Write the result of a finished training; its file marks the training as complete."""
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
 
 
@@ -298,7 +298,7 @@ def copy_model(model: Model, target: Path) -> None:
 
 
 def read_model(folder: Path) -> Model:
-    """What a model folder holds, of an unfinished training its newest checkpoint, which it says.
+    """Read a model folder; of an unfinished training its newest checkpoint, with a warning.
 
     Raises UserError where the folder holds no model or a damaged one.
     """
@@ -360,7 +360,7 @@ def find_model_folder(name: str) -> Path:
 
 
 def begin_anew(folder: Path) -> None:
-    """Remove what an earlier training wrote into the folder, and nothing else."""
+    """Remove the files that an earlier training wrote into the folder, and nothing else."""
     for name in WRITTEN_BY_TRAINING:
         path = folder / name
         if path.is_dir():
@@ -372,7 +372,7 @@ def begin_anew(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a training that was killed was writing; none may be at it now."""
+    """Remove the unfinished files of a training that was killed; none may be running."""
     for place in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
         for file in place.glob(UNFINISHED_FILES):
             file.unlink(missing_ok=True)
@@ -385,7 +385,7 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 
 
 def names_of_models(models: Iterable[str | Path]) -> set[str]:
-    """What results may be named after: these model folders, those beside them, those that ship."""
+    """Names that results may end with: of these models, their siblings and the shipped ones."""
     folders = [Path(model) for model in models]
     return {beside.name for folder in folders for beside in (folder, *_models_beside(folder))}
 

@@ -1,4 +1,4 @@
-"""What every command of this program shares: flags, and one line for what went wrong."""
+"""What all programs share: flags, errors in one line, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that tells a wrong flag in one line, as everything else is told."""
+    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {self.prog} --help lists the flags")
 
 
 def at_least_1(text: str) -> int:
-    """The value of a flag that counts something. Raises as argparse wants it."""
+    """The value of a flag that counts something. Raises ArgumentTypeError."""
     try:
         value = int(text)
     except ValueError:
@@ -36,7 +36,7 @@ def at_least_1(text: str) -> int:
 
 
 def number_of_bytes(text: str) -> int:
-    """The value of a flag such as 4GB, 500MB or 1e9. Raises as argparse wants it."""
+    """The value of a flag such as 4GB, 500MB or 1e9. Raises ArgumentTypeError."""
     for ending, factor in {"GB": 1e9, "MB": 1e6, "": 1.0}.items():
         if text.upper().endswith(ending):
             try:
@@ -49,14 +49,14 @@ def number_of_bytes(text: str) -> int:
 
 
 def unit_interval(text: str) -> float:
-    """The value of a flag between 0 and 1. Raises as argparse wants it."""
+    """The value of a flag between 0 and 1. Raises ArgumentTypeError."""
     if not 0 <= _number(text) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return float(text)
 
 
 def factor(text: str) -> float:
-    """The value of a flag that enlarges, from 1 up. Raises as argparse wants it."""
+    """The value of a flag that enlarges, from 1 up. Raises ArgumentTypeError."""
     if not 1 <= _number(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return float(text)
@@ -91,7 +91,7 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def stylization(args: argparse.Namespace) -> Stylization:
-    """What add_stylization_flags' flags say of pictures."""
+    """The Stylization that the flags of add_stylization_flags ask for."""
     from fast_style.stylization import Stylization  # with NumPy and Pillow, which not all need
 
     return Stylization(args.strength, args.preserve_color, args.max_size, args.scale)
@@ -100,24 +100,27 @@ def stylization(args: argparse.Namespace) -> Stylization:
 def exit_on_user_error(main: Callable[[], int | None]) -> None:
     """Run a program's main function; a UserError becomes one line on stderr and status 2.
 
-    So does what the system refuses, such as the disk that stdout is on.
+    So does an OSError, such as that of a full disk that stdout is written to.
     """
     try:
         status = main()
         sys.stdout.flush()
     except UserError as error:
-        status = _told(str(error))
+        status = print_error(str(error))
     except OSError as error:
         if error.errno is None:
             raise
-        status = _told(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        status = print_error(
+            ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)
 
 
-def _told(message: str) -> int:
+def print_error(message: str) -> int:
+    """Print the message as one line on stderr; the exit status 2."""
     try:
         sys.stdout.flush()
     except OSError:  # else Python tries once more at its end, and adds a traceback
@@ -128,7 +131,7 @@ def _told(message: str) -> int:
 
 @contextlib.contextmanager
 def interruption() -> Iterator[list[int]]:
-    """A list that is empty until Ctrl-C, so that a step in flight is finished before the stop.
+    """Yield a list that is empty until Ctrl-C, so that the current step can be finished.
 
     A second Ctrl-C stops at once.
     """

@@ -22,7 +22,7 @@ from fast_style.typed_values import WrongValue, check_limits, convert
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
 
-    An override's value is YAML; that of a key which takes a text is the text as it stands.
+    An override's value is YAML, except for a key that takes a text, which gets it unchanged.
     Raises UserError naming the file, the key, the value and the nearest valid choice.
     """
     path = _find_conf(Path(path))
@@ -124,8 +124,7 @@ def read_yaml(path: Path) -> Any:
 def check_types(values: Mapping[str, Any], source: str) -> None:
     """Raise UserError where a key of a conf has a value that none of its kind has.
 
-    Unlike config_from_mapping this lets keys be that this program does not know, or that lack, and
-    files be gone.
+    Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
     """
     hints = typing.get_type_hints(Config)
     for field in dataclasses.fields(Config):

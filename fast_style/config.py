@@ -1,10 +1,11 @@
-"""What a conf file may say. One conf describes one style; everything it leaves out has a default.
+"""The keys of a conf file. One conf describes one style; keys that it leaves out have a default.
 
 The keys from `style_image` to `loss_model_file` are those of the TF1 program that this project
 descends from, and mean what they meant there.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One style, as resolved from a conf file; conf/built_in.yml and conf/gatys tell every key."""
+    """One style, resolved from a conf file; conf/built_in.yml and conf/gatys explain every key."""
 
     style_image: StyleImage | None = None
     style_images: StyleImages | None = None
@@ -118,6 +119,24 @@ class Config:
             return {self.naming: self.style_image or ""}
         return named_images(self.style_images)
 
+    @functools.cached_property
+    def content_layer_weights(self) -> dict[str, float]:
+        """Canonical layer name, such as relu3_3, to its weight in the content term.
+
+        Raises UserError where a layer is unknown.
+        """
+        weights = _scaled_layer_weights(self.content_layers, self.loss_model, scales=1)
+        return {name: weight for name, (weight,) in weights.items()}
+
+    @functools.cached_property
+    def style_layer_weights(self) -> dict[str, list[float]]:
+        """Canonical layer name to a weight for each of the style's scales, the full size first.
+
+        A single number in the conf is the weight at every scale. Raises UserError where a layer is
+        unknown, or a list does not have one number for each scale.
+        """
+        return _scaled_layer_weights(self.style_layers, self.loss_model, self.style_scales)
+
     def of_style(self, name: str) -> "Config":
         """This conf with one of its styles alone."""
         hashes = self.style_image_sha256
@@ -129,14 +148,14 @@ class Config:
         )
 
 
-# The weights of each loss network that are at hand without a file of one's own.
+# The weights of each loss network where a conf names no file.
 OWN_FILES = {
     "vgg_16": "imagenet",
     "vgg_19": "imagenet",
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
-# Keys of files that may lie beside the conf.
+# Keys that name files, which may be in the folder of the conf.
 FILE_KEYS = frozenset({"style_image", "style_images", "preview_images"})
 
 # Keys of the optimization of one picture's pixels, which a training does not read.
@@ -170,7 +189,7 @@ OBSERVING_KEYS = frozenset(
     }
 )
 
-# Keys that name places on the machine that trained; what leaves it goes without them.
+# Keys that name places on the machine that trained; models that are shipped or exported lack them.
 PLACE_KEYS = frozenset(
     {
         "model_path",
@@ -187,20 +206,10 @@ PLACE_KEYS = frozenset(
 FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 
 
-def layer_weights(layers: LayerWeights, loss_model: str) -> dict[str, float]:
-    """Canonical layer name to weight, from a conf's list of layers or mapping to weights."""
-    at_full_size = scaled_layer_weights(layers, loss_model, scales=1)  # type: ignore[arg-type]
-    return {name: weight for name, (weight,) in at_full_size.items()}
-
-
-def scaled_layer_weights(
-    layers: ScaledLayerWeights, loss_model: str, scales: int
+def _scaled_layer_weights(
+    layers: LayerWeights | ScaledLayerWeights, loss_model: str, scales: int
 ) -> dict[str, list[float]]:
-    """Canonical layer name to a weight for each of the style's scales, the full size first.
-
-    A single number is the weight at every scale. Raises UserError where a list has not one number
-    for each scale.
-    """
+    """Canonical layer name to a weight for each scale, from a list of layers or a mapping."""
     pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
     weights = {}
     for name, weight in pairs:
@@ -215,13 +224,11 @@ def scaled_layer_weights(
 
 def fewest_pixels(config: Config) -> int:
     """Of a side: with fewer, a picture has no features in the deepest of the conf's layers."""
-    content = layer_weights(config.content_layers, config.loss_model)
-    style = scaled_layer_weights(config.style_layers, config.loss_model, config.style_scales)
     return max(
-        *(pixels_between(layer) for layer in content),
+        *(pixels_between(layer) for layer in config.content_layer_weights),
         *(
             pixels_between(layer) * 2**scale
-            for layer, of_scales in style.items()
+            for layer, of_scales in config.style_layer_weights.items()
             for scale, weight in enumerate(of_scales)
             if weight
         ),
@@ -234,19 +241,8 @@ def fewest_pixels(config: Config) -> int:
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
     check_name(config.naming, f"{source('naming')}: naming")
     _check_style_images(config, source)
-    for key in ("content_layers", "style_layers"):
-        layers = getattr(config, key)
-        if not layers:
-            raise UserError(f"{source(key)}: {key}: names no layer")
-        scales = config.style_scales if key == "style_layers" else 1
-        try:
-            weights = scaled_layer_weights(layers, config.loss_model, scales)
-        except UserError as error:
-            raise UserError(f"{source(key)}: {key}: {error}") from None
-        if len(weights) != len(layers):
-            raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
-        if any(min(of_scales) < 0 for of_scales in weights.values()):
-            raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
+    _check_layers(config, "content_layers", "content_layer_weights", source)
+    _check_layers(config, "style_layers", "style_layer_weights", source)
     if config.style_image_median % 2 == 0:
         raise UserError(
             f"{source('style_image_median')}: style_image_median: {config.style_image_median} is "
@@ -275,6 +271,21 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def _check_layers(config: Config, key: str, resolved: str, source: Callable[[str], str]) -> None:
+    layers = getattr(config, key)
+    if not layers:
+        raise UserError(f"{source(key)}: {key}: names no layer")
+    try:
+        weights = getattr(config, resolved)
+    except UserError as error:
+        raise UserError(f"{source(key)}: {key}: {error}") from None
+    if len(weights) != len(layers):
+        raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
+    lowest = (min(each) if isinstance(each, list) else each for each in weights.values())
+    if min(lowest) < 0:
+        raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
 
 
 def _check_style_images(config: Config, source: Callable[[str], str]) -> None:

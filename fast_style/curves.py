@@ -1,4 +1,4 @@
-"""Trainings beside each other: how many steps each needs to come as far as another.
+"""Compare trainings: how many steps each needs to reach the objective of another.
 
     python -m fast_style.curves models/plain models/candy --output curves.png
 
@@ -54,7 +54,7 @@ def smoothed(steps: np.ndarray, totals: np.ndarray, window: int) -> np.ndarray:
 
 
 def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: int) -> int | None:
-    """The first step, of those with a whole window behind them, from which on the mean is that low.
+    """The first step, after a whole window, from which on the mean is that low.
 
     None where it ends higher. While a style_ramp rises, an objective is low without any training.
     """

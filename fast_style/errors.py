@@ -1,4 +1,4 @@
-"""What went wrong, in words for the person who can put it right."""
+"""Errors that the user of a program can correct."""
 
 import difflib
 from collections.abc import Iterable

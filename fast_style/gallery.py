@@ -1,10 +1,7 @@
-"""Styles beside each other: those there are, and those that a conf could become.
+"""Make contact sheets of styles: of trained ones, or of variants of a conf.
 
 python -m fast_style.gallery                                 # pretrained styles by photos
 python -m fast_style.gallery --sweep style_weight=0.5,1,2 -c conf/candy.yml
-python -m fast_style.gallery --check                         # are the shipped models whole?
-python -m fast_style.gallery --table                         # how good they are
-python -m fast_style.gallery --ship models/candy --data "903 photos"
 """
 
 import dataclasses
@@ -14,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fast_style import cards
 from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf_file import load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
-from fast_style.locations import PROJECT, by_its_name
+from fast_style.locations import PROJECT
 from fast_style.names import as_name
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
@@ -32,7 +28,7 @@ from fast_style.pictures.images import (
     write_picture,
 )
 from fast_style.pictures.pixels import fit_within
-from fast_style.shipped import SHIPPED, check, ship, shipped_models
+from fast_style.shipped import SHIPPED, shipped_models
 from fast_style.stylize import Stylizer
 
 SWEEP_STEPS = 250
@@ -51,7 +47,7 @@ def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray
 def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
     """The contact sheet of several trainings, by their headings.
 
-    Each trains into a model folder of its own and is taken as it is where it has finished before.
+    Each has a model folder of its own; a training that has finished before is not repeated.
     """
     # After the flags are known to be good: TensorFlow takes seconds to import.
     start_tensorflow()
@@ -84,30 +80,13 @@ def main() -> int:
     task = parser.add_mutually_exclusive_group()
     task.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
     task.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
-    task.add_argument("--check", action="store_true", help="verify the models in pretrained/")
-    task.add_argument("--table", action="store_true", help="the figures of those in pretrained/")
-    task.add_argument("--ship", metavar="DIR", help="put a trained model into pretrained/")
     parser.add_argument("--images", default=str(PROJECT / "img" / "sample.jpg"), help="photos")
     parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
     parser.add_argument("--output", type=Path, default=Path("gallery.jpg"), help="contact sheet")
     parser.add_argument("-c", "--conf", help="with --sweep: the conf to vary")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--steps", type=at_least_1, default=SWEEP_STEPS, help="of each in --sweep")
-    parser.add_argument("--data", help="with --ship: words for what it was trained on")
     args = parser.parse_args()
-    if args.check:
-        return _check_all()
-    if args.table:
-        print(cards.table(f for f in shipped_models() if len(read_model(f).styles) == 1))
-        return 0
-    if (args.ship is None) != (args.data is None):
-        raise UserError("--ship and --data go together")
-    if args.ship is not None:
-        folder = by_its_name(Path(args.ship))
-        target = SHIPPED / folder.name
-        ship(folder, args.data, target)
-        print(target)
-        return 0
     if (args.sweep is None) != (args.conf is None):
         raise UserError("--sweep and --conf go together")
     photos, broken = _photos(args.images, args.size)
@@ -136,15 +115,6 @@ def _photos(images: str, size: int) -> tuple[list[np.ndarray], list[UserError]]:
     if not photos:
         raise broken[0]
     return photos, broken
-
-
-def _check_all() -> int:
-    wrong = []
-    for folder in tqdm(shipped_models(), unit=" models"):
-        found = check(folder)
-        tqdm.write(f"{folder}: {'; '.join(found) or 'as recorded'}")
-        wrong += found
-    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from fast_style.pictures.pixels import (
     fit_within,
     resize,
     resized,
+    to_uint8,
     with_chroma_of,
 )
 from fast_style.provenance import hashes
@@ -48,7 +49,7 @@ KEEP_EVERY = 25
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a painting stands: enough to go on with it in another process.
+    """The state of a painting, from which another process can resume it.
 
     pixels and best (those with the smallest total of this size): (H, W, 3) float32, 0..255.
     """
@@ -71,8 +72,8 @@ def paint(
 
     content: (H, W, 3) uint8. From the smallest of `scales` to the canvas, `iterations` on each
     size, from `starting_pixels` and then from what the size before arrived at.
-    observe: told of the start of each size and after each iteration, with the terms there.
-    progress: of a painting with the same conf and content, to go on from.
+    observe: called at the start of each size and after each iteration, with the terms.
+    progress: of a painting with the same conf and content, to resume.
     Raises UserError, and whatever observe raises, which is a way to stop.
     """
     sizes = painting_sizes(config, *content.shape[:2])
@@ -81,16 +82,16 @@ def paint(
         if progress is None:
             progress = _beginning(0, starting_pixels(config, target))
         elif progress.scale < scale:
-            grown = resize(_rounded(progress.best), height, width)
+            grown = resize(to_uint8(progress.best), height, width)
             progress = _beginning(scale, grown.astype(np.float32))
         if progress.scale == scale:
             progress = _paint_at_one_size(config, target, observe, progress)
     assert progress is not None  # because there is at least one size
-    return _rounded(progress.best)
+    return to_uint8(progress.best)
 
 
 def _beginning(scale: int, pixels: np.ndarray) -> Progress:
-    """Before the first iteration of a size."""
+    """The state before the first iteration of a size."""
     return Progress(scale, 0, pixels, pixels, math.inf, {})
 
 
@@ -161,8 +162,8 @@ def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
     return np.clip(mean + mixed, 0, 255).astype(np.float32)
 
 
-class Sitting:
-    """What a person sees of a painting in the making, and the file from which it can go on."""
+class PaintingSession:
+    """One painting: its progress bar, its intermediate pictures, and the file to resume it from."""
 
     def __init__(self, config: Config, content: np.ndarray, output: Path, every: int | None):
         """every: steps between intermediate pictures beside `output`, or None."""
@@ -170,15 +171,15 @@ class Sitting:
         self.latest: Progress | None = None
         self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
-        told = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
+        settings = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
         files = json.dumps(hashes(config)).encode()
         digest = hashlib.sha256(
-            b"".join([told, str(content.shape).encode(), content.tobytes(), files])
+            b"".join([settings, str(content.shape).encode(), content.tobytes(), files])
         )
         self.identity = digest.hexdigest()
 
     def paint(self) -> np.ndarray:
-        """The painted picture; on Ctrl-C the best so far, kept to be gone on with."""
+        """Return the painted picture; on Ctrl-C the best so far, with a file to resume from."""
         config = self.config
         sizes = painting_sizes(config, *self.content.shape[:2])
         unfinished = self._unfinished()
@@ -191,7 +192,7 @@ class Sitting:
                 self.interrupted = True
                 self._keep(self.latest)
                 tqdm.write("stopped: this is the best so far, and the same command goes on")
-                return _rounded(self.latest.best)
+                return to_uint8(self.latest.best)
         self.file.unlink(missing_ok=True)
         return painted
 
@@ -208,7 +209,7 @@ class Sitting:
             )
         if progress.iteration and self.every and steps % self.every == 0:
             name = f"{self.output.stem}-{steps:05d}{self.output.suffix}"
-            write_picture(self.output.with_name(name), Picture(_rounded(progress.pixels)))
+            write_picture(self.output.with_name(name), Picture(to_uint8(progress.pixels)))
         if progress.iteration and progress.iteration % KEEP_EVERY == 0:
             self._keep(progress)
 
@@ -232,17 +233,13 @@ class Sitting:
             header = json.loads(str(memory.pop("header")))
             pixels, best = memory.pop("pixels"), memory.pop("best")
         except (UserError, KeyError, ValueError) as error:
-            logging.warning("%s is damaged (%s); beginning anew", self.file, error)
+            logging.warning("%s is damaged (%s); starting again", self.file, error)
             return None
         if header.pop("identity") != self.identity:
-            logging.warning("%s is of other pictures or another conf; beginning anew", self.file)
+            logging.warning("%s is of other pictures or another conf; starting again", self.file)
             return None
         print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
         return Progress(pixels=pixels, best=best, memory=memory, **header)
-
-
-def _rounded(pixels: np.ndarray) -> np.ndarray:
-    return np.rint(pixels).astype(np.uint8)
 
 
 def main() -> None:
@@ -273,15 +270,15 @@ def main() -> None:
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()
-    sitting = Sitting(config, content.rgb, args.output, args.every)
-    painted = sitting.paint()
+    session = PaintingSession(config, content.rgb, args.output, args.every)
+    painted = session.paint()
     if args.preserve_color:
         painted = with_chroma_of(content.rgb, painted)
     if args.strength < 1:
         painted = blend(content.rgb, painted, args.strength)
     write_picture(args.output, replace(content, rgb=painted))
     print(args.output)
-    if sitting.interrupted:
+    if session.interrupted:
         raise KeyboardInterrupt
 
 

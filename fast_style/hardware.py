@@ -13,15 +13,17 @@ from fast_style import CHOOSES_ONEDNN
 # Keras's dtype policy for each precision that a conf or flag may name: variables stay float32.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 CGROUP = Path("/sys/fs/cgroup")
-# stderr is the process's: a second thread would restore what the first one had put in its place.
+CPUINFO = Path("/proc/cpuinfo")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+# stderr belongs to the process: a second thread would restore the replacement of the first.
 _SILENCE = threading.Lock()
 
 
 def start_tensorflow() -> None:
     """Import TensorFlow and look for devices, without the notices its C++ side prints then.
 
-    They come before its own log level takes effect (oneDNN is on, no CUDA driver, a failed cuInit)
-    and would be the only thing a person reads of a program that works.
+    They are printed before its own log level takes effect (oneDNN is on, no CUDA driver, a failed
+    cuInit), and would look like errors of a program that works.
     """
     with _silent_stderr():
         import tensorflow as tf
@@ -34,7 +36,7 @@ def start_tensorflow_to_stylize() -> None:
 
     With AVX2 alone oneDNN's convolutions of one picture take three times as long as TensorFlow's
     own, and at 2048 x 2048 minutes (TensorFlow 2.21 on AMD Zen 3); trainings are faster with it.
-    A process in which TensorFlow is at work already keeps what it has.
+    A process that has already imported TensorFlow keeps its setting.
     """
     if CHOOSES_ONEDNN and _widest_is_avx2():
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
@@ -58,7 +60,7 @@ def _silent_stderr() -> Iterator[None]:
 def cpu_name() -> str:
     """The processor's name, for model cards and benchmark tables."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in CPUINFO.read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
@@ -67,7 +69,7 @@ def cpu_name() -> str:
 
 
 def bfloat16_unit() -> str | None:
-    """'AMX' or 'AVX512_BF16', by which the CPU multiplies bfloat16 in hardware; None if by none."""
+    """'AMX' or 'AVX512_BF16', which multiplies bfloat16 in the CPU; None where there is neither."""
     units = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}
     return next((unit for flag, unit in units.items() if flag in _cpu_flags()), None)
 
@@ -85,7 +87,7 @@ def nvidia_gpu() -> bool:
     Asked of the driver, because asking TensorFlow takes seconds.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return Path("/proc/driver/nvidia/version").exists() and not hidden
+    return NVIDIA_DRIVER.exists() and not hidden
 
 
 def trains_on_avx2() -> bool:
@@ -101,7 +103,7 @@ def _widest_is_avx2() -> bool:
 def _cpu_flags() -> set[str]:
     """What the first processor can do, in Linux's names; empty where nothing says so."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
     except OSError:
         return set()
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
@@ -117,7 +119,7 @@ def free_memory() -> int:
     try:  # a container's own limit
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
-        # Files read long ago count as used there, and make room for whoever asks.
+        # Files read long ago count as used there, but their memory is freed on demand.
         lines = (CGROUP / "memory.stat").read_text().splitlines()
         read_long_ago = next(int(line.split()[1]) for line in lines if "inactive_file" in line)
         return min(free, limit - used + read_long_ago)

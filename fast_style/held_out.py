@@ -1,4 +1,4 @@
-"""The pictures that a training is judged on and never learns from."""
+"""Validation pictures, which a training is evaluated on and never learns from."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.locations import locate
-from fast_style.named_terms import NAMED_TERMS
+from fast_style.named_terms import named_terms
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 
@@ -46,10 +46,9 @@ class HeldOut:
             return of_styles[0]
         named = zip(self.styles, of_styles, strict=True)
         each = {
-            f"{name}/{term}": found[term]
+            f"{name}/{term}": value
             for name, found in named
-            for term in NAMED_TERMS
-            if term in found
+            for term, value in named_terms(found).items()
         }
         return _means(of_styles) | each
 

@@ -1,4 +1,4 @@
-"""One pass of a network in iterations of the slow optimization of the same objective."""
+"""How many iterations of L-BFGS on the same objective one pass of a network equals."""
 
 import time
 from dataclasses import replace
@@ -8,9 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_style.config import Config
+from fast_style.named_terms import named_terms
 from fast_style.plots import subplots, write_figure
 
-TERMS = ("content", "style", "tv", "total")
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
 STARTS = {"content": 0.0, "noise": 1.0}
 WHITE_NOISE = 128.0
@@ -24,7 +24,7 @@ def objective(
     iterations: int,
     progress: tqdm,
 ) -> dict:
-    """What the conf's objective says of the network, and of L-BFGS on the first contents.
+    """The conf's objective of the network's results, and of L-BFGS on the first contents.
 
     contents, all_stylized: each (H, W, 3) uint8. optimized: on how many of the contents L-BFGS is
     run, for `iterations`; progress: gets a step for each.
@@ -41,7 +41,7 @@ def objective(
     for number, (content, stylized) in enumerate(zip(contents, all_stylized, strict=True)):
         gradient = gradient_for(content)
         reached, _ = gradient(stylized[None].astype(np.float32))
-        terms.append({name: reached[name] for name in TERMS})
+        terms.append(named_terms(reached))
         if number < optimized:
             progress.set_postfix_str(f"L-BFGS, picture {number + 1} of {optimized}")
             for name, ratio in STARTS.items():

@@ -1,20 +1,17 @@
-"""How good a trained network is: strokes and palette of its painting, and the photo's scene.
+"""Measure a trained network: strokes and palette of its painting, and the photo's scene.
 
     python -m fast_style.measure --model models/candy --images photos
     python -m fast_style.measure --model models/candy --images photo.jpg --pictures theirs.jpg
     python -m fast_style.measure --model models/candy --images photos --lbfgs
-    python -m fast_style.measure --model models/candy --clip clip.mp4
 
 Of one or several models, the plain photo, and the pictures that other programs made of it: the
 figures of fast_style.likeness, which no loss network knows, a contact sheet, and for the models
 figures of what spoils pictures (fast_style.artefacts) at several sizes. With --lbfgs also the
 objective in iterations of the slow optimization, from white noise and from the content image,
 which is far nearer to the end: Johnson et al. (2016, section 4.1) find their networks as good as
-50 to 100 iterations of L-BFGS from noise. With a clip: how much the network's strokes flicker
-(fast_style.video.flicker).
+50 to 100 iterations of L-BFGS from noise.
 """
 
-import argparse
 import datetime
 import json
 import time
@@ -30,17 +27,12 @@ from tqdm import tqdm
 from fast_style import hardware
 from fast_style.artefacts import blotched_share, frame_shift, grid_energy
 from fast_style.checkpoints import CONF, find_model_folder, read_model
-from fast_style.command_line import (
-    OneLineParser,
-    at_least_1,
-    exit_on_user_error,
-    unit_interval,
-)
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf_file import config_from_mapping
 from fast_style.config import PLACE_KEYS, Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
-from fast_style.lbfgs_equivalence import STARTS, TERMS, iterations_in_words, objective, plot
+from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
 from fast_style.pictures.contact_sheet import contact_sheet
@@ -55,11 +47,9 @@ from fast_style.pictures.pixels import resize, square
 from fast_style.pictures.style_image import style_image_file
 from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
-from fast_style.video import check_installed
 
 MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several
 SHEET = "contact_sheet"  # .jpg; contact_sheet-STYLE
-FLICKER = "flicker"  # .json; flicker-STYLE
 PHOTO, PAINTING = "photo", "painting"
 MOST_ON_SHEET = 8  # photos
 MOST_OTHER_PROPORTIONS = 0.03  # programs cut or add some pixels at the edges
@@ -150,7 +140,7 @@ def compare(
 def _with_paintings(
     columns: dict[str, list[np.ndarray]], subjects: Sequence[Subject]
 ) -> dict[str, list[np.ndarray]]:
-    """The columns, with each painting before the first model that has it."""
+    """The columns, with each painting before the first model that was trained on it."""
     ordered, before = {PHOTO: columns[PHOTO]}, None
     for subject in subjects:
         if before is None or not np.array_equal(subject.painting, before):
@@ -172,7 +162,7 @@ def measure(
     figures: dict,
     lbfgs: tuple[int, int] | None = None,
 ) -> dict:
-    """Everything about a model folder that is measured, ready for JSON.
+    """All measurements of a model folder, as a dict for JSON.
 
     photos: (H, W, 3) uint8, of which the centre square is taken at each of `sizes`. figures: the
     subject's own of compare(). lbfgs: how many of the photos are optimized too, and for how many
@@ -210,7 +200,7 @@ def measure(
 def _at_size(
     stylizer: Stylizer, contents: list[np.ndarray], progress: tqdm
 ) -> tuple[dict, list[np.ndarray]]:
-    """The figures of square contents of one size, and what the network makes of them."""
+    """The figures of square contents of one size, and the stylized contents."""
     size = len(contents[0])
     period = stylizer.architecture.downsampling
     artefacts: list[dict[str, float]] = []
@@ -281,19 +271,17 @@ def table(measured: dict[str, dict]) -> str:
         )
     slow = [(label, at) for label, at in rows if "lbfgs_from" in at]
     if slow:
+        terms = list(dict.fromkeys(name for _, at in slow for name in at["network"]))
+        columns = "".join(f"  {name:>8}" for name in terms)
         lines.append("")
-        lines.append(
-            f"{head}    total  content   style      tv  L-BFGS from noise/content  times faster"
-        )
+        lines.append(f"{head}{columns}  L-BFGS from noise/content  times faster")
     for label, at in slow:
-        means = {name: at["network"][name]["mean"] for name in TERMS}
+        means = [at["network"].get(name, {}).get("mean") for name in terms]
+        columns = "".join(f"  {'-' if mean is None else f'{mean:.4g}':>8}" for mean in means)
         equals = " / ".join(
             iterations_in_words(at["lbfgs_from"][name]) for name in ("noise", "content")
         )
-        lines.append(
-            f"{label}  {means['total']:7.4g}  {means['content']:7.4g}  {means['style']:6.4g}"
-            f"  {means['tv']:6.4g}  {equals:>25}  {at['times_faster']:>12,.0f}"
-        )
+        lines.append(f"{label}{columns}  {equals:>25}  {at['times_faster']:>12,.0f}")
     return "\n".join(lines)
 
 
@@ -317,7 +305,7 @@ def main() -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="what other programs made of the only photo, to show beside it",
+        help="results of other programs for the only photo, to compare with",
     )
     parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
     parser.add_argument(
@@ -330,26 +318,29 @@ def main() -> None:
         "--iterations", type=at_least_1, help=f"with --lbfgs: how many ({ITERATIONS})"
     )
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to show beside it"
-    )
-    parser.add_argument("--clip", help="measure flicker on it, in place of all the above")
-    parser.add_argument(
-        "--smooth",
-        type=unit_interval,
-        nargs="+",
-        default=[],
-        help="with --clip: also with that --smooth of fast_style.video",
+        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to compare with"
     )
     args = parser.parse_args()
-    _check_flags(args)
-    if args.clip is not None:
-        [model] = args.model
-        _measure_flicker(find_model_folder(model), args.clip, args.style, args.smooth)
-        return
+    for flag in ("pictures", "style_image", "lbfgs"):
+        if getattr(args, flag) and args.images is None:
+            raise UserError(f"--{flag.replace('_', '-')}: goes with --model and --images")
+    for flag in ("optimized", "iterations"):
+        if getattr(args, flag) is not None and not args.lbfgs:
+            raise UserError(f"--{flag}: goes with --lbfgs")
+    if bool(args.model) != (args.images is not None):
+        raise UserError("--model and --images go together; --compare alone shows earlier figures")
+    if not args.model and not args.compare:
+        raise UserError("--model and --images say what to measure; --compare what to show again")
+    if min(args.sizes) < SMALLEST:
+        raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
+    if args.lbfgs and not (find_spec("scipy") and find_spec("matplotlib")):
+        raise UserError("--lbfgs: needs scipy and matplotlib: pip install 'fast-style[gatys]'")
     figures: dict[str, dict | None] = {}
     measured: dict[str, dict] = {}
     if args.model:
-        figures, measured = _measure_models(args)
+        lbfgs = (args.optimized or OPTIMIZED, args.iterations or ITERATIONS) if args.lbfgs else None
+        subjects = _read_subjects(args.model, args.style, args.style_image)
+        figures, measured = _measure_models(subjects, args.images, args.pictures, args.sizes, lbfgs)
     earlier = [found for name in args.compare for found in _read_measured(find_model_folder(name))]
     labels = _labels([(one["model"], str(path)) for path, one in earlier], figures)
     for label, (_, one) in zip(labels, earlier, strict=True):
@@ -359,44 +350,35 @@ def main() -> None:
     print(table(measured))
 
 
-def _check_flags(args: argparse.Namespace) -> None:
-    for flag in ("pictures", "style_image", "lbfgs"):
-        if getattr(args, flag) and args.images is None:
-            raise UserError(f"--{flag.replace('_', '-')}: goes with --model and --images")
-    for flag in ("optimized", "iterations"):
-        if getattr(args, flag) is not None and not args.lbfgs:
-            raise UserError(f"--{flag}: goes with --lbfgs")
-    if args.clip is not None:
-        if len(args.model) != 1 or args.images is not None or args.compare:
-            raise UserError("--clip: goes with --model, and without --images and --compare")
-        return
-    if args.smooth:
-        raise UserError("--smooth: goes with --clip")
-    if bool(args.model) != (args.images is not None):
-        raise UserError("--model and --images go together; --compare alone shows earlier figures")
-    if not args.model and not args.compare:
-        raise UserError("--model and --images say what to measure; --compare what to show again")
-    if min(args.sizes) < SMALLEST:
-        raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
-    if args.lbfgs and not (find_spec("scipy") and find_spec("matplotlib")):
-        raise UserError("--lbfgs: needs scipy and matplotlib: pip install 'fast-style[gatys]'")
-
-
-def _measure_models(args: argparse.Namespace) -> tuple[dict[str, dict | None], dict[str, dict]]:
-    """The figures of compare() and of measure(), by label; the model folders get them as files."""
-    folders = [find_model_folder(name) for name in args.model]
+def _read_subjects(
+    models: Sequence[str], style: str | None, style_image: str | None
+) -> list[Subject]:
+    folders = [find_model_folder(name) for name in models]
     for where, count in Counter(path.resolve() for path in folders).items():
         if count > 1:
             raise UserError(f"--model {where}: is given more than once")
-    named = [(name_in_style(path.resolve().name, args.style), str(path)) for path in folders]
+    named = [(name_in_style(path.resolve().name, style), str(path)) for path in folders]
     labels = _labels(named, [PHOTO, PAINTING])
-    subjects = [
-        read_subject(folder, label, args.style, args.style_image)
+    return [
+        read_subject(folder, label, style, style_image)
         for folder, label in zip(folders, labels, strict=True)
     ]
-    paths = find_pictures(args.images)
-    photos = [flatten_on_white(read_picture(path)) for path in paths]
-    others = _read_others(args.pictures, photos, [PHOTO, PAINTING, *labels])
+
+
+def _measure_models(
+    subjects: Sequence[Subject],
+    images: str,
+    pictures: list[str],
+    sizes: Sequence[int],
+    lbfgs: tuple[int, int] | None,
+) -> tuple[dict[str, dict | None], dict[str, dict]]:
+    """The figures of compare() and of measure(), by label; the model folders get them as files.
+
+    images: photos, a folder or glob. pictures: files that other programs made of the only photo.
+    """
+    photos = [flatten_on_white(read_picture(path)) for path in find_pictures(images)]
+    labels = [subject.label for subject in subjects]
+    others = _read_others(pictures, photos, [PHOTO, PAINTING, *labels])
     if others and not _one_painting(subjects):
         raise UserError(
             "--pictures: the models have different style images; say with --style-image which "
@@ -405,14 +387,13 @@ def _measure_models(args: argparse.Namespace) -> tuple[dict[str, dict | None], d
     figures, sheet = compare(subjects, photos, others)
     measured = {}
     for subject in subjects:
-        lbfgs = (args.optimized or OPTIMIZED, args.iterations or ITERATIONS) if args.lbfgs else None
-        ours = measure(subject, photos, args.sizes, figures[subject.label], lbfgs)
-        name = name_in_style(MEASURE, args.style)
+        ours = measure(subject, photos, sizes, figures[subject.label], lbfgs)
+        name = name_in_style(MEASURE, subject.style)
         write_atomically(subject.folder / f"{name}.json", json.dumps(ours, indent=2).encode())
         if lbfgs is not None:
             plot(ours, subject.folder / f"{name}.png")
         measured[subject.label] = ours
-    sheet_path = folders[0] / f"{name_in_style(SHEET, args.style)}.jpg"
+    sheet_path = subjects[0].folder / f"{name_in_style(SHEET, subjects[0].style)}.jpg"
     write_picture(sheet_path, Picture(sheet))
     print(sheet_path)
     return dict(figures), measured
@@ -447,16 +428,6 @@ def _labels(names: Sequence[tuple[str, str]], taken: Iterable[str]) -> list[str]
         if count > 1:
             raise UserError(f"{label}: is given more than once")
     return labels
-
-
-def _measure_flicker(folder: Path, clip: str, style: str | None, smooth: list[float]) -> None:
-    check_installed("av", "cv2")
-    from fast_style.video.flicker import measure_flicker, table
-
-    measured = measure_flicker(folder, clip, style, smooth)
-    path = folder / f"{name_in_style(FLICKER, style)}.json"
-    write_atomically(path, json.dumps(measured, indent=2).encode())
-    print(table(measured))
 
 
 def _read_measured(folder: Path) -> list[tuple[Path, dict]]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 
-NAMED_TERMS = ("total", "content", "style", "tv", "temporal")
+
+def named_terms(terms: Mapping[str, float]) -> dict[str, float]:
+    """Of what PerceptualLoss returns: the total, and the unweighted terms that it adds up."""
+    names = [name.removeprefix("weighted/") for name in terms if name.startswith("weighted/")]
+    return {name: terms[name] for name in ("total", *names)}
 
 
 def in_one_line(terms: Mapping[str, float]) -> str:
-    """Those of the named terms that there are, for a progress bar or a message."""
-    return " ".join(f"{name} {terms[name]:.4g}" for name in NAMED_TERMS if name in terms)
+    """The named terms for a progress bar or a message."""
+    return " ".join(f"{name} {value:.4g}" for name, value in named_terms(terms).items())

@@ -17,8 +17,8 @@ Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]
 # From (1, H, W, 3) float32 pixels to the named terms and the gradient of their total.
 Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
-# Told first of the start and then after each iteration: how many are done, the terms of the pixels
-# arrived at, those pixels as (1, H, W, 3) float32, and the memory to go on from there with.
+# Called with the start and then after each iteration: how many are done, the terms of the pixels
+# reached, those pixels as (1, H, W, 3) float32, and the optimizer's arrays to resume from there.
 Report = Callable[[int, Terms, np.ndarray, Arrays], None]
 
 

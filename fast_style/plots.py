@@ -1,4 +1,4 @@
-"""Plots as files; matplotlib is imported where one is drawn, as not everybody has it."""
+"""Plots as files; matplotlib, an optional extra, is imported where one is drawn."""
 
 import io
 from pathlib import Path

@@ -87,8 +87,8 @@ class Replicas:
 
 
 @contextlib.contextmanager
-def told_of_lost_workers(folder) -> Iterator[None]:
-    """UserError where another worker of the training in `folder` is gone."""
+def report_lost_workers(folder) -> Iterator[None]:
+    """Raise UserError where another worker of the training in `folder` is gone."""
     try:
         yield
     except LOST as error:
@@ -125,9 +125,9 @@ def _check_tf_config() -> None:
             f"own, such as {TF_CONFIG_LIKE}"
         )
     try:
-        told = json.loads(text)
-        task = told["task"]
-        told["cluster"][task["type"]][task["index"]]
+        tf_config = json.loads(text)
+        task = tf_config["task"]
+        tf_config["cluster"][task["type"]][task["index"]]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
             f"TF_CONFIG: {text!r} does not tell the cluster and this task in it "

@@ -46,7 +46,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
     """Put a finished model folder into `target`, with small weights and a card.
 
     The weights have 8 bits, or half precision where 8 bits change the reference picture by more
-    than a grey level on average. data: the words for what it was trained on, as the folder that
+    than a grey level on average. data: describes what it was trained on, as the folder that
     its conf names stays here.
     Raises UserError, and writes nothing, where the training is not finished or the weights are too
     large.

@@ -1,4 +1,4 @@
-"""Stylizer: a model folder, loaded once, and pictures of any size through it."""
+"""Stylizer: loads a model folder once and stylizes pictures of any size."""
 
 import os
 import threading
@@ -21,6 +21,7 @@ from fast_style.hardware import (
 )
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
+from fast_style.pictures.pixels import to_uint8
 from fast_style.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
@@ -86,7 +87,7 @@ class Stylizer:
         self.architecture = model.architecture
         self.network = load(model, precision)
         self.max_memory = max_memory
-        self.told_of: set[tuple[int, int]] = set()  # not once for each frame of a clip
+        self.reported_sizes: set[tuple[int, int]] = set()  # not once for each frame of a clip
 
     def __call__(
         self,
@@ -120,7 +121,7 @@ class Stylizer:
         return how.of(picture, self._pass)
 
     def release(self) -> None:
-        """Give back the memory that is kept to be quick with the next picture of this size."""
+        """Free the memory that is kept for the next picture of this size."""
         with self.passes:
             self.network.release()
 
@@ -142,9 +143,9 @@ class Stylizer:
                 f"{width}x{height}: takes {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, and "
                 f"{memory / 1e6:,.0f} MB may be taken; --max-size shrinks it"
             )
-        if self.max_memory is None and (height, width) not in self.told_of:
-            self.told_of.add((height, width))
-            _tell_of_streaming(width, height, needed, memory)
+        if self.max_memory is None and (height, width) not in self.reported_sizes:
+            self.reported_sizes.add((height, width))
+            _warn_of_streaming(width, height, needed, memory)
         stylized = np.empty_like(rgb)
         done = 0
         for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
@@ -169,7 +170,7 @@ def _choose_runtime(runtime: str) -> str:
     return runtime
 
 
-def _tell_of_streaming(width: int, height: int, needed: int, free: int) -> None:
+def _warn_of_streaming(width: int, height: int, needed: int, free: int) -> None:
     from absl import logging
 
     logging.warning(
@@ -209,8 +210,7 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
     run = tf.function(network, input_signature=[picture]).get_concrete_function()
 
     def whole(rgb: np.ndarray) -> np.ndarray:
-        stylized = run(tf.constant(rgb[None], tf.float32)).numpy()[0]
-        return np.clip(np.rint(stylized), 0, 255).astype(np.uint8)
+        return to_uint8(run(tf.constant(rgb[None], tf.float32)).numpy()[0])
 
     def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
         from fast_style.runtimes.streaming import stylize_rows

@@ -1,4 +1,4 @@
-"""Files, folders and globs through a model: what eval.py does."""
+"""Stylizes files, folders and globs: what eval.py does."""
 
 import contextlib
 import functools
@@ -31,7 +31,7 @@ from fast_style.pictures.images import (
     write_picture,
 )
 from fast_style.pictures.masks import decode_mask
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.style_mix import name_in_style
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
@@ -118,7 +118,7 @@ def stylize_files(
     jobs = (Job(*paths) for paths in targets.items())
     failed: list[UserError] = []
     # A picture is read and another one written while the network has a third.
-    with side_by_side(map(read, jobs), stylized) as done:
+    with pipeline(map(read, jobs), stylized) as done:
         written = map(_written, done)
         for job in tqdm(written, total=len(targets), unit=" pictures", disable=len(targets) == 1):
             if job.picture is not None:
@@ -131,12 +131,12 @@ def stylize_files(
         raise failed[0]
     for error in failed:
         print(f"error: {error}", file=sys.stderr)
-    _tell(found, len(failed))
+    _report(found, len(failed))
     return 1 if failed or found.left_out else 0
 
 
-def _tell(found: Inputs, failed: int) -> None:
-    """What became of the pictures, where that is not the same for all."""
+def _report(found: Inputs, failed: int) -> None:
+    """Print which files were left out or passed over, and how many pictures failed."""
     for path, reason in found.left_out.items():
         print(printable(f"left out: {path}: {reason}"), file=sys.stderr)
     kinds = {"no pictures": found.others, "results of an earlier run": found.results}

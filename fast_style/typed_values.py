@@ -10,7 +10,7 @@ from fast_style.errors import nearest
 
 
 class WrongValue(Exception):
-    """What is wrong with a value and what would be right, to stand behind key and value."""
+    """What is wrong with a value and what would be right, to be written after key and value."""
 
 
 def convert(value: Any, hint: Any) -> Any:

@@ -49,6 +49,11 @@ def pixels_between(feature: str) -> int:
     return 2 ** (block - 1)
 
 
+def feature_of(convolution: str) -> str:
+    """The feature of a convolution's output: `relu3_2` for `block3_conv2`."""
+    return convolution.replace("block", "relu").replace("conv", "")
+
+
 def feature_name(name: str, loss_model: str) -> str:
     """The canonical name, such as `relu3_3`, of a layer of `loss_model`.
 
@@ -61,8 +66,8 @@ def feature_name(name: str, loss_model: str) -> str:
         block, conv = re.findall(r"\d", convolution)
         leaf = f"conv{block}_{conv}"
         scoped = [f"{scope}/conv{block}/{leaf}" for scope in CONVOLUTIONS]
-        for spelling in (f"relu{block}_{conv}", leaf, convolution, *scoped):
-            canonical[spelling] = f"relu{block}_{conv}"
+        for spelling in (feature_of(convolution), leaf, convolution, *scoped):
+            canonical[spelling] = feature_of(convolution)
     if name in canonical:
         return canonical[name]
     alike = [known for known in canonical if _letters(known) == _letters(name)]

@@ -176,13 +176,13 @@ def test_what_is_there_is_not_done_again(
     how = {"address": address, "cpus_per_actor": usable_cores()}
     assert run(trained_model, f"file://{collection}", url, **how) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 1 stylized images") and said.endswith("3 were there\n")
+    assert said.startswith(f"{out}: 1 stylized images") and said.endswith("3 existed already\n")
     assert contents(out) == expected
     assert {path for path, inode in inodes(out).items() if inode != before[path]} == {lost}
     after = inodes(out)
     assert run(trained_model, collection, out) == 0
     assert inodes(out) == after and not (out / "broken.csv").exists()
-    assert "0 stylized images" in (said := capsys.readouterr().out) and "4 were there" in said
+    assert "0 stylized images" in (said := capsys.readouterr().out) and "4 existed already" in said
 
 
 def processes_at_work() -> list[psutil.Process]:
@@ -254,7 +254,7 @@ def test_processes_that_die_at_a_picture_cost_that_picture_alone(work: Work, pho
         total.add(report)
     died = "2 processes died at this picture"
     assert sorted(total.broken) == [("5.png", died), ("6.png", died)]
-    assert (total.pictures, total.made + total.there) == (24, 22)
+    assert (total.pictures, total.made + total.already_done) == (24, 22)
     assert len(inodes(Path(work.folder))) == 22
     assert not processes_at_work()
 
@@ -292,7 +292,7 @@ def test_a_picture_at_which_ray_s_actors_die_is_given_up(
 
 def test_reports_add_up() -> None:
     total = Report.of([Outcome("a", 2), Outcome("b", 1, 1), Outcome("c", 0, 1, "is damaged")])
-    assert (total.pictures, total.made, total.there) == (3, 3, 2)
+    assert (total.pictures, total.made, total.already_done) == (3, 3, 2)
     assert total.broken == [("c", "is damaged")]
     total.add(Report.of([Outcome("d", reason="is empty")]))
     assert total.pictures == 4 and total.broken == [("c", "is damaged"), ("d", "is empty")]

@@ -78,6 +78,18 @@ for module in {modules}:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_the_formats_of_an_export_are_listed_without_their_packages() -> None:
+    packages = ["tensorflow", "keras", "onnx", "onnxruntime", "openvino", "ai_edge_litert"]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({packages}))
+from fast_style.export import FORMATS
+print(*FORMATS)
+"""
+    result = program("-c", code)
+    assert result.stdout.split() == ["saved_model", "onnx", "openvino", "litert"], result.stderr
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

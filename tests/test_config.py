@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fast_style.conf_file import config_as_yaml, config_from_mapping, load_config
-from fast_style.config import Config, layer_weights
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.names import as_name, check_name
 
@@ -69,13 +69,9 @@ def test_a_conf_of_the_original_system_is_accepted_unchanged(
     for key, value in given.items():
         assert getattr(config, key) == value
     assert config.model_folder == Path("models/candy")
-    assert layer_weights(config.style_layers, config.loss_model) == {
-        "relu1_2": 1.0,
-        "relu2_2": 1.0,
-        "relu3_3": 1.0,
-        "relu4_3": 1.0,
-    }
-    assert layer_weights(config.content_layers, config.loss_model) == {"relu3_3": 1.0}
+    names = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
+    assert config.style_layer_weights == {name: [1.0] for name in names}
+    assert config.content_layer_weights == {"relu3_3": 1.0}
 
 
 def test_two_keys_are_enough_and_the_others_default_to_the_published_recipe(
@@ -358,7 +354,7 @@ def test_any_text_becomes_a_name(text: str, name: str) -> None:
 
 def test_a_layer_that_only_vgg_19_has_is_accepted_there(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, loss_model="vgg_19", style_layers=["conv3_4"]))
-    assert layer_weights(config.style_layers, config.loss_model) == {"relu3_4": 1.0}
+    assert config.style_layer_weights == {"relu3_4": [1.0]}
 
 
 def test_a_warm_up_longer_than_the_training_is_refused(tmp_path: Path) -> None:

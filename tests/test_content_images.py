@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.pictures import content_images
 from fast_style.pictures.content_images import ContentImages
@@ -34,8 +35,10 @@ def write_folder(folder: Path, count: int, broken: int = 0) -> Path:
 
 
 def open_images(dataset: str | Path, **options: object) -> ContentImages:
-    settings = {"image_size": 16, "batch_size": 3, "seed": 7, **options}
-    return ContentImages(str(dataset), **settings)  # type: ignore[arg-type]
+    download = bool(options.pop("download", False))
+    keys = {"image_size": 16, "batch_size": 3, "seed": 7, **options}
+    config = Config(naming="images", dataset=str(dataset), **keys)  # type: ignore[arg-type]
+    return ContentImages(config, download=download)
 
 
 def numbers(batches: np.ndarray) -> list[int]:

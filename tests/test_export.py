@@ -1,6 +1,5 @@
 """What other programs load: each format by its own runtime."""
 
-import importlib
 import io
 import json
 import shutil
@@ -20,7 +19,8 @@ from PIL import Image, ImageCms
 from fast_style import export as formats
 from fast_style.checkpoints import load_network, read_model
 from fast_style.errors import UserError
-from fast_style.export import SIZES, encoded_pictures, export, tensorflow_finds
+from fast_style.export import SIZES, encoded_pictures, export
+from fast_style.export.saved_model import tensorflow_finds
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 
@@ -353,7 +353,7 @@ def test_a_file_is_the_network_in_its_own_runtime(
     assert f"naming: {folder.name}" in told["conf"]
     assert "dataset:" not in told["conf"]  # a place on this machine
     picture = photo(37, 51)
-    run = importlib.import_module(f"fast_style.export.{wanted.module}").load(path, pixels)
+    run = wanted.load(path, pixels)
     stylized = run(picture[None] if pixels == "uint8" else picture[None].astype(np.float32))[0]
     expected = Stylizer(folder, "tensorflow", "float32")(picture).astype(float)
     assert np.abs(stylized - expected).max() <= (2 if half else 1)

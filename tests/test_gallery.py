@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style import gallery
+from fast_style import gallery, zoo
 from fast_style.cards import card, table
 from fast_style.checkpoints import copy_model, read_model
 from fast_style.conf_file import config_as_yaml, config_from_mapping
@@ -92,10 +92,10 @@ def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
 def test_a_model_in_the_current_folder_is_shipped_by_the_folders_name(
     trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "pretrained")
     monkeypatch.chdir(trained_model)
-    monkeypatch.setattr(sys, "argv", ["gallery", "--ship", ".", "--data", "five waves"])
-    assert gallery.main() == 0
+    monkeypatch.setattr(sys, "argv", ["zoo", "ship", ".", "--data", "five waves"])
+    assert zoo.main() == 0
     assert check(tmp_path / "pretrained" / "tiny") == []
 
 
@@ -291,16 +291,19 @@ def test_the_models_of_a_sweep_have_names_that_are_read_again() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--sweep", "seed=1,2"], "--sweep and --conf go together"),
-        (["--sweep", "seed", "-c", "conf/candy.yml"], "--sweep seed: is not of the form key="),
-        (["--sweep", "sed=1", "-c", "conf/candy.yml"], "unknown key 'sed'; did you mean 'seed'?"),
-        (["--ship", "models/candy"], "--ship and --data go together"),
-        (["--images", "nowhere.jpg"], "nowhere.jpg: no such"),
-        (["--models", "nowhere"], "nowhere: no such model folder"),
+        ("gallery --sweep seed=1,2", "--sweep and --conf go together"),
+        ("gallery --sweep seed -c conf/candy.yml", "--sweep seed: is not of the form key="),
+        ("gallery --sweep sed=1 -c conf/candy.yml", "unknown key 'sed'; did you mean 'seed'?"),
+        ("gallery --images nowhere.jpg", "nowhere.jpg: no such"),
+        ("gallery --models nowhere", "nowhere: no such model folder"),
+        ("zoo", "the following arguments are required: TASK"),
+        ("zoo ship models/candy", "the following arguments are required: --data"),
+        ("zoo ship nowhere --data photos", "nowhere: no such model folder"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(arguments: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "fast_style.gallery", *arguments]
+def test_what_is_wrong_is_told_in_a_line(arguments: str, said: str) -> None:
+    program, *flags = arguments.split()
+    command = [sys.executable, "-m", f"fast_style.{program}", *flags]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert said in done.stderr
@@ -308,5 +311,5 @@ def test_what_is_wrong_is_told_in_a_line(arguments: list[str], said: str) -> Non
 
 def test_the_models_in_the_box_are_as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped_models()
-    monkeypatch.setattr(sys, "argv", ["gallery", "--check"])
-    assert gallery.main() == 0
+    monkeypatch.setattr(sys, "argv", ["zoo", "check"])
+    assert zoo.main() == 0

@@ -1,8 +1,10 @@
 """Painting one picture by its pixels: the published recipes, the optimizers, the command."""
 
+import contextlib
 import dataclasses
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,42 +266,57 @@ def test_adam_goes_on_as_if_it_had_not_stopped(
 ) -> None:
     config = dataclasses.replace(config, pixel_optimizer="adam", scales=[32])
     content = photo(36, 40)
-    whole = gatys.Sitting(config, content, tmp_path / "whole.png", None).paint()
-    stopped = gatys.Sitting(config, content, tmp_path / "stopped.png", None)
-    interrupt(stopped, after=10)
-    part = stopped.paint()
-    assert stopped.file.exists()
-    finished = gatys.Sitting(config, content, tmp_path / "stopped.png", None).paint()
+    whole = gatys.PaintingSession(config, content, tmp_path / "whole.png", None).paint()
+    stopped = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None)
+    with interrupted(after=10):
+        part = stopped.paint()
+    assert stopped.interrupted and stopped.file.exists()
+    finished = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None).paint()
     assert not stopped.file.exists()
     np.testing.assert_array_equal(finished, whole)
     assert np.any(part != whole)
 
 
-def interrupt(sitting: gatys.Sitting, after: int) -> None:
-    observe, calls = sitting._observe, 0
+@contextlib.contextmanager
+def interrupted(after: int) -> Iterator[None]:
+    """Ctrl-C arrives after so many calls of a painting's observer."""
+    paint = gatys.paint
 
-    def observe_and_stop(progress, terms):
-        nonlocal calls
-        calls += 1
-        observe(progress, terms)
-        if calls == after:
-            raise KeyboardInterrupt
+    def paint_and_stop(config, content, observe, progress=None):
+        calls = itertools.count(1)
 
-    sitting._observe = observe_and_stop  # type: ignore[method-assign]
+        def observe_and_stop(*seen):
+            observe(*seen)
+            if next(calls) == after:
+                raise KeyboardInterrupt
+
+        return paint(config, content, observe_and_stop, progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gatys, "paint", paint_and_stop)
+        yield
 
 
-def test_another_conf_begins_anew(
-    config: Config, photo: Photo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_more_iterations_go_on_and_another_conf_begins_anew(
+    config: Config,
+    photo: Photo,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    sitting = gatys.Sitting(config, photo(36, 40), tmp_path / "out.png", None)
-    interrupt(sitting, after=3)
-    sitting.paint()
-    heavier = dataclasses.replace(config, style_weight=60.0)
-    assert gatys.Sitting(heavier, photo(36, 40), tmp_path / "out.png", None)._unfinished() is None
-    assert "another conf" in caplog.text
-    more = dataclasses.replace(config, iterations=9)
-    kept = gatys.Sitting(more, photo(36, 40), tmp_path / "out.png", None)._unfinished()
-    assert kept is not None and kept.iteration == 2
+    config = dataclasses.replace(config, pixel_optimizer="adam")
+    content, output = photo(36, 40), tmp_path / "out.png"
+    for changed, goes_on in [({"iterations": 9}, True), ({"style_weight": 60.0}, False)]:
+        with interrupted(after=3):
+            gatys.PaintingSession(config, content, output, None).paint()
+        capsys.readouterr()
+        caplog.clear()
+        other = dataclasses.replace(config, **changed)
+        painted = gatys.PaintingSession(other, content, output, None).paint()
+        assert ("going on from step 2 of size 1" in capsys.readouterr().out) == goes_on
+        assert ("another conf; starting again" in caplog.text) == (not goes_on)
+        at_once = gatys.PaintingSession(other, content, tmp_path / "at_once.png", None).paint()
+        np.testing.assert_array_equal(painted, at_once)
 
 
 # The command
@@ -346,15 +363,9 @@ def test_ctrl_c_leaves_the_best_so_far_and_says_so_by_the_exit_status(
     conf: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_picture(tmp_path / "in.png", Picture(photo(40, 60)))
-    begin = gatys.Sitting.__init__
-
-    def begin_and_be_interrupted(self, *arguments):
-        begin(self, *arguments)
-        interrupt(self, after=3)
-
-    monkeypatch.setattr(gatys.Sitting, "__init__", begin_and_be_interrupted)
     flags = ["-c", conf, "--content", tmp_path / "in.png", "--output", tmp_path / "out.png"]
-    with pytest.raises(KeyboardInterrupt):  # which a command ends with as status 130
+    # A command ends with status 130 then.
+    with interrupted(after=3), pytest.raises(KeyboardInterrupt):
         run(monkeypatch, *flags)
     assert read_picture(tmp_path / "out.png").rgb.shape == (40, 60, 3)
 

@@ -15,6 +15,7 @@ import yaml
 
 from fast_style.checkpoints import read_model
 from fast_style.conf_file import load_config
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
 from fast_style.npz import read_arrays, write_arrays
@@ -169,9 +170,10 @@ def test_damaged_pictures_of_every_format_give_a_picture_or_one_line(tmp_path: P
         for damage in (hostile_bytes.flipped, hostile_bytes.with_noise, hostile_bytes.cut_short):
             path = tmp_path / f"a\n{name.replace('/', '')}\x1b[31m.png"
             path.write_bytes(damage(data, rng))
+            config = Config(naming="a", dataset=str(path), image_size=32, batch_size=1)
             for read in (
                 lambda path: read_picture(path).rgb,
-                lambda path: ContentImages(str(path), image_size=32, batch_size=1, seed=0).batch(0),
+                lambda _, config=config: ContentImages(config).batch(0),
             ):
                 try:
                     assert read(path).dtype == np.uint8

@@ -23,7 +23,7 @@ from fast_style.pictures.images import (
     read_picture,
     write_picture,
 )
-from fast_style.pictures.pixels import fit_within, resize, resized, square
+from fast_style.pictures.pixels import fit_within, resize, resized, square, to_uint8
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -550,6 +550,11 @@ def test_finding_nothing(tmp_path: Path, name: str, why: str) -> None:
 
 
 # Sizes
+
+
+def test_grey_levels_are_rounded_and_clipped() -> None:
+    levels = to_uint8(np.array([[-300.0, -0.4, 0.6], [1.5, 254.6, 300.0]], np.float32))
+    assert levels.dtype == np.uint8 and levels.tolist() == [[0, 0, 1], [2, 255, 255]]
 
 
 def test_square_is_resize_then_crop() -> None:

@@ -22,14 +22,15 @@ from fast_style.config import named_images
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.locations import PROJECT
+from fast_style.loss.style_statistics import read_style
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import read_arrays, write_arrays
-from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import read_picture
 from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.stylize import Stylizer
-from fast_style.training import Training, train
+from fast_style.training import load_initial_weights, train
+from fast_style.training_step import Trainer
 from tests.conftest import NAMES, Photo
 
 
@@ -207,10 +208,10 @@ def test_several_styles_begin_from_one(several: Path, trained_model: Path) -> No
 def begun_from(folder: Path, values: dict[str, Any]) -> StyledNetwork:
     """The network of a training of `values` that begins from `folder`, before its first step."""
     config = config_from_mapping(values, "conf")
-    content_images = ContentImages(config.dataset, image_size=32, batch_size=1, seed=0)
-    training = Training(config, content_images, 1, "float32")
-    training.begin_from(folder)
-    return training.network
+    styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
+    network = Trainer(config, list(styles.values()), 1, "float32").network
+    load_initial_weights(network, config.network, styles, folder)
+    return network
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_with_lbfgs_a_model_says_how_many_iterations_it_is_worth(
         (["--model", "m", "--images", ".", "--optimized", "9"], "--optimized: goes with --lbfgs"),
         (["--compare", "m", "--pictures", "p.png"], "--pictures: goes with --model"),
         (["--compare", "m", "--style-image", "p.png"], "--style-image: goes with --model"),
-        (["--model", "m", "--clip", "c.mp4", "--lbfgs"], "--lbfgs: goes with --model and --images"),
+        (["--compare", "m", "--lbfgs"], "--lbfgs: goes with --model and --images"),
         (["--model", "conf", "conf", "--images", "."], "conf: is given more than once"),
     ],
 )

@@ -12,6 +12,8 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.losses import (
     QUANTILES,
+    TERMS,
+    Term,
     detail,
     grid_loss,
     halved,
@@ -20,6 +22,7 @@ from fast_style.loss.losses import (
     quantiles,
 )
 from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.named_terms import in_one_line, named_terms
 from fast_style.pictures.style_image import prepare_style_image
 
 Photo = Callable[..., np.ndarray]
@@ -246,6 +249,26 @@ def test_the_temporal_term_is_there_with_another_view(
     assert float(terms["weighted/temporal"]) == pytest.approx(0.25 * expected, rel=1e-4)
     added = float(terms["total"]) - float(without["total"])
     assert added == pytest.approx(0.25 * expected, rel=1e-3)
+
+
+def test_a_row_of_the_table_is_all_that_a_new_term_needs(
+    config: Config, stylized: np.ndarray, content: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brightness = Term("brightness", "tv_weight", lambda of: np.float32(of.stylized.mean()))
+    monkeypatch.setattr("fast_style.loss.perceptual_loss.TERMS", (*TERMS, brightness))
+    terms = terms_of(PerceptualLoss(config, [[prepare_style_image(config)]]), stylized, content)
+    assert terms["weighted/brightness"] == pytest.approx(0.01 * stylized.mean(), rel=1e-4)
+    assert terms["total"] == pytest.approx(
+        sum(value for name, value in terms.items() if name.startswith("weighted/")), rel=1e-5
+    )
+    assert list(named_terms(terms)) == ["total", "content", "style", "tv", "brightness"]
+    assert f"brightness {stylized.mean():.4g}" in in_one_line(terms)
+
+
+def test_every_weight_of_a_conf_is_that_of_a_term() -> None:
+    weights = {field.name for field in dataclasses.fields(Config) if "_weight" in field.name}
+    assert {term.weight for term in TERMS} == weights
+    assert len({term.name for term in TERMS}) == len(TERMS)
 
 
 @pytest.mark.parametrize("statistics", ["gram", "mean_covariance"])

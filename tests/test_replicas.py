@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
@@ -75,10 +76,12 @@ def tf_configs() -> list[dict[str, str]]:
 
 
 def test_shares_of_a_batch_are_the_batch(photos: Path) -> None:
+    config = Config(
+        naming="a", dataset=str(photos), image_size=32, batch_size=6, seed=3, crop="random"
+    )
+
     def images(share: range | None) -> ContentImages:
-        return ContentImages(
-            str(photos), image_size=32, batch_size=6, seed=3, crop="random", share=share
-        )
+        return ContentImages(config, share=share)
 
     parts = [images(range(0, 2)), images(range(2, 6))]
     for step in range(3):

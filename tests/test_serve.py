@@ -385,7 +385,7 @@ def test_a_full_queue_is_429_and_what_was_taken_is_finished(
 
     monkeypatch.setattr(models, "stylizer", slow)
     answers: list[int] = []
-    with TestClient(application(models, Limits(places=1))) as client:
+    with TestClient(application(models, Limits(capacity=1))) as client:
 
         def ask() -> None:
             answers.append(client.post("/stylize/tiny", content=png(photo(8, 8))).status_code)

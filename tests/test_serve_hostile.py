@@ -55,38 +55,41 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def ended(client: socket.socket) -> float:
-    """Seconds until the server closes a connection that sends a byte now and then."""
-    started = time.monotonic()
+def is_closed_while_sending(client: socket.socket) -> bool:
+    """Whether the server closes a connection that sends a byte now and then, before a minute."""
     client.settimeout(0.2)
-    while time.monotonic() - started < 10:
+    for _ in range(300):
         try:
             client.sendall(b"a")
             if not client.recv(1000):
-                break
+                return True
         except TimeoutError:
             continue
         except OSError:
-            break
-    return time.monotonic() - started
+            return True
+    return False
 
 
 def test_a_header_has_its_time_whatever_trickles_in(port: int) -> None:
     with connection(port) as first:
         first.sendall(b"GET /healthz HTTP/1.1\r\nx: ")
-        assert 0.5 < ended(first) < 5
+        assert is_closed_while_sending(first)
     with connection(port) as second:  # which was a good one before
         second.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
         assert b"200 OK" in second.recv(1000)
         second.sendall(b"GET /healthz HTTP/1.1\r\nx: ")
-        assert ended(second) < 5
+        assert is_closed_while_sending(second)
+    with connection(port) as third:  # which arrives in parts, but in time
+        for part in (b"GET /healthz HTTP/1.1\r\n", b"host: 127.0.0.1\r\n", b"\r\n"):
+            third.sendall(part)
+        assert b"200 OK" in third.recv(1000)
 
 
 def test_a_body_has_its_time(port: int) -> None:
-    started = time.monotonic()
     status, body = answer(port, post("/stylize/candy", b"x" * 10)[:-1])
     assert status == "408" and b"2 s to arrive" in body
-    assert 1.5 < time.monotonic() - started < 8
+    asked = post("/stylize/candy", b"x" * 10)
+    assert answer(port, asked[:-1], more=[asked[-1:]])[0] == "400"  # in time, but no picture
 
 
 def test_beyond_the_limit_those_that_say_nothing_make_room(port: int) -> None:

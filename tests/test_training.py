@@ -17,17 +17,25 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import Checkpoint, check_same_training, load_network, newest_checkpoint
+from fast_style.checkpoints import (
+    Checkpoint,
+    Model,
+    check_same_training,
+    load_network,
+    newest_checkpoint,
+)
 from fast_style.conf_file import config_from_mapping, load_config
 from fast_style.config import Config
 from fast_style.errors import UserError
+from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.provenance import hashes
 from fast_style.schedule import learning_rate, style_ramp
-from fast_style.training import Training, number_of_steps, train
+from fast_style.training import TrainingLoop, number_of_steps, train
+from fast_style.training_step import Batch, Trainer
 
 
 @pytest.fixture
@@ -118,19 +126,38 @@ def test_the_style_ramp_rises_from_2_percent_and_stays_at_1(config: Config) -> N
 def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config: Config) -> None:
     config = dataclasses.replace(config, steps=None, epoch=3)
 
-    def images(dataset: str) -> ContentImages:
-        return ContentImages(dataset, image_size=32, batch_size=config.batch_size, seed=0)
-
-    pictures = images(config.dataset)
+    pictures = ContentImages(config)
     assert pictures.pictures_per_epoch == 6
     # As the queue of the TF1 program, which fills a batch across the end of an epoch.
     for epoch, batch_size, steps in [(3, 2, 9), (2, 4, 3), (1, 4, 1), (3, 5, 3), (1, 50, 1)]:
         asked = dataclasses.replace(config, epoch=epoch, batch_size=batch_size)
         assert number_of_steps(asked, pictures) == steps
-    assert number_of_steps(dataclasses.replace(config, steps=7), images("synthetic")) == 7
     config = dataclasses.replace(config, dataset="synthetic")
+    endless = ContentImages(config)
+    assert number_of_steps(dataclasses.replace(config, steps=7), endless) == 7
     with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
-        number_of_steps(config, images("synthetic"))
+        number_of_steps(config, endless)
+
+
+# A step
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_step_returns_the_terms_before_it_and_brings_the_objective_down(config: Config) -> None:
+    config = dataclasses.replace(config, style_ramp=0.0, temporal_weight=0.01, warmup_steps=0)
+    content_images = ContentImages(config)
+    content = content_images.batch(0)
+    batch = Batch(content, 0, *content_images.moved_view(content, 0))
+    trainer = Trainer(config, [read_style(config)], 20, "float32")
+    before = trainer.evaluate(batch)
+    assert before == trainer.evaluate(batch) and trainer.step == 0
+    terms = trainer.train_step(batch)
+    assert {name: terms[name] for name in before} == pytest.approx(before, rel=1e-5)
+    assert terms["learning_rate"] == config.learning_rate and terms["style_ramp"] == 1.0
+    for _ in range(4):
+        trainer.train_step(batch)
+    assert trainer.step == 5
+    assert trainer.evaluate(batch)["total"] < before["total"]
 
 
 # What a finished training leaves
@@ -417,13 +444,13 @@ def test_a_folder_of_photos_that_grew_is_told(
 def test_the_result_has_the_hashes_of_the_files_that_were_trained_on(
     copied_files: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, validate = hashes(copied_files), Training.validate
+    before, validate = hashes(copied_files), TrainingLoop.validate
 
-    def and_remove(self: Training):
+    def and_remove(self: TrainingLoop):
         Path(copied_files.style_image or "").unlink(missing_ok=True)
         return validate(self)
 
-    monkeypatch.setattr(Training, "validate", and_remove)
+    monkeypatch.setattr(TrainingLoop, "validate", and_remove)
     result = json.loads((train(copied_files) / "result.json").read_text())
     assert {key: result[key] for key in before} == before
 
@@ -448,6 +475,11 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     with caplog.at_level(logging.WARNING, logger="absl"):
         assert newest(trained_copy).step == 4
     assert "00000006.npz is damaged" in caplog.text
+
+
+def test_a_conf_of_an_earlier_version_has_the_first_kind_of_output() -> None:
+    assert Model({"output": "linear"}, {}, Path()).output == "linear"
+    assert Model({}, {}, Path()).output == "tanh"
 
 
 def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(
@@ -490,7 +522,7 @@ def test_a_training_that_becomes_not_finite_keeps_its_last_good_checkpoint(
 ) -> None:
     config = dataclasses.replace(config, steps=4, checkpoint_every=1, log_every=10)
     monkeypatch.setattr(
-        "fast_style.training.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
+        "fast_style.training_step.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
     )
     with pytest.raises(UserError, match=r"at step 2; the last good .* of step 1;") as told:
         train(config)
@@ -548,7 +580,9 @@ def test_a_training_goes_on_with_its_own_network_only(config: Config, trained_co
 def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
     config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fast_style.training.Training.train_on", lambda *_: pytest.fail("a step"))
+    monkeypatch.setattr(
+        "fast_style.training_step.Trainer.train_step", lambda *_: pytest.fail("a step")
+    )
     preview = tmp_path / f"{'x' * 245}.png"  # previews/ has more letters behind it
     write_picture(preview, Picture(photo(20, 30)))
     with pytest.raises((UserError, OSError)) as error:

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style import measure, video
+from fast_style import flicker, video
 from fast_style.checkpoints import copy_model, read_model
 from fast_style.errors import UserError
 from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 
@@ -777,7 +777,7 @@ def test_stages_keep_the_order_and_little_at_once() -> None:
             made.append(number)
             yield number
 
-    with side_by_side(numbers(), lambda n: n + 100, lambda n: 2 * n) as results:
+    with pipeline(numbers(), lambda n: n + 100, lambda n: 2 * n) as results:
         for number, result in enumerate(results):
             assert result == 2 * (number + 100)
             assert len(made) <= number + 4
@@ -801,7 +801,7 @@ def test_a_stage_that_fails_ends_all_of_them() -> None:
     source, results = numbers(), []
     with (
         pytest.raises(UserError, match="three"),
-        side_by_side(source, failing, lambda n: n) as done,
+        pipeline(source, failing, lambda n: n) as done,
     ):
         results.extend(done)
     source.close()  # which fails while a thread is at work in it
@@ -936,8 +936,8 @@ def test_flicker_is_measured_plain_and_smoothed(
     folder.mkdir()
     copy_model(read_model(trained_model), folder)
     flags = ["--model", str(folder), "--clip", str(clip), "--smooth", "0.5", "0.9"]
-    monkeypatch.setattr(sys, "argv", ["measure", *flags])
-    measure.main()
+    monkeypatch.setattr(sys, "argv", ["flicker", *flags])
+    flicker.main()
     measured = json.loads((folder / "flicker.json").read_text())
     errors = measured["warping_error"]
     assert list(errors) == ["content", "plain", "smooth 0.5", "smooth 0.9"]
@@ -960,15 +960,16 @@ def test_flicker_is_measured_plain_and_smoothed(
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--clip", "in.mp4"], "--clip: goes with --model, and without --images and --compare"),
-        (["--model", "m", "--clip", "c", "--images", "i"], "--clip: goes with --model"),
-        (["--model", "m", "--images", "i", "--smooth", "0.5"], "--smooth: goes with --clip"),
+        (["--clip", "in.mp4"], "the following arguments are required: --model"),
+        (["--model", "m"], "the following arguments are required: --clip"),
+        (["--model", "m", "--clip", "c", "--smooth", "2"], "--smooth: 2 is not between 0 and 1"),
+        (["--model", "candy", "--clip", "c"], "c: cannot be read as a clip: no such file"),
     ],
 )
-def test_flags_that_do_not_go_together_are_told(
+def test_wrong_flags_of_flicker_are_named(
     flags: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["measure", *flags])
+    monkeypatch.setattr(sys, "argv", ["flicker", *flags])
     with pytest.raises(UserError) as error:
-        measure.main()
+        flicker.main()
     assert reason in str(error.value)

@@ -20,16 +20,17 @@ def main() -> None:
     logical = [tf.config.LogicalDeviceConfiguration()] * int(replicas)
     tf.config.set_logical_device_configuration(cpu, logical)
 
-    from fast_style.training import Training, train
+    from fast_style.training import train
+    from fast_style.training_step import Batch, Trainer
 
-    step = Training.train_on
+    step = Trainer.train_step
 
-    def told(self: Training, content) -> dict[str, float]:
-        terms = step(self, content)
+    def told(self: Trainer, batch: Batch) -> dict[str, float]:
+        terms = step(self, batch)
         print(f"total {terms['total']!r} {self.step} {time.monotonic()}", flush=True)
         return terms
 
-    Training.train_on = told  # type: ignore[method-assign]
+    Trainer.train_step = told  # type: ignore[method-assign]
     train(load_config(conf, overrides))
 
 

@@ -26,7 +26,7 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def reports(work: Work, pictures: Pictures, actors: Actors) -> Iterator[Report]:
-    """What becomes of the pictures, a part at a time.
+    """Reports of the pictures, one for each part of the run.
 
     Raises UserError where the actors cannot do their work, and where the cluster is lost.
     """
@@ -50,7 +50,7 @@ class Pipeline:
         self.blocks: Iterator[dict[str, Any]] | None = None
 
     def report(self) -> Report | None:
-        """What was done since the last call, after a while; None when all is done."""
+        """A report of the time since the last call, after a while; None at the end."""
         with errors_as_they_were():
             if self.blocks is None:
                 self.blocks = _blocks(*self.run)
@@ -65,13 +65,13 @@ class Pipeline:
 
 
 class Attempts:
-    """An actor that knows what was begun before: at what was not ended, a process died."""
+    """An actor that counts attempts: a process died at whatever was begun and not ended."""
 
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
 
     def begin(self, name: str) -> int:
-        """How often it was begun, this time included."""
+        """The number of attempts so far, including this one."""
         self.begun[name] += 1
         return self.begun[name]
 
@@ -80,9 +80,9 @@ class Attempts:
 
 
 class Actor:
-    """A worker as Ray Data wants it, for blocks of rows.
+    """A worker with the interface of Ray Data, for blocks of rows.
 
-    Ray begins a block anew when the process that had it died. Its pictures then go one by one, and
+    Ray starts a block again when the process that had it died. Its pictures then go one by one, and
     none costs more processes than MOST_DEATHS.
     """
 
@@ -104,7 +104,7 @@ class Actor:
         entries = list(self.entries(block))
         named = f"block of {entries[0].source}"
         if self._begin(named) > 1:
-            outcomes = [self._warily(entry) for entry in entries]
+            outcomes = [self._one_by_one(entry) for entry in entries]
         else:
             begun = [self.worker.submit(entry) for entry in entries]
             outcomes = [each.result() for each in begun]
@@ -112,7 +112,8 @@ class Actor:
         rows = [asdict(outcome) for outcome in outcomes]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def _warily(self, entry: Entry) -> Outcome:
+    def _one_by_one(self, entry: Entry) -> Outcome:
+        """The outcome of one picture of a block in which a process has died before."""
         deaths = self._begin(entry.source) - 1
         if deaths >= MOST_DEATHS:
             outcome = Outcome(entry.source, reason=f"{deaths} processes died at this picture")
@@ -147,11 +148,11 @@ def _blocks(work: Work, pictures: Pictures, actors: Actors) -> Iterator[dict[str
 
 
 def rows_of_a_block(pictures: int, actors: int) -> int:
-    """How many of the pictures an actor gets at once."""
+    """The number of pictures that an actor gets at once."""
     rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
     return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))
 
 
 def _report_of(block: dict[str, Any]) -> Report:
-    columns = (block[name].tolist() for name in ("source", "made", "there", "reason"))
+    columns = (block[name].tolist() for name in ("source", "made", "already_done", "reason"))
     return Report.of(Outcome(*row) for row in zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""The pictures that a person names: files, folders, globs, Parquet files, and URLs of all these."""
+"""Inputs: files, folders, globs, Parquet files, and URLs of all these."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -27,9 +27,9 @@ def find_inputs(
     output: tuple[Store, str] | None = None,
     known: Collection[str] = (),
 ) -> Pictures:
-    """The pictures that files, folders, globs and URLs stand for, without results in the output.
+    """The pictures of files, folders, globs and URLs, without results in the output.
 
-    models: what stands behind a picture's name in the output. image, name: columns of Parquet.
+    models: the suffixes of pictures' names in the output. image, name: columns of Parquet.
     output: its store and folder. known: models whose results may be there too.
     Raises UserError where there are none, where two would become one file, and where Parquet
     files and pictures are named together.

@@ -87,7 +87,7 @@ def survey_rows(
 ) -> ParquetRows:
     """The rows of Parquet files, of which the names are read now.
 
-    insides: as PictureFiles has them. model: stands behind a picture's name in the output. Raises
+    insides: as PictureFiles has them. model: the suffix of a picture's name in the output. Raises
     UserError where two pictures would become one file, and for wrong files and columns.
     """
     _refuse_shared_folders(insides)
@@ -100,7 +100,7 @@ def survey_rows(
             names = _column(file.read(columns=[name]), name).to_pylist()
         except (OSError, pyarrow.ArrowException) as error:
             if len(insides) > 1:
-                return 1, 0  # among others it will stand in the table of broken pictures
+                return 1, 0  # it will be listed among the broken pictures
             raise UserError(f"{label}: cannot be read as Parquet: {error}") from error
         targets = _targets_of_rows(names, _without_ending(insides[path]), model)
         refuse_shared_targets(f"--input {label}", targets)
@@ -129,7 +129,7 @@ def _targets_of_rows(
         try:
             targets = stylized_names(_inside(folder, name), model)
         except UserError:
-            continue  # it will stand in the table of broken pictures
+            continue  # it will be listed among the broken pictures
         yield str(name), targets
 
 

@@ -1,4 +1,4 @@
-"""What an input of pictures is to the run, and one of pictures in files of their own."""
+"""The interface of an input of pictures, and the input of picture files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Entry:
 
 
 class Pictures(Protocol):
-    """The pictures of an input, and how many they are.
+    """The pictures of an input.
 
-    left_out: beside these, those of kinds that are not read, each with the reason. The pictures are
-    also there as blocks of rows, for machines to share, and entries makes pictures of a block on
-    the machine that has it.
+    left_out: further pictures, of kinds that are not read, each with the reason. `blocks` gives the
+    pictures as blocks of rows, which are divided among machines, and `entries` turns a block into
+    entries on the machine that has it.
     """
 
     @property
@@ -44,9 +44,9 @@ class Pictures(Protocol):
     def __iter__(self) -> Iterator[Entry]: ...
 
     def without(self, done: set[str], models: Sequence[str]) -> Pictures:
-        """Those of which a stylized image is missing, as far as that is known before a row is read.
+        """The pictures without all stylized images, as far as that is known before rows are read.
 
-        done: what the output's folder has. models: what stands behind a picture's name there.
+        done: what the output's folder has. models: the suffixes of pictures' names there.
         """
         ...
 
@@ -59,7 +59,7 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Pictures in files of their own. Only their names go from machine to machine."""
+    """Picture files. Only their names are sent from machine to machine."""
 
     store: Store
     insides: Mapping[str, str]  # each file's path in the store to that inside the input

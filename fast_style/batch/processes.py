@@ -21,11 +21,11 @@ from fast_style.batch.work import Outcome, Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 
-AHEAD = 2  # pictures more than cores: one is read or written, and one is there for who is first
+AHEAD = 2  # pictures more than cores: one is read or written, and one waits for a free core
 
 
 def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]:
-    """What becomes of each picture, when it is known.
+    """A report of each picture as soon as it is done.
 
     Raises UserError where the processes cannot load the networks.
     """
@@ -48,7 +48,7 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
 
 
 class Process:
-    """An actor, and the pictures that it has.
+    """An actor process, and the pictures that it is working on.
 
     Where it dies, another takes its place and has those pictures one by one: that at which it dies
     again is given up.
@@ -67,7 +67,7 @@ class Process:
         self.has_loaded = False
 
     def take(self, entries: Iterator[Entry]) -> None:
-        """As many of them as it is to have; of suspects one alone."""
+        """Send it as many entries as it should have, or one suspect alone."""
         while len(self.has) < (1 if self.suspects else self.cpus + AHEAD):
             entry = self.suspects[0] if self.suspects else next(entries, None)
             if entry is None:
@@ -78,11 +78,11 @@ class Process:
                 self.connection.send((number, entry))
 
     def news(self) -> Outcome | None:
-        """An outcome, where it is that. Raises UserError where the networks cannot be loaded."""
+        """Its next message, if that is an outcome. Raises UserError where it cannot load."""
         try:
             said = self.connection.recv()
         except (EOFError, OSError):
-            return self._begin_anew()
+            return self._restart()
         if isinstance(said, UserError):
             raise said
         if said is None:
@@ -97,7 +97,7 @@ class Process:
         self.connection.close()
         self.process.join()
 
-    def _begin_anew(self) -> Outcome | None:
+    def _restart(self) -> Outcome | None:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
@@ -105,8 +105,8 @@ class Process:
         lost = list(self.has.values())
         self.has.clear()
         if self.suspects:
-            guilty = self.suspects.pop(0)
-            return Outcome(guilty.source, reason="2 processes died at this picture")
+            failing = self.suspects.pop(0)
+            return Outcome(failing.source, reason="2 processes died at this picture")
         self.suspects = lost
         return None
 
@@ -115,15 +115,15 @@ def _begun(work: Work, cpus: int) -> tuple[Any, Connection]:
     context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_stylize, args=(work, cpus, theirs))
-    with _deaf_to_ctrl_c():
+    with _ignore_sigint():
         process.start()
     theirs.close()
     return process, ours
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """So is what is started in the block. Ctrl-C reaches all processes, and one tells of it."""
+def _ignore_sigint() -> Iterator[None]:
+    """Ignore Ctrl-C in the block, and in processes started there: the main process handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -135,7 +135,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _stylize(work: Work, cpus: int, connection: Connection) -> None:
-    """What the process does, to the end of the run or of the program that began it."""
+    """The process: stylizes what it receives until the connection closes."""
     worker = Worker(work, cpus)
     try:
         worker.load()

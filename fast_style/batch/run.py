@@ -1,4 +1,4 @@
-"""A collection of pictures through models: from what a person names to the table of broken ones."""
+"""Stylizes a collection of pictures: from the inputs to the table of broken ones."""
 
 import contextlib
 import csv
@@ -53,13 +53,13 @@ def stylize_collection(
 
     output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
     file counts as a folder of its pictures. Of several models or styles, each adds its own file
-    beside the others. What is there is not made again.
+    next to the others. Results that exist are not made again.
     mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
     address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
-    cores are used without it, by processes that import the calling script anew.
+    cores are used without it, by processes that import the calling script again.
     The pictures of which no stylized image could be made, and those of kinds that are not read,
-    stand in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError for
-    all else.
+    are listed in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError
+    for all else.
     """
     named = models_by_name(models, styles)
     store, folder = open_store(output)
@@ -74,11 +74,11 @@ def stylize_collection(
         how = replace(how, mask=_read_mask(mask, most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     left_out = list(pictures.left_out.items())
-    total = Report(there=(pictures.count - left.count) * len(named), broken=left_out)
+    total = Report(already_done=(pictures.count - left.count) * len(named), broken=left_out)
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
     reports = _reports(work, left, address, asked)
     started = time.monotonic()
-    _write_table(work, total)  # an output that cannot be written is told before all work
+    _write_table(work, total)  # an output that cannot be written is reported before any work
     try:
         if left.count:
             with contextlib.closing(reports):
@@ -144,12 +144,12 @@ def _write_table(work: Work, report: Report) -> None:
 
 def _print_summary(work: Work, report: Report, seconds: float) -> None:
     output = work.output.label(work.folder)
-    told = [f"{report.made} stylized images in {seconds:.1f} s"]
+    parts = [f"{report.made} stylized images in {seconds:.1f} s"]
     if report.made:
-        told.append(f"{report.made / seconds:.2f} images/s")
-    if report.there:
-        told.append(f"{report.there} were there")
-    print(f"{output}: {', '.join(told)}")
+        parts.append(f"{report.made / seconds:.2f} images/s")
+    if report.already_done:
+        parts.append(f"{report.already_done} existed already")
+    print(f"{output}: {', '.join(parts)}")
     for path, reason in report.broken[:SHOWN]:
         print(printable(f"error: {path}: {reason}"), file=sys.stderr)
     if report.broken:

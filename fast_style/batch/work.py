@@ -1,4 +1,4 @@
-"""What is done to every picture of a collection, and what is told of it afterwards."""
+"""What is done to every picture of a collection, and the report of it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fast_style.stylization import Stylization
 
 @dataclass(frozen=True)
 class Work:
-    """What is done to every picture, and where it goes."""
+    """What is done to every picture, and where its results are written."""
 
-    models: Mapping[str, Model]  # of one style each, by what stands behind a picture's name
+    models: Mapping[str, Model]  # of one style each, by the suffix of a picture's name
     output: Store
     folder: str
     most_pixels: int
@@ -27,21 +27,21 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture."""
+    """The result of one picture."""
 
     source: str
     made: int = 0  # stylized images, one for each model
-    there: int = 0
+    already_done: int = 0  # those that the output had before
     reason: str = ""  # why there are no more of them; "" where all are there
 
 
 @dataclass
 class Report:
-    """What became of some pictures."""
+    """The results of several pictures."""
 
     pictures: int = 0
     made: int = 0
-    there: int = 0
+    already_done: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
 
     @classmethod
@@ -49,21 +49,21 @@ class Report:
         report = cls()
         for outcome in outcomes:
             broken = [(outcome.source, outcome.reason)] if outcome.reason else []
-            report.add(cls(1, outcome.made, outcome.there, broken))
+            report.add(cls(1, outcome.made, outcome.already_done, broken))
         return report
 
     def add(self, other: Report) -> None:
         self.pictures += other.pictures
         self.made += other.made
-        self.there += other.there
+        self.already_done += other.already_done
         self.broken += other.broken
 
 
 def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Model]:
-    """Models of one style each, by what stands behind the name of a picture that they stylized.
+    """Models of one style each, by the suffix that the names of their pictures get.
 
-    Every style is taken of every model of several styles; beside such a model, those of one style
-    are taken as they are. Raises UserError where two would have the same name.
+    Of a model of several styles every one of `styles` is used; other models, of one style,
+    are used as they are. Raises UserError where two would have the same name.
     """
     folders = [find_model_folder(name) for name in models]
     read = [read_model(folder) for folder in folders]

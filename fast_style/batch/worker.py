@@ -1,4 +1,4 @@
-"""What an actor does: the networks, loaded once, and pictures through them from store to store."""
+"""What an actor does: it loads the networks once and stylizes pictures from store to store."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +18,7 @@ from fast_style.stylize import Stylizer
 class Worker:
     """The networks of an actor, which is a process that has some cores, or a GPU, for itself.
 
-    One picture has the network while others are read, decoded, encoded and written beside it.
+    While one picture is in the network, others are read, decoded, encoded and written.
     """
 
     def __init__(self, work: Work, cpus: int, gpus: float = 0):
@@ -35,7 +35,7 @@ class Worker:
         self.threads = ThreadPoolExecutor(cpus + 1)
 
     def load(self) -> None:
-        """The networks, if that is not done. Raises UserError where they cannot be loaded."""
+        """Load the networks, once. Raises UserError where they cannot be loaded."""
         if not self.stylizers:
             # Two actors that both find so much memory free would both take it.
             most = int(free_memory() * self.share) if self.share < 1 else None
@@ -45,17 +45,17 @@ class Worker:
             }
 
     def submit(self, entry: Entry) -> Future[Outcome]:
-        """Have a picture stylized, after load."""
+        """Start to stylize a picture. `load` comes first."""
         return self.threads.submit(self._stylized, entry)
 
     def _stylized(self, entry: Entry) -> Outcome:
-        made = there = 0
+        made = already_done = 0
         reason = ""
         if entry.refusal:
             return Outcome(entry.source, reason=entry.refusal)
         try:
             missing = self._missing(entry.inside)
-            there = len(self.stylizers) - len(missing)
+            already_done = len(self.stylizers) - len(missing)
             if missing:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
@@ -72,10 +72,10 @@ class Worker:
         except Exception as error:  # a run of days does not end for one picture
             logging.exception("%s", entry.source)
             reason = f"{type(error).__name__}: {error}"
-        return Outcome(entry.source, made, there, reason.removeprefix(f"{entry.source}: "))
+        return Outcome(entry.source, made, already_done, reason.removeprefix(f"{entry.source}: "))
 
     def _missing(self, inside: str) -> dict[str, tuple[str, str]]:
-        """Where the stylized images go that are not there, as stylized_names has it, by model."""
+        """By model, the targets (as in stylized_names) of images that do not exist yet."""
         missing = {}
         for name in self.stylizers:
             without_alpha, with_alpha = stylized_names(inside, name)

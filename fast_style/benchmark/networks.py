@@ -14,11 +14,12 @@ from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, 
 from fast_style.benchmark.in_turns import SAMPLE, in_turns, runtimes, sample_picture
 from fast_style.checkpoints import read_model
 from fast_style.conf_file import config_from_mapping
+from fast_style.loss.style_statistics import read_style
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.content_images import ContentImages
 from fast_style.stylize import Stylizer
-from fast_style.training import Training
+from fast_style.training_step import Batch, Trainer
 from fast_style.vgg_layers import convolutions
 
 LOSS_MODELS = ("vgg_16", "vgg_16_half")
@@ -59,7 +60,7 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
     kinds = list(itertools.product(LOSS_MODELS, precisions()))
     peaks = {precision: MatmulPeak(precision) for precision in precisions()}
     with tempfile.TemporaryDirectory() as scratch:
-        trainings: list[Training] = []
+        trainers: list[Trainer] = []
         tasks: list[Callable[[], object]] = []
         for loss_model, precision in kinds:
             config = config_from_mapping(
@@ -71,26 +72,25 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
                     "dataset": str(SAMPLE),
                     "image_size": image_size,
                     "batch_size": batch_size,
+                    "crop": "random",
                 },
                 "benchmark",
             )
-            content = ContentImages(
-                config.dataset, image_size=image_size, batch_size=batch_size, seed=0, crop="random"
-            )
-            training = Training(config, content, rounds, precision)
+            content = ContentImages(config)
+            trainer = Trainer(config, [read_style(config)], rounds, precision)
             batches = content.batches(0)
-            at_hand = next(batches)
-            trainings.append(training)
-            tasks.append(partial(training.train_on, at_hand))
-            tasks.append(partial(_read_and_train, training, batches))
+            at_hand = Batch(next(batches), style=0)
+            trainers.append(trainer)
+            tasks.append(partial(trainer.train_step, at_hand))
+            tasks.append(partial(_read_and_train, trainer, batches))
         found = in_turns([*tasks, *(peak.measure for peak in peaks.values())], rounds)
     records = []
     for number, (loss_model, precision) in enumerate(kinds):
-        training, (ready, reading) = trainings[number], found[2 * number : 2 * number + 2]
+        trainer, (ready, reading) = trainers[number], found[2 * number : 2 * number + 2]
         operations = batch_size * step_operations(
-            training.network.network,
-            training.objective.networks[0],
-            training.objective.content_network,
+            trainer.network.network,
+            trainer.objective.networks[0],
+            trainer.objective.content_network,
             image_size,
         )
         records.append(
@@ -106,8 +106,8 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
     return records
 
 
-def _read_and_train(training: Training, batches: Iterator[np.ndarray]) -> None:
-    training.train_on(next(batches))
+def _read_and_train(trainer: Trainer, batches: Iterator[np.ndarray]) -> None:
+    trainer.train_step(Batch(next(batches), style=0))
 
 
 def _random_weights(loss_model: str, folder: Path) -> str:

@@ -1,82 +1,43 @@
-"""A trained network in the formats that other programs run, each compared with it before it is said
-to be there."""
+"""A trained network in the formats that other programs run.
 
-import importlib
+Every export is compared with the network before it is put in place.
+"""
+
 import json
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import yaml
 
 from fast_style import __version__
-from fast_style.checkpoints import Model, load_network, read_model
+from fast_style.checkpoints import load_network, read_model
 from fast_style.config import PLACE_KEYS
 from fast_style.errors import UserError
+from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
+from fast_style.export.formats import Comparison, ExportOptions, Format, Run
+from fast_style.export.saved_model import tensorflow_finds
 from fast_style.files import flush, flush_folder
 
 SIZES = ((256, 256), (181, 243), (1, 5))
 BATCH = 2
 MOST_GREY_LEVELS_OFF = {"float32": 1.0, "float16": 2.0}
 
-Run = Callable[[np.ndarray], np.ndarray]  # pictures to stylized ones, (N, H, W, 3)
-
-
-@dataclass(frozen=True)
-class Format:
-    """What other programs call it, and what writing it takes."""
-
-    title: str
-    ending: str
-    module: str
-    packages: tuple[str, ...] = ()
-    extra: str = ""  # of this project, that brings the packages
-    keeps_half: bool = True
-
-
 FORMATS = {
-    "saved_model": Format("SavedModel", "", "saved_model", keeps_half=False),
-    "onnx": Format("ONNX", ".onnx", "onnx_file", ("onnx", "onnxruntime"), "onnx"),
-    "openvino": Format("OpenVINO", ".xml", "openvino_file", ("openvino",), "cpu"),
-    "litert": Format("LiteRT", ".tflite", "litert_file", ("ai_edge_litert",), "litert"),
+    "saved_model": Format("SavedModel", "", saved_model.write, saved_model.load, keeps_half=False),
+    "onnx": Format(
+        "ONNX", ".onnx", onnx_file.write, onnx_file.load, ("onnx", "onnxruntime"), "onnx"
+    ),
+    "openvino": Format(
+        "OpenVINO", ".xml", openvino_file.write, openvino_file.load, ("openvino",), "cpu"
+    ),
+    "litert": Format(
+        "LiteRT", ".tflite", litert_file.write, litert_file.load, ("ai_edge_litert",), "litert"
+    ),
 }
-
-
-@dataclass(frozen=True)
-class Order:
-    """How the model is wanted.
-
-    pixels: 'uint8' or 'float', RGB 0..255 either way, of what goes in and of what comes out.
-    half: weights in float16, which halves the file; the arithmetic stays float32.
-    metadata: words by keys, that go into the file.
-    """
-
-    pixels: str
-    half: bool
-    metadata: dict[str, str]
-
-
-class FormatModule(Protocol):
-    """What fast_style.export.<module> has."""
-
-    def write(self, model: Model, network, path: Path, order: Order) -> None: ...
-
-    def load(self, path: Path, pixels: str) -> Run: ...
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """One size through the file's own runtime, beside the network."""
-
-    height: int
-    width: int
-    largest_difference: float  # in grey levels
-    seconds: float  # for a batch of 2, the median of three
 
 
 def export(
@@ -87,18 +48,19 @@ def export(
     style: str | None = None,
     pixels: str = "uint8",
     half: bool = False,
-) -> list[Agreement]:
-    """Write the model as `output`, a folder for a SavedModel, else a file; how far it is off.
+) -> list[Comparison]:
+    """Write the model as `output`, a folder for a SavedModel, else a file; compare it at SIZES.
 
-    Of any N, H and W. kind: of FORMATS. style: of a model of several, a name or a mix such as
-    'candy=0.6,wave=0.4'. pixels, half: as Order's; a SavedModel has signatures for both pixels.
-    The figures are kept too, beside a file and inside a SavedModel, as is what the format needs.
-    Raises UserError, before any work, for what the format cannot do, a package that is missing and
-    an output that is there; RuntimeError where the file's own runtime does not agree with the
+    The export takes pictures of any N, H and W. kind: a key of FORMATS. style: of a model of
+    several, a name or a mix such as 'candy=0.6,wave=0.4'. pixels, half: as in ExportOptions; a
+    SavedModel has signatures for both pixels. The comparisons are also written, beside a file and
+    inside a SavedModel.
+    Raises UserError, before any work, for what the format cannot do, for a missing package and
+    where the output exists; RuntimeError where the format's own runtime gives other pixels than the
     network.
     """
     wanted = FORMATS[kind]
-    check_order(kind, half)
+    check_format(kind, half)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"--output {output}: is there already; name a new one")
     if kind == "saved_model" and not tensorflow_finds(output):
@@ -117,15 +79,14 @@ def export(
         "licence": "MIT",
         "conf": yaml.safe_dump(conf, sort_keys=False, allow_unicode=True),
     }
-    module: FormatModule = importlib.import_module(f"fast_style.export.{wanted.module}")  # type: ignore[assignment]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
             unfinished = Path(temporary) / output.name
-            module.write(model, network, unfinished, Order(pixels, half, metadata))
-            found = agreements(module.load(unfinished, pixels), network, pixels)
-            check_agreement(found, wanted.title, "float16" if half else "float32")
-            _keep(found, unfinished)
+            wanted.write(model, network, unfinished, ExportOptions(pixels, half, metadata))
+            found = compare(wanted.load(unfinished, pixels), network, pixels)
+            check_comparisons(found, wanted.title, "float16" if half else "float32")
+            _write_comparisons(found, unfinished)
             _put_in_place(unfinished, output)
     except OSError as error:
         reason = error.strerror or error
@@ -133,13 +94,8 @@ def export(
     return found
 
 
-def tensorflow_finds(saved_model: Path) -> bool:
-    """Whether TensorFlow loads a SavedModel from that path, which it takes for a glob."""
-    return "[" not in str(saved_model)
-
-
-def check_order(kind: str, half: bool) -> None:
-    """Raise UserError where the format cannot do that, or its packages are missing."""
+def check_format(kind: str, half: bool) -> None:
+    """Raise UserError where the format cannot store float16, or its packages are missing."""
     wanted = FORMATS[kind]
     if half and not wanted.keeps_half:
         able = ", ".join(name for name, one in FORMATS.items() if one.keeps_half)
@@ -152,7 +108,7 @@ def check_order(kind: str, half: bool) -> None:
         )
 
 
-def agreements(run: Run, network, pixels: str) -> list[Agreement]:
+def compare(run: Run, network, pixels: str) -> list[Comparison]:
     """Batches of noise of several sizes through `run` and through the network."""
     rng = np.random.default_rng(0)
     found = []
@@ -172,29 +128,29 @@ def agreements(run: Run, network, pixels: str) -> list[Agreement]:
                 f"{stylized.dtype} of shape {stylized.shape} of {given.dtype} {given.shape}"
             )
         off = float(np.abs(stylized.astype(np.float32) - expected).max())
-        found.append(Agreement(height, width, off, float(np.median(seconds))))
+        found.append(Comparison(height, width, off, float(np.median(seconds))))
     return found
 
 
-def check_agreement(found: list[Agreement], title: str, precision: str) -> None:
-    """Raise RuntimeError where it is too far off for weights of that precision."""
+def check_comparisons(found: list[Comparison], title: str, precision: str) -> None:
+    """Raise RuntimeError where one is too far off for weights of that precision."""
     worst = max(one.largest_difference for one in found)
     if not worst <= MOST_GREY_LEVELS_OFF[precision]:
         raise RuntimeError(f"the {title} is {worst:.2f} grey levels off the network")
 
 
-def _keep(found: list[Agreement], path: Path) -> None:
+def _write_comparisons(found: list[Comparison], path: Path) -> None:
     figures = path / "agreement.json" if path.is_dir() else path.with_name(f"{path.name}.json")
     figures.write_text(json.dumps([asdict(one) for one in found], indent=2))
 
 
 def _put_in_place(unfinished: Path, output: Path) -> None:
-    """Give the output its name, and before it what lies beside it: where it is, all of it is."""
-    beside = [path for path in unfinished.parent.iterdir() if path != unfinished]
+    """Move the files of an export into place, the output last: where it exists, it is complete."""
+    others = [path for path in unfinished.parent.iterdir() if path != unfinished]
     placed: list[Path] = []
     flush(unfinished.parent)
     try:
-        for path in [*beside, unfinished]:
+        for path in [*others, unfinished]:
             placed.append(path.replace(output.with_name(path.name)))
     except OSError:
         for path in placed:

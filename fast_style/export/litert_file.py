@@ -4,27 +4,25 @@ import json
 import os
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
-import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 
 from fast_style.checkpoints import Model
-from fast_style.export import Order, Run
+from fast_style.export.formats import ExportOptions, Run
 
 METADATA = "fast_style"
 FILE_IDENTIFIER = b"TFL3"
 
 
-def write(model: Model, network, path: Path, order: Order) -> None:
-    element = tf.uint8 if order.pixels == "uint8" else tf.float32
+def write(model: Model, network, path: Path, options: ExportOptions) -> None:
+    import tensorflow as tf
+
+    element = tf.uint8 if options.pixels == "uint8" else tf.float32
     shape = (None, None, None, 3)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, element, name="pictures")])
     def stylize(pictures):
         stylized = tf.clip_by_value(network(tf.cast(pictures, tf.float32)), 0.0, 255.0)
-        if order.pixels == "uint8":
+        if options.pixels == "uint8":
             stylized = tf.cast(tf.round(stylized), tf.uint8)
         return {"stylized": stylized}
 
@@ -34,13 +32,15 @@ def write(model: Model, network, path: Path, order: Order) -> None:
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [stylize.get_concrete_function()], module
     )
-    if order.half:
+    if options.half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    path.write_bytes(_with_metadata(converter.convert(), order.metadata))
+    path.write_bytes(_with_metadata(converter.convert(), options.metadata))
 
 
 def load(path: Path, pixels: str) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
     interpreter = Interpreter(str(path), num_threads=os.cpu_count())
     [given], [made] = interpreter.get_input_details(), interpreter.get_output_details()
 
@@ -56,6 +56,9 @@ def load(path: Path, pixels: str) -> Run:
 
 def _with_metadata(model: bytes, metadata: dict[str, str]) -> bytes:
     """The model with one more buffer, of JSON, that its table of metadata names."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
     content = schema.ModelT.InitFromPackedBuf(model, 0)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(json.dumps(metadata).encode(), np.uint8)

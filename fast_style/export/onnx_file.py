@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-import onnx
-import onnxruntime
-
 from fast_style.checkpoints import Model
-from fast_style.export import Order, Run
-from fast_style.export.onnx_network import onnx_network
+from fast_style.export.formats import ExportOptions, Run
 
 
-def write(model: Model, network, path: Path, order: Order) -> None:
-    made = onnx_network(model.arrays, model.architecture, order.pixels, order.half)
-    onnx.helper.set_model_props(made, order.metadata)
+def write(model: Model, network, path: Path, options: ExportOptions) -> None:
+    import onnx
+
+    from fast_style.export.onnx_network import onnx_network
+
+    made = onnx_network(model.arrays, model.architecture, options.pixels, options.half)
+    onnx.helper.set_model_props(made, options.metadata)
     onnx.save(made, path)
 
 
 def load(path: Path, pixels: str) -> Run:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda pictures: session.run(["stylized"], {"pictures": pictures})[0]

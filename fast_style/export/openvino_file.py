@@ -1,24 +1,27 @@
-"""OpenVINO's .xml, with its weights in a .bin beside it."""
+"""OpenVINO's .xml, with its weights in a .bin next to it."""
 
 from pathlib import Path
 
-import openvino
-
 from fast_style.checkpoints import Model
-from fast_style.export import Order, Run
-from fast_style.runtimes.openvino_network import compile_for_cpu, core, exportable_network
+from fast_style.export.formats import ExportOptions, Run
 
 
-def write(model: Model, network, path: Path, order: Order) -> None:
-    made = exportable_network(model.arrays, model.architecture, order.pixels)
-    for key, words in order.metadata.items():
-        made.set_rt_info(words, ["fast_style", key])
+def write(model: Model, network, path: Path, options: ExportOptions) -> None:
+    import openvino
+
+    from fast_style.runtimes.openvino_network import exportable_network
+
+    made = exportable_network(model.arrays, model.architecture, options.pixels)
+    for key, text in options.metadata.items():
+        made.set_rt_info(text, ["fast_style", key])
     try:
-        openvino.save_model(made, path, compress_to_fp16=order.half)
-    except RuntimeError as error:  # which is all that it says of a full disk
+        openvino.save_model(made, path, compress_to_fp16=options.half)
+    except RuntimeError as error:  # the only sign of a full disk
         raise OSError(f"OpenVINO says {error}; is there room for it?") from error
 
 
 def load(path: Path, pixels: str) -> Run:
+    from fast_style.runtimes.openvino_network import compile_for_cpu, core
+
     run = compile_for_cpu(core().read_model(path), "float32")
     return lambda pictures: run(pictures)["stylized"]

@@ -7,25 +7,29 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
-import tensorflow as tf
-
 from fast_style.checkpoints import UNFINISHED_SAVED_MODEL, Model, copy_model
 from fast_style.errors import UserError
-from fast_style.export import Order, Run, encoded_pictures
+from fast_style.export.formats import ExportOptions, Run
 from fast_style.files import flush
 
 GRAPH = "saved_model.pb"
 
 
-def write(model: Model, network, path: Path, order: Order) -> None:
+def write(model: Model, network, path: Path, options: ExportOptions) -> None:
     """A SavedModel that is a model folder too: conf, weights and result come along."""
     path.mkdir()
     write_saved_model(network, path)
     copy_model(model, path)
 
 
+def tensorflow_finds(saved_model: Path) -> bool:
+    """Whether TensorFlow loads a SavedModel from that path, which it takes for a glob."""
+    return "[" not in str(saved_model)
+
+
 def load(path: Path, pixels: str) -> Run:
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(path))
     name = "serving_uint8" if pixels == "uint8" else "serving_default"
     signature = loaded.signatures[name]
@@ -43,6 +47,11 @@ def write_saved_model(network, folder: Path) -> None:
     PNG; encoded_pictures says what is read.
     Raises UserError, leaving the folder as it was, where it cannot be written.
     """
+    import keras
+    import tensorflow as tf
+
+    from fast_style.export import encoded_pictures
+
     shape = (None, None, None, 3)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # traced once for all three
@@ -100,6 +109,8 @@ def write_saved_model(network, folder: Path) -> None:
 @contextlib.contextmanager
 def _functions_as_graphs() -> Iterator[None]:
     """Trace functions also where tf.config.run_functions_eagerly was asked for, to debug."""
+    import tensorflow as tf
+
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)
     try:

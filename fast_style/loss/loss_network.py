@@ -9,7 +9,7 @@ from keras import ops
 
 from fast_style.errors import UserError, nearest
 from fast_style.loss.vgg_weights import read_weights
-from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name
+from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name, feature_of
 
 FIRST_CONVOLUTION = "block1_conv1"
 POOLINGS = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}
@@ -50,7 +50,7 @@ def build_loss_network(
             x = POOLINGS[pooling](2, dtype=dtype, name=f"{block}_pool")(x)
             block = name.partition("_")[0]
         x = FrozenConvolution(*parameters[name], dtype=dtype, name=name)(x)
-        feature = feature_name(name, loss_model)
+        feature = feature_of(name)
         if feature in wanted:
             features[feature] = x
     return keras.Model(inputs, features, name=loss_model)

@@ -4,6 +4,8 @@ All statistics and sums are float32, whatever the dtype of the features: sums ov
 overflow float16 and lose their small parts in bfloat16.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,7 +36,7 @@ def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
     """Channel means (N, C), and Gram matrix (N, C, C) of the features less their means, float32.
 
     The Gram matrix adds up the two, and where activations are dense the outer product of the means
-    drowns the rest; matched apart, as in optimal-transport style losses, texture keeps its voice.
+    drowns the rest; matched apart, as in optimal-transport style losses, texture still counts.
     """
     positions, area, channels = _flatten(features)
     mean = ops.mean(positions, axis=1, keepdims=True)
@@ -178,6 +180,36 @@ def sliced_wasserstein_loss(values: Tensor, target: Tensor) -> Tensor:
     return ops.mean(ops.square(values - wanted)) / ops.mean(ops.square(centred))
 
 
+def sliced_target(slices: list[Tensor]) -> tuple[Tensor, ...]:
+    """What is kept of a painting's sliced values: for each size (1, SLICES, QUANTILES)."""
+    return tuple(quantiles(values, QUANTILES) for values in slices)
+
+
+def sliced_loss(slices: list[Tensor], target: tuple[Tensor, ...]) -> Tensor:
+    """The mean of sliced_wasserstein_loss over the sizes that stylized images and target have.
+
+    A small picture has fewer sizes than the painting.
+    """
+    pairs = list(zip(slices, target, strict=False))
+    return sum(sliced_wasserstein_loss(values, wanted) for values, wanted in pairs) / len(pairs)
+
+
+def patch_slices(images: Tensor) -> list[Tensor]:
+    """Sliced values of the patches of (N, H, W, 3) images, for each size that has any."""
+    sizes = pyramid(images, len(PATCH_STRIDES))
+    return [
+        sliced_values(detail(images), patch_directions(PATCH, seed), stride)
+        for seed, (images, stride) in enumerate(zip(sizes, PATCH_STRIDES, strict=True))
+        if min(images.shape[1:3]) >= PATCH
+    ]
+
+
+def palette_slices(images: Tensor) -> list[Tensor]:
+    """Sliced values of the colours of (N, H, W, 3) images, at a quarter of their size."""
+    small = pyramid(images, PALETTE_HALVINGS + 1)[-1]
+    return [sliced_values(small, patch_directions(1, seed=0))]
+
+
 def total_variation_loss(images: Tensor) -> Tensor:
     """½ mean dx² + ½ mean dy² over neighbouring pixels of (N, H, W, C) images.
 
@@ -229,6 +261,70 @@ def temporal_loss(stylized: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
     start = ops.pad(ops.cast(shift, "int32"), (1, 1))
     there = ops.slice(stylized, start, ops.shape(moved))
     return ops.mean(ops.square(_float32(moved) - _float32(there)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the terms of a batch are computed from.
+
+    stylized: (N, H, W, 3) RGB 0..255. content, style: scalars, the weighted sums over the layers
+    of the loss network. targets: for each term with a `target`, that of the painting. period: of
+    the transformer network's upsampling, in pixels. moved: another view of the content images,
+    stylized, and its shift, as temporal_loss takes them; None without one.
+    """
+
+    stylized: Tensor
+    content: Tensor
+    style: Tensor
+    targets: Mapping[str, tuple[Tensor, ...]]
+    period: int
+    moved: Tensor = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the objective.
+
+    weight: the key of a conf that weighs it. loss: computes it. target: what it keeps of a
+    (1, H, W, 3) painting, for terms that compare more than the loss network's features.
+    of_style: its weight follows the conf's style_ramp. always: it is computed, to be logged, where
+    its weight is 0 too. moves: it needs `Compared.moved`.
+    """
+
+    name: str
+    weight: str
+    loss: Callable[[Compared], Tensor]
+    target: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    of_style: bool = False
+    always: bool = False
+    moves: bool = False
+
+
+TERMS = (
+    Term("content", "content_weight", lambda of: of.content, always=True),
+    Term("style", "style_weight", lambda of: of.style, of_style=True, always=True),
+    Term("tv", "tv_weight", lambda of: total_variation_loss(of.stylized), always=True),
+    Term(
+        "patch",
+        "patch_weight",
+        lambda of: sliced_loss(patch_slices(of.stylized), of.targets["patch"]),
+        target=lambda painting: sliced_target(patch_slices(painting)),
+        of_style=True,
+    ),
+    Term(
+        "palette",
+        "palette_weight",
+        lambda of: sliced_loss(palette_slices(of.stylized), of.targets["palette"]),
+        target=lambda painting: sliced_target(palette_slices(painting)),
+        of_style=True,
+    ),
+    Term("range", "range_weight", lambda of: out_of_range_loss(of.stylized)),
+    Term("grid", "grid_weight", lambda of: grid_loss(of.stylized, of.period)),
+    Term(
+        "temporal", "temporal_weight", lambda of: temporal_loss(of.stylized, *of.moved), moves=True
+    ),
+)
+"""Every term of the objective; `total` adds them up."""
 
 
 def _float32(features: Tensor) -> Tensor:

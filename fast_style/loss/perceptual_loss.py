@@ -6,27 +6,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.config import Config, layer_weights, scaled_layer_weights
+from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
-    PALETTE_HALVINGS,
-    PATCH,
-    PATCH_STRIDES,
-    QUANTILES,
+    TERMS,
+    Compared,
     content_loss,
-    detail,
-    grid_loss,
-    out_of_range_loss,
-    patch_directions,
     pyramid,
-    quantiles,
-    sliced_values,
-    sliced_wasserstein_loss,
     style_loss,
     style_statistics,
-    temporal_loss,
-    total_variation_loss,
 )
 from fast_style.loss.style_statistics import Style, StyleStatistics
 from fast_style.network.architecture import ARCHITECTURES
@@ -59,12 +48,9 @@ class PerceptualLoss:
         network or lack a term that the conf weighs.
         """
         self.config = config
-        self.content_layers = layer_weights(config.content_layers, config.loss_model)
-        self.style_layers = scaled_layer_weights(
-            config.style_layers, config.loss_model, config.style_scales
-        )
-        sliced = {"patch": config.patch_weight, "palette": config.palette_weight}
-        self.sliced = {name: weight for name, weight in sliced.items() if weight}
+        self.content_layers = config.content_layer_weights
+        self.style_layers = config.style_layer_weights
+        self.terms = [term for term in TERMS if term.always or getattr(config, term.weight)]
         every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
         whole = build_loss_network(
             config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
@@ -92,7 +78,7 @@ class PerceptualLoss:
         }
 
     def statistics(self, style: int, **known: object) -> StyleStatistics:
-        """What is kept of a style, to be written to a file; known: more about its image."""
+        """The statistics of one style, for a file. known: further entries about its image."""
         arrays = {
             name: tuple(np.asarray(each)[style : style + 1] for each in targets)
             for name, targets in self.style_targets.items()
@@ -100,7 +86,7 @@ class PerceptualLoss:
         return StyleStatistics(arrays, self._made_with | known)
 
     def content_targets(self, content) -> Mapping[str, object]:
-        """The features that stylized versions of (N, H, W, 3) RGB 0..255 pictures shall keep."""
+        """The features of (N, H, W, 3) RGB 0..255 pictures, which stylized ones should keep."""
         features = self.content_network(self._mirrored(content))
         return {layer: self._inside(features, layer, scale=0) for layer in features}
 
@@ -109,15 +95,19 @@ class PerceptualLoss:
     ) -> Mapping[str, object]:
         """The named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
-        'content', 'style' and 'tv' (and 'patch', 'palette', 'range' and 'grid' where the conf
-        weighs them) are unweighted, as is 'style/LAYER' for each style layer at full size,
-        'style/LAYER_half' at half size and so on; 'total' adds up 'weighted/...'.
-        style_ramp: a factor on the weights of style, patch and palette, for the first steps.
+        Those of TERMS that the conf weighs, unweighted, and 'weighted/TERM', which 'total' adds
+        up; 'style/LAYER' for each style layer at full size, 'style/LAYER_half' at half size and so
+        on.
+        style_ramp: a factor on the weights of the terms of style, for the first steps.
         style: which of the style images, counted from 0.
         moved: another view of the content images, stylized, and its shift, as temporal_loss takes
-        them; with it there is 'temporal'.
+        them; without it the terms that need it are left out.
         """
         config = self.config
+        targets = {
+            name: tuple(ops.take(each, [style], axis=0) for each in of_styles)
+            for name, of_styles in self.style_targets.items()
+        }
         features = [
             network(images) if network is not None else {}
             for network, images in zip(
@@ -126,47 +116,36 @@ class PerceptualLoss:
                 strict=True,
             )
         ]
-        terms = {
-            "content": sum(
-                weight
-                * content_loss(
-                    self._inside(features[0], layer, scale=0),
-                    content_targets[layer],
-                    config.content_normalization,
-                )
-                for layer, weight in self.content_layers.items()
+        content_distance = sum(
+            weight
+            * content_loss(
+                self._inside(features[0], layer, scale=0),
+                content_targets[layer],
+                config.content_normalization,
             )
-        }
+            for layer, weight in self.content_layers.items()
+        )
         by_layer = {}
-        terms["style"] = 0.0
+        style_distance = 0.0
         for scale, found in enumerate(features):
             for layer, weight in self._layers_at(scale).items():
                 name = _style_name(layer, scale)
-                by_layer[name] = self._layer_style(found, layer, scale, style)
-                terms["style"] += weight * by_layer[name]
-        terms["tv"] = total_variation_loss(stylized)
-        weights = {
-            "content": config.content_weight,
-            "style": config.style_weight * style_ramp,
-            "tv": config.tv_weight,
+                by_layer[name] = self._layer_style(found, layer, scale, targets[name])
+                style_distance += weight * by_layer[name]
+        period = ARCHITECTURES[config.network].downsampling
+        compared = Compared(stylized, content_distance, style_distance, targets, period, moved)
+        terms, weighted = {}, {}
+        for term in self.terms:
+            if moved is not None or not term.moves:
+                weight = getattr(config, term.weight) * (style_ramp if term.of_style else 1)
+                terms[term.name] = term.loss(compared)
+                weighted[term.name] = weight * terms[term.name]
+        return {
+            **terms,
+            **{f"weighted/{name}": term for name, term in weighted.items()},
+            **{f"style/{layer}": term for layer, term in by_layer.items()},
+            "total": sum(weighted.values()),
         }
-        for name, weight in self.sliced.items():
-            terms[name] = self._sliced(name, stylized, style)
-            weights[name] = weight * style_ramp
-        if config.range_weight:
-            terms["range"] = out_of_range_loss(stylized)
-            weights["range"] = config.range_weight
-        if config.grid_weight:
-            terms["grid"] = grid_loss(stylized, ARCHITECTURES[config.network].downsampling)
-            weights["grid"] = config.grid_weight
-        if moved is not None:
-            terms["temporal"] = temporal_loss(stylized, *moved)
-            weights["temporal"] = config.temporal_weight
-        weighted = {name: weights[name] * term for name, term in terms.items()}
-        terms.update({f"weighted/{name}": term for name, term in weighted.items()})
-        terms.update({f"style/{layer}": term for layer, term in by_layer.items()})
-        terms["total"] = sum(weighted.values())
-        return terms
 
     def _layers_at(self, scale: int) -> dict[str, float]:
         return {
@@ -179,7 +158,7 @@ class PerceptualLoss:
             for scale in range(self.config.style_scales)
             for layer in self._layers_at(scale)
         ]
-        return [*layers, *self.sliced]
+        return [*layers, *(term.name for term in self.terms if term.target)]
 
     def _style_targets(self, style: Style) -> Mapping[str, tuple]:
         if isinstance(style, StyleStatistics):
@@ -207,14 +186,13 @@ class PerceptualLoss:
                 inside = self._inside(features, layer, scale)
                 statistics = style_statistics(inside, self.config.style_statistics)
                 targets[_style_name(layer, scale)] = statistics
-        for name in self.sliced:
-            targets[name] = tuple(quantiles(values, QUANTILES) for values in _slices(name, pixels))
-        return targets
+        return targets | {term.name: term.target(pixels) for term in self.terms if term.target}
 
     def _check_divisors(self, targets: Mapping[str, tuple]) -> None:
         """Raise UserError where a term would divide by nothing, as for a picture of one colour."""
+        of_pixels = {term.name for term in self.terms if term.target}
         for name, several in targets.items():
-            if name in self.sliced:
+            if name in of_pixels:
                 spreads = [float(ops.mean(ops.std(each, axis=-1))) for each in several]
                 flat = min(spreads) < FLAT_VALUES
             elif self.config.style_normalization == "relative":
@@ -228,30 +206,21 @@ class PerceptualLoss:
                     "take another picture"
                 )
 
-    def _targets_of(self, name: str, style) -> tuple:
-        return tuple(ops.take(each, [style], axis=0) for each in self.style_targets[name])
-
-    def _layer_style(self, features, layer: str, scale: int, style):
+    def _layer_style(self, features, layer: str, scale: int, target: tuple):
         inside = self._inside(features, layer, scale)
         return style_loss(
             style_statistics(inside, self.config.style_statistics),
-            self._targets_of(_style_name(layer, scale), style),
+            target,
             tuple(inside.shape[1:]),
             self.config.style_normalization,
         )
 
-    def _sliced(self, name: str, stylized, style):
-        found = _slices(name, stylized)
-        # A small picture has fewer sizes than the style image; zip takes those of both.
-        pairs = list(zip(found, self._targets_of(name, style), strict=False))
-        return sum(sliced_wasserstein_loss(values, target) for values, target in pairs) / len(pairs)
-
     def _mirrored(self, images):
         """(N, H, W, 3) images with a border of the conf's style_border.
 
-        The loss network sees zeros beyond the edges, and a transformer network that is to please it
-        there paints a frame; one of which nothing is asked there leaves the photo's edges as they
-        are, which is a frame too.
+        The loss network sees zeros beyond the edges, and a transformer network that has to please
+        it there paints a frame. One that no style is required of there leaves the photo's edges as
+        they are, which is a frame too.
         """
         border = self.config.style_border
         down, across = (min(border, side - 1) for side in ops.shape(images)[1:3])
@@ -274,16 +243,3 @@ def _part(network: keras.Model, layers: Mapping[str, float]) -> keras.Model | No
 
 def _style_name(layer: str, scale: int) -> str:
     return layer + SCALE_NAMES[scale]
-
-
-def _slices(name: str, images) -> list:
-    """The sorted values that the term called 'patch' or 'palette' compares, for each size."""
-    if name == "palette":
-        small = pyramid(images, PALETTE_HALVINGS + 1)[-1]
-        return [sliced_values(small, patch_directions(1, seed=0))]
-    sizes = pyramid(images, len(PATCH_STRIDES))
-    return [
-        sliced_values(detail(images), patch_directions(PATCH, seed), stride)
-        for seed, (images, stride) in enumerate(zip(sizes, PATCH_STRIDES, strict=True))
-        if min(images.shape[1:3]) >= PATCH
-    ]

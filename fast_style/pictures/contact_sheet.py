@@ -1,4 +1,4 @@
-"""Several pictures on one page, in rows and columns with a word at each."""
+"""Several pictures on one page, in rows and columns with a heading at each."""
 
 import math
 from collections.abc import Mapping, Sequence

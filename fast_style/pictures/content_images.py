@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
+from fast_style.config import Config
 from fast_style.errors import UserError, printable
 from fast_style.hardware import usable_cores
 from fast_style.locations import locate
@@ -68,15 +69,16 @@ class EncodedPictures(Protocol):
 class ContentImages:
     """Square content images, in an order that (seed, step) alone decides.
 
-    dataset: `synthetic`; a folder, glob or picture file; or a TFDS name with an image feature such
-        as `coco/2014` or `coco/2017:train+validation` (the split defaults to train).
-    crop: "centre" takes the middle of each picture, as large as fits; "random" takes a square of
-        0.8 to 1 times that side from anywhere.
-    flip: mirror every second picture, by chance.
-    data_dir: where TFDS keeps its data sets; its own default when None.
+    config: of its keys `image_size`, `batch_size`, `seed`, and these:
+        dataset: `synthetic`; a folder, glob or picture file; or a TFDS name with an image feature
+            such as `coco/2014` or `coco/2017:train+validation` (the split defaults to train).
+        crop: "centre" takes the middle of each picture, as large as fits; "random" takes a square
+            of 0.8 to 1 times that side from anywhere.
+        flip: mirror every second picture, by chance.
+        data_dir: where TFDS keeps its data sets; its own default when None.
+        data_service: address of a Ray cluster whose machines read the pictures; None: this one.
     download: let TFDS fetch a data set that is not there.
     share: the places in every batch that are wanted here, where others take the rest; None: all.
-    data_service: address of a Ray cluster whose machines read the pictures; None: this one does.
 
     Every epoch is a fresh permutation of all pictures. A broken file is named in the log once,
     and in `broken`, and another file takes its place; which one, (seed, slot) decides. So does one
@@ -86,38 +88,11 @@ class ContentImages:
     """
 
     def __init__(
-        self,
-        dataset: str,
-        *,
-        image_size: int,
-        batch_size: int,
-        seed: int,
-        crop: str = "centre",
-        flip: bool = False,
-        data_dir: str | None = None,
-        download: bool = False,
-        share: range | None = None,
-        data_service: str | None = None,
+        self, config: Config, *, download: bool = False, share: range | None = None
     ) -> None:
-        self._data_service = data_service
-        self._same_elsewhere = functools.partial(
-            ContentImages,
-            dataset,
-            image_size=image_size,
-            batch_size=batch_size,
-            seed=seed,
-            crop=crop,
-            flip=flip,
-            data_dir=data_dir,
-        )
-        self._dataset = dataset
-        self._image_size = image_size
-        self._batch_size = batch_size
-        self._share = share or range(batch_size)
-        self._seed = seed
-        self._crop = crop
-        self._flip = flip
-        self._pictures = _open(dataset, data_dir, download)
+        self._config = config
+        self._share = share or range(config.batch_size)
+        self._pictures = _open(config.dataset, config.data_dir, download)
         self._broken: dict[str, str] = {}
         self._flat: set[str] = set()  # where it was cut; elsewhere it may serve
         self._broken_lock = threading.Lock()
@@ -154,16 +129,18 @@ class ContentImages:
 
         Raises UserError as batch does, and where there is no data service.
         """
-        if self._data_service is None:
+        if self._config.data_service is None:
             yield from self._in_order(self.picture, usable_cores(), first_step)
             return
         if not find_spec("ray"):
             raise UserError(
-                f"data_service: {self._data_service}: needs ray: pip install 'fast-style[batch]'"
+                f"data_service: {self._config.data_service}: needs ray: "
+                "pip install 'fast-style[batch]'"
             )
         from fast_style.pictures.data_service import readers
 
-        with readers(self._data_service, self._same_elsewhere) as (read, count):
+        same_elsewhere = functools.partial(ContentImages, self._config)
+        with readers(self._config.data_service, same_elsewhere) as (read, count):
 
             def picture(slot: int) -> np.ndarray:
                 rgb, broken = read(slot)
@@ -203,13 +180,13 @@ class ContentImages:
         float32, their part from a row and column of 0 to 4 on, with normal noise of 2 grey levels,
         and that (2,) int32 shift, the same for the whole batch.
         """
-        random = _random(self._seed, _VIEW, step)
+        random = _random(self._config.seed, _VIEW, step)
         down, across = shift = random.integers(MOST_SHIFT + 1, size=2, dtype=np.int32)
         height, width = (side - MOST_SHIFT for side in content.shape[1:3])
         part = content[:, down : down + height, across : across + width]
         noise = np.stack(
             [
-                _random(self._seed, _NOISE, step, self._share.start + i).standard_normal(
+                _random(self._config.seed, _NOISE, step, self._share.start + i).standard_normal(
                     part.shape[1:], np.float32
                 )
                 for i in range(len(part))
@@ -218,7 +195,7 @@ class ContentImages:
         return np.clip(part + VIEW_NOISE * noise, 0, 255).astype(np.float32), shift
 
     def _slots(self, step: int) -> range:
-        first = step * self._batch_size
+        first = step * self._config.batch_size
         return range(first + self._share.start, first + self._share.stop)
 
     def picture(self, slot: int) -> np.ndarray:
@@ -226,16 +203,16 @@ class ContentImages:
 
         Raises UserError as batch does.
         """
-        mirror, zoom, across, down = _random(self._seed, _CROP, slot).random(4)
-        cut = functools.partial(square, side=self._image_size)
-        if self._crop == "random":
+        mirror, zoom, across, down = _random(self._config.seed, _CROP, slot).random(4)
+        cut = functools.partial(square, side=self._config.image_size)
+        if self._config.crop == "random":
             zoom = 1 + (LARGEST_ZOOM - 1) * zoom
             cut = functools.partial(cut, zoom=zoom, across=across, down=down)
         if self._pictures is None:
-            rgb = synthetic_picture(self._seed, slot, self._image_size)
+            rgb = synthetic_picture(self._config.seed, slot, self._config.image_size)
         else:
             rgb = self._of_a_file(slot, cut)
-        return rgb[:, ::-1] if self._flip and mirror < 0.5 else rgb
+        return rgb[:, ::-1] if self._config.flip and mirror < 0.5 else rgb
 
     def _of_a_file(self, slot: int, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """What is cut from the slot's picture, or from the first usable one that replaces it.
@@ -246,9 +223,9 @@ class ContentImages:
         assert self._pictures is not None
         count = len(self._pictures)
         epoch, place = divmod(slot, count)
-        index = int(_epoch_order(self._seed, epoch, count)[place])
-        largest_zoom = 1 if self._crop == "centre" else LARGEST_ZOOM
-        at_least = math.ceil(self._image_size * largest_zoom)
+        index = int(_epoch_order(self._config.seed, epoch, count)[place])
+        largest_zoom = 1 if self._config.crop == "centre" else LARGEST_ZOOM
+        at_least = math.ceil(self._config.image_size * largest_zoom)
         tried: set[int] = set()  # here: elsewhere another part of the same picture is cut out
         attempt = 0
         while len(tried) < count and attempt < MOST_ATTEMPTS:
@@ -257,11 +234,12 @@ class ContentImages:
                 rgb = self._usable(index, at_least, cut)
                 if rgb is not None:
                     return rgb
-            index = int(_random(self._seed, _REPLACEMENT, slot, attempt).integers(count))
+            index = int(_random(self._config.seed, _REPLACEMENT, slot, attempt).integers(count))
             attempt += 1
+        dataset = self._config.dataset
         raise UserError(
-            f"dataset: {self._dataset}: of its pictures only parts of a single colour were found, "
-            f"such as in {min(self._flat, default=self._dataset)}; nothing can be learnt of those"
+            f"dataset: {dataset}: of its pictures only parts of a single colour were found, such "
+            f"as in {min(self._flat, default=dataset)}; nothing can be learnt of those"
         )
 
     def _usable(
@@ -299,8 +277,8 @@ class ContentImages:
             return
         name, reason = next(iter(broken.items()))
         raise UserError(
-            f"dataset: {self._dataset}: of {count} pictures {len(broken)} so far cannot be read, "
-            f"{verdict}; the first is {name}: {reason}"
+            f"dataset: {self._config.dataset}: of {count} pictures {len(broken)} so far cannot be "
+            f"read, {verdict}; the first is {name}: {reason}"
         )
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from fast_style.pictures.pixels import LUMA, by_rows, resize
+from fast_style.pictures.pixels import LUMA, by_rows, resize, to_uint8
 
 RADIUS = 2  # of the windows in which slopes are found, in pixels of the small picture
 NOISE = 20.0  # grey levels below which luma's variation says nothing of edges
@@ -40,7 +40,7 @@ def enlarged(stylized: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.n
             strokes[..., channel] + _interpolated(slopes[..., channel], (height, width), box) * lost
             for channel in range(3)
         ]
-        return np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+        return to_uint8(np.stack(channels, axis=-1))
 
     return by_rows(rows, photo)
 

@@ -13,6 +13,11 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 ROWS_AT_ONCE = 256
 
 
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Grey levels of any shape, rounded and clipped to 0..255."""
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
 def square(
     rgb: np.ndarray, side: int, *, zoom: float = 1.0, across: float = 0.5, down: float = 0.5
 ) -> np.ndarray:
@@ -67,7 +72,7 @@ def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
     def rows(first: int, ours: np.ndarray) -> np.ndarray:
         theirs = content[first : first + len(ours)]
         change = (ours.astype(np.float32) - theirs) @ LUMA
-        return np.clip(np.rint(theirs + change[..., None]), 0, 255).astype(np.uint8)
+        return to_uint8(theirs + change[..., None])
 
     return by_rows(rows, stylized)
 
@@ -85,7 +90,7 @@ def blend(
         weight: float | np.ndarray = strength
         if mask is not None:
             weight = mask[first : first + len(ours), :, None] * np.float32(strength / 255)
-        return np.rint((1 - weight) * theirs + weight * ours).astype(np.uint8)
+        return to_uint8((1 - weight) * theirs + weight * ours)
 
     return by_rows(rows, stylized)
 

@@ -47,9 +47,9 @@ def paintings(config: Config) -> list[Config]:
     given = config.style_image if isinstance(config.style_image, list) else [config.style_image]
     found: list[str] = []
     for image in given:
-        if not is_url(image) and locate(image).is_dir():
+        if not is_url(image) and (folder := locate(image)).is_dir():
             try:
-                found += map(str, find_pictures(locate(image)))
+                found += map(str, find_pictures(folder))
             except UserError as error:
                 raise UserError(f"style_image: {error}") from None
         else:

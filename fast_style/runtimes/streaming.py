@@ -27,7 +27,7 @@ from fast_style.network.architecture import (
     Architecture,
     noise_tile,
 )
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 
 Kind = Literal["plain", "resize", "rgb"]
 KEPT = 4  # features that the picture is so many times as wide as
@@ -115,7 +115,7 @@ class Features:
         """
         on_strip = runtime.on_strips(self.convolutions, wanted)
         seen = self._seen_by_strips(rows_at_once)
-        with side_by_side(seen, lambda strip: on_strip(*strip)) as found:
+        with pipeline(seen, lambda strip: on_strip(*strip)) as found:
             yield from found
 
     def _seen_by_strips(

@@ -95,11 +95,11 @@ def main() -> None:
     memory = args.max_memory or free_memory() // 2
     models = Models(args.models, args.runtime, args.precision, memory)
     hosts = (*LOOPBACK, args.host, *args.allow_host)
-    # Elsewhere nobody knows by which names it is reached, unless they are given.
+    # On other interfaces its names are unknown, unless they are given.
     knows_its_names = _is_loopback(args.host) or args.allow_host
     access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else None)
     limits = Limits(
-        places=args.queue,
+        capacity=args.queue,
         body_bytes=args.max_body,
         bytes_together=args.max_bodies,
         body_seconds=args.body_seconds,
@@ -109,7 +109,7 @@ def main() -> None:
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
     print(f"http://{args.host}:{args.port}/ shows them")
     if not (_is_loopback(args.host) or token):
-        print(f"anybody who reaches this machine may ask; ${TOKEN} or --token-file sets a token")
+        print(f"anyone who reaches this machine may use it; ${TOKEN} or --token-file sets a token")
     http: Any = Connections(connections)  # which makes protocols, as the class that is asked for
     uvicorn.run(
         application(models, limits, access),

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: which request is answered with what."""
+"""The server as an ASGI application: its routes, and the answer to each request."""
 
 import asyncio
 import contextlib
@@ -30,13 +30,13 @@ from fast_style.pictures.images import (
     read_picture,
 )
 from fast_style.pictures.masks import check_proportions, decode_mask
-from fast_style.pictures.pixels import fit_within
+from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import SameSite, Token
-from fast_style.serve.desk import Desk, Full, Result
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
+from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer, TooLarge
 
@@ -47,9 +47,9 @@ JPEG = b"\xff\xd8"
 QUALITY = 95  # of JPEG and WebP
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
-MOST_CHARACTERS_TOLD = 300  # an error repeats what was wrong, which may be megabytes
+MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
 WARNING = "x-fast-style-warning"
-NOBODY_WAITS = 499  # nginx's number; nobody sees it but Prometheus
+CLIENT_CLOSED_REQUEST = 499  # as in nginx; only the metrics show it
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
 
 Reader = Callable[[str], Any]
@@ -57,9 +57,9 @@ Reader = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """What requests may take."""
+    """Limits on requests."""
 
-    places: int = 64  # requests that wait or are worked on
+    capacity: int = 64  # of the queue: requests that wait or are worked on
     body_bytes: int = 64_000_000
     bytes_together: int = 512_000_000  # of the bodies of all requests
     body_seconds: float = 60.0
@@ -68,7 +68,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask; access.py explains."""
+    """Which clients may send requests; access.py explains."""
 
     token: str | None = None
     origins: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Access:
 
 
 class Pixels:
-    """Those that the pictures of a request may have: some bytes can claim to be any number."""
+    """Counts the pixels of a request's pictures: a few bytes can claim to be any number of them."""
 
     def __init__(self, most: int, architecture: Architecture):
         self.most = most
@@ -100,19 +100,19 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Given:
-    """A picture that came encoded, and the ending of the format that goes back."""
+    """A picture that was sent encoded, and the ending of the format of the answer."""
 
     picture: Picture
     ending: str
 
 
 class Server:
-    """The answers, each a method; `application` says which path leads to which."""
+    """The handlers of the routes in `application`, one method each."""
 
     def __init__(self, models: Models, limits: Limits):
         self.models = models
         self.limits = limits
-        self.desk = Desk(limits.places)
+        self.queue = WorkQueue(limits.capacity)
         self._sample = functools.cache(self._stylized_sample)
 
     async def model(self, request: Request) -> Response:
@@ -186,7 +186,7 @@ class Server:
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
         self.models.find(name)
-        picture = await self.desk.do(lambda: self._sample(name))
+        picture = await self.queue.run(lambda: self._sample(name))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
     async def health(self, request: Request) -> Response:
@@ -200,14 +200,14 @@ class Server:
         return name
 
     def _mix(self, name: str, asked: dict[str, Any]) -> str | None:
-        """What was asked for as style, no longer in `asked`. Raises UserError as Models.find."""
+        """Remove `style` from `asked` and return it. Raises UserError as Models.find does."""
         mix = asked.pop("style", None)
         self.models.find(name, mix)
         return mix
 
     async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
-        """What the desk does. Raises ClientDisconnect as soon as nobody waits for it."""
-        doing = asyncio.ensure_future(self.desk.do(work))
+        """Run the work in the queue. Raises ClientDisconnect as soon as the client has gone."""
+        doing = asyncio.ensure_future(self.queue.run(work))
         gone = asyncio.ensure_future(_disconnection(request))
         try:
             await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -263,7 +263,7 @@ class Server:
         if isinstance(given, Given):
             return self._stylized(stylizer, given)
         with _fault_of_the_server():
-            stylized = stylizer(np.rint(given).astype(np.uint8))
+            stylized = stylizer(to_uint8(given))
         return stylized if signature == serving.UINT8 else stylized.astype(np.float32)
 
     def _stylized_sample(self, name: str) -> bytes:
@@ -277,12 +277,12 @@ def application(
     """The ASGI application."""
     limits, access = limits or Limits(), access or Access()
     server = Server(models, limits)
-    metrics = Metrics(lambda: server.desk.taken)
+    metrics = Metrics(lambda: server.queue.length)
 
     @contextlib.asynccontextmanager
     async def until_shutdown(app: Starlette) -> AsyncIterator[None]:
         yield
-        server.desk.close()
+        server.queue.close()
 
     async def page(request: Request) -> Response:
         return RedirectResponse("/page/index.html")
@@ -307,13 +307,15 @@ def application(
         routes=routes,
         lifespan=until_shutdown,
         exception_handlers={
-            UserError: _told(400),
-            TooManyPixels: _told(413),
-            TooLarge: _told(413),
-            Full: _told(429, "too many requests are waiting; try again", {"retry-after": "1"}),
+            UserError: error_response(400),
+            TooManyPixels: error_response(413),
+            TooLarge: error_response(413),
+            QueueFull: error_response(
+                429, "too many requests are waiting; try again", {"retry-after": "1"}
+            ),
             HTTPException: _http_error,
-            ClientDisconnect: _told(NOBODY_WAITS, "the client is gone"),
-            Exception: _told(500, "an error of the server; its log says which"),
+            ClientDisconnect: error_response(CLIENT_CLOSED_REQUEST, "the client is gone"),
+            Exception: error_response(500, "an error of the server; its log says which"),
         },
     )
     app.add_middleware(
@@ -380,7 +382,7 @@ def _quality(text: str) -> int:
     raise ValueError(f"{text} is not between 1 and 100")
 
 
-# What may be asked for, most by the names of Stylizer.stylize's and read_prediction's arguments.
+# The parameters of requests; most have the names of arguments of Stylization and read_prediction.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
     "preserve_color": _truth,
@@ -394,13 +396,13 @@ PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
 
 
 def _ending_like(encoded: bytes) -> str:
-    """Of the format in which a picture goes back that came so."""
+    """The ending of the format in which the stylized picture is sent back."""
     return ".jpg" if encoded.startswith(JPEG) else ".png"
 
 
 @contextlib.contextmanager
 def _fault_of_the_server() -> Iterator[None]:
-    """What a network cannot do is no fault of the request, and names files of this machine."""
+    """Answer a UserError of the network with 500: its message names files of this machine."""
     try:
         yield
     except TooLarge:
@@ -410,15 +412,19 @@ def _fault_of_the_server() -> Iterator[None]:
 
 
 async def _disconnection(request: Request) -> None:
-    """Return when the client has gone; its body has been read before."""
+    """Return when the client has disconnected; the body has been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _told(status: int, words: str | None = None, headers: dict[str, str] | None = None) -> Any:
+def error_response(
+    status: int, message: str | None = None, headers: dict[str, str] | None = None
+) -> Any:
+    """An exception handler that answers with the message, by default that of the exception."""
+
     def answer(request: Request, error: Exception) -> Response:
-        told = words or _shortened(" ".join(str(error).split()))
-        return JSONResponse({"error": told}, status, headers)
+        text = message or _shortened(" ".join(str(error).split()))
+        return JSONResponse({"error": text}, status, headers)
 
     return answer
 
@@ -428,6 +434,6 @@ def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": _shortened(error.detail)}, error.status_code, error.headers)
 
 
-def _shortened(words: str) -> str:
-    whole = len(words) <= MOST_CHARACTERS_TOLD
-    return words if whole else f"{words[:MOST_CHARACTERS_TOLD]}..."
+def _shortened(message: str) -> str:
+    whole = len(message) <= MOST_CHARACTERS
+    return message if whole else f"{message[:MOST_CHARACTERS]}..."

@@ -43,8 +43,8 @@ class BodyLimit:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
-                words = f"a request has {self.seconds:g} s to arrive"
-                raise HTTPException(408, words, {"connection": "close"}) from None
+                reason = f"a request has {self.seconds:g} s to arrive"
+                raise HTTPException(408, reason, {"connection": "close"}) from None
             arrived += len(message.get("body", b""))
             self._check(arrived, self.held)
             return message
@@ -57,8 +57,8 @@ class BodyLimit:
             if whole:
                 return await receive()
             if encoding not in (PLAIN, *GZIP):
-                words = "a body comes as it is or in gzip; its content-encoding names another"
-                raise HTTPException(415, words, {"accept-encoding": "gzip"})
+                reason = "a body comes as it is or in gzip; its content-encoding names another"
+                raise HTTPException(415, reason, {"accept-encoding": "gzip"})
             self._check(announced, self.held - read + announced)
             message = await unpacked()
             whole = not message.get("more_body", False)
@@ -76,8 +76,8 @@ class BodyLimit:
         if of_this_one > self.most_bytes:
             raise HTTPException(413, f"a request has at most {self.most_bytes:,} bytes")
         if together > self.most_together:
-            words = "too many bytes are waiting; try again"
-            raise HTTPException(429, words, {"retry-after": "1"})
+            reason = "too many bytes are waiting; try again"
+            raise HTTPException(429, reason, {"retry-after": "1"})
 
 
 async def _gunzipped(receive: Receive) -> AsyncIterator[Message]:

@@ -38,6 +38,7 @@ from fast_style.config import Config
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import describe_cpu
+from fast_style.loss.losses import TERMS
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
 from fast_style.network.architecture import architecture_of
@@ -69,7 +70,7 @@ OBJECTIVE_KEYS = (
     "output",
     "optimizer",
 )
-WEIGHTED = ("content", "style", "tv", "patch", "palette", "range", "grid")
+WEIGHTED = tuple(term for term in TERMS if not term.moves)
 
 
 def read_photos(files: Sequence[Path], image_size: int) -> jax.Array:
@@ -116,23 +117,26 @@ class Trainer:
 
         styles: the objective's numbers of those that the pictures take in turn.
         """
+        steps = config.steps
+        if steps is None:
+            raise UserError(f"steps: null for {config.naming}; give a number")
         variables = [jnp.array(variable.value) for variable in self.network.variables]
         state = [jnp.array(value) for value in self._fresh]
         key = jax.random.key(config.seed)
-        for step in tqdm(range(config.steps), config.naming, mininterval=5, unit=" steps"):
+        for step in tqdm(range(steps), config.naming, mininterval=5, unit=" steps"):
             turns = np.arange(step * config.batch_size, (step + 1) * config.batch_size)
             variables, state, terms = self._step(
                 variables,
                 state,
                 photos,
                 np.asarray(styles, np.int32)[turns % len(styles)],
-                np.float32(learning_rate(config, step, config.steps)),
-                np.float32(style_ramp(config, step, config.steps)),
+                np.float32(learning_rate(config, step, steps)),
+                np.float32(style_ramp(config, step, steps)),
                 jax.random.fold_in(key, step),
                 side=config.image_size,
                 flip=config.flip,
             )
-            if step % 100 == 0 or step == config.steps - 1:
+            if step % 100 == 0 or step == steps - 1:
                 last = {name: float(term) for name, term in terms.items()}
                 record(step, last)
         for variable, value in zip(self.network.variables, variables, strict=True):
@@ -162,12 +166,12 @@ class Trainer:
             stylized = self.network(picture, style, training=True)
         targets = self.objective.content_targets(picture)
         found = self.objective(stylized, targets, style=style)
-        terms = {name: found[name] for name in WEIGHTED if name in found}
-        weights = jnp.asarray(self.weights)[style]
-        ramps = dict.fromkeys(("style", "patch", "palette"), ramp)
+        terms = {term.name: found[term.name] for term in WEIGHTED if term.name in found}
+        weights = zip(WEIGHTED, jnp.asarray(self.weights)[style], strict=True)
         terms["total"] = sum(
-            weights[WEIGHTED.index(name)] * ramps.get(name, 1.0) * term
-            for name, term in terms.items()
+            weight * (ramp if term.of_style else 1) * terms[term.name]
+            for term, weight in weights
+            if term.name in terms
         )
         return terms
 
@@ -200,8 +204,7 @@ def random_views(photos, count: int, side: int, flip: bool, key):
 def term_weights(configs: Sequence[Config]) -> np.ndarray:
     """(confs, terms) float32: the conf's weight of each of WEIGHTED."""
     return np.array(
-        [[getattr(config, f"{term}_weight") for term in WEIGHTED] for config in configs],
-        np.float32,
+        [[getattr(config, term.weight) for term in WEIGHTED] for config in configs], np.float32
     )
 
 

@@ -1,4 +1,4 @@
-"""By how much the strokes of a stylized clip change where what they are painted on does not."""
+"""Flicker: how much a stylized clip changes where its content only moves."""
 
 import datetime
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class WarpingError:
 def measure_flicker(
     folder: Path, name: str, style: str | None = None, smooth: Sequence[float] = ()
 ) -> dict:
-    """How a model folder's network flickers on the clip `name`, ready for JSON.
+    """Measure how a model folder's network flickers on the clip `name`; a dict for JSON.
 
     style: as in Stylizer. smooth: strengths of a Smoother, each of which is measured too.
     Raises UserError as Clip, Stylizer and MotionTracker do.
@@ -69,7 +69,7 @@ def measure_flicker(
         "model": name_in_style(folder.name, style),
         "clip": Path(name).name,
         "frames": frames,
-        "size": [clip.look.width, clip.look.height],
+        "size": [clip.frame_format.width, clip.frame_format.height],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "runtime": stylizer.runtime,
         "warping_error": {row: error.grey_levels for row, error in errors.items()},

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from fast_style.errors import UserError
+from fast_style.pictures.pixels import to_uint8
 
 SMALLEST = 12  # pixels; the patches of the optical flow are 8
 UNLIKENESS = 50  # by which Lai et al. multiply the square of a difference of 0 to 1
@@ -70,7 +71,7 @@ class Smoother:
             weight = self.smooth * motion.seen * motion.likeness
             result += weight[..., None] * (motion.warped(self._before) - result)
         self._before = result
-        return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+        return to_uint8(result)
 
 
 def motion_between(before: np.ndarray, frame: np.ndarray) -> Motion:

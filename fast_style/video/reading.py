@@ -1,4 +1,4 @@
-"""Clips and cameras, frame by frame, with what stands between the frames."""
+"""Clips and cameras, frame by frame, with the packets between the frames."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from absl import logging
 
 from fast_style.errors import UserError
 from fast_style.video.decoding import Decoder
-from fast_style.video.look import Look, look_of
+from fast_style.video.frame_format import FrameFormat, frame_format_of
 from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
 
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
@@ -20,10 +20,10 @@ CUT_SHORT = 1  # a second
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A frame of a clip, and the packets of other streams that stand before it in the file.
+    """A frame of a clip, and the packets of other streams that come before it in the file.
 
     content: (H, W, 3) uint8 RGB, upright; None where there are packets alone. time and duration:
-    in ticks of the clip's time_base; a duration that nobody knows is 0. stylized: as content.
+    in ticks of the clip's time_base; an unknown duration is 0. stylized: as content.
     """
 
     packets: list[av.Packet]
@@ -34,7 +34,7 @@ class Part:
 
 
 class Clip:
-    """The frames of a clip or a camera, to be iterated over once, a Part at a time.
+    """The frames of a clip or a camera: an iterable of Parts, for one pass.
 
     A broken frame is the one before it again (at the beginning, the first that is whole), and is
     counted in `broken`. Times begin with the file, or with `start`.
@@ -62,15 +62,15 @@ class Clip:
             taken = [self.video, *self.sound, *self.subtitles]
             self.left_out = [stream for stream in streams if stream not in taken]
             self._zero = beginning(self.container) + start
-            self._look: Look | None = None
+            self._frame_format: FrameFormat | None = None
             self._whole: np.ndarray | None = None
             self._last: int | None = None
             self._reached = 0
             self._early: list[int] = []
             self._parts = self._read()
-            # Only a frame tells its look.
+            # Only a frame has its format.
             self._first = list(_up_to_a_frame(self._parts))
-            if self._look is None:
+            if self._frame_format is None:
                 raise UserError(self._no_frame())
         except BaseException:
             self.container.close()
@@ -86,9 +86,9 @@ class Clip:
         return itertools.chain(self._first, self._parts)
 
     @property
-    def look(self) -> Look:
-        assert self._look is not None  # because a clip has a frame
-        return self._look
+    def frame_format(self) -> FrameFormat:
+        assert self._frame_format is not None  # because a clip has a frame
+        return self._frame_format
 
     @property
     def is_live(self) -> bool:
@@ -108,7 +108,7 @@ class Clip:
 
     @property
     def seconds(self) -> Fraction | None:
-        """The length of the whole file as it says itself; None where it does not."""
+        """The length that the file states; None where it states none."""
         if self.video.duration is not None:
             return self.video.duration * self.time_base
         whole = self.container.duration
@@ -116,7 +116,7 @@ class Clip:
 
     @property
     def expected_frames(self) -> int | None:
-        """About how many there are from start to end; None where nobody knows."""
+        """About how many there are from start to end; None where unknown."""
         if self.video.frames and not self.start and self.end is None:
             return self.video.frames
         ends = [end for end in (self.seconds, self.end) if end is not None]
@@ -210,17 +210,17 @@ class Clip:
         return time
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._look is None:
-            self._look = look_of(frame, self.video, self.max_size)
+        if self._frame_format is None:
+            self._frame_format = frame_format_of(frame, self.video, self.max_size)
             _tell_what_is_lost(self.name, frame, self.video)
-        elif (frame.width, frame.height) != self._look.decoded:
+        elif (frame.width, frame.height) != self._frame_format.decoded:
             logging.log_first_n(
                 logging.WARNING,
                 "%s: has frames of %d x %d pixels too; they are brought to the first one's size",
                 1,
                 *(self.name, frame.width, frame.height),
             )
-        return self._look.upright(frame)
+        return self._frame_format.upright(frame)
 
     def _tell_if_cut_short(self) -> None:
         if self.video.duration is None or self.end is not None:
@@ -245,7 +245,7 @@ def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) 
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
-    # The alpha of VP8 and VP9 stands beside the frames, and FFmpeg's decoders leave it there.
+    # The alpha of VP8 and VP9 is stored next to the frames, and FFmpeg's decoders leave it there.
     beside = "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE"))
     if beside or _has_alpha(frame, stream):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)

@@ -1,4 +1,4 @@
-"""A clip through a model: what python -m fast_style.video does."""
+"""Stylizes a clip: what python -m fast_style.video does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from fast_style.command_line import interruption
 from fast_style.files import make_folder
 from fast_style.output_names import refuse_own_inputs
 from fast_style.pictures.images import Picture
-from fast_style.side_by_side import side_by_side
+from fast_style.pipeline import pipeline
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 from fast_style.video.reading import Clip, Part
@@ -38,8 +38,8 @@ def stylize_clip(
 
     start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother. overwrite:
     whether the clip itself may be replaced.
-    Ctrl-C ends it after the picture at hand with a file of those that are done, which is said, and
-    raises KeyboardInterrupt, unless a camera is read, which ends so. Raises UserError.
+    Ctrl-C stops after the current frame and leaves a file of the frames so far, which a message
+    says; then KeyboardInterrupt is raised, except for a camera. Raises UserError.
     """
     check_output(output)
     if not overwrite:
@@ -59,15 +59,15 @@ def stylize_clip(
 
             # One frame is decoded, one smoothed and one encoded while the network has a fourth.
             stages = [stylized, *([_smoothing(smooth)] if smooth else [])]
-            with side_by_side(clip, *stages) as parts:
+            with pipeline(clip, *stages) as parts:
                 is_whole = _write(parts, writer, clip)
-        _tell(writer, clip, is_whole)
+        _report(writer, clip, is_whole)
     if not is_whole and not clip.is_live:
         raise KeyboardInterrupt
 
 
 def _smoothing(smooth: float) -> Callable[[Part], Part]:
-    # Not everybody has OpenCV.
+    # OpenCV is an optional extra.
     from fast_style.video.motion import MotionTracker, Smoother
 
     tracker, smoother = MotionTracker(), Smoother(smooth)
@@ -81,7 +81,7 @@ def _smoothing(smooth: float) -> Callable[[Part], Part]:
 
 
 def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
-    """Whether the parts came to an end before Ctrl-C."""
+    """Whether all parts were written before Ctrl-C."""
     with (
         interruption() as interrupted,
         tqdm(total=clip.expected_frames, unit=" frames", dynamic_ncols=True) as progress,
@@ -94,9 +94,9 @@ def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
     return True
 
 
-def _tell(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
-    look = clip.look
-    print(f"{writer.output}  {look.width}x{look.height}  {writer.frames} frames")
+def _report(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
+    frame_format = clip.frame_format
+    print(f"{writer.output}  {frame_format.width}x{frame_format.height}  {writer.frames} frames")
     if clip.broken:
         logging.warning(
             "%s: %d broken frames; in place of each is the frame before it", clip.name, clip.broken

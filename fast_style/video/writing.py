@@ -1,4 +1,4 @@
-"""Stylized pictures to clips, beside the sound as it was."""
+"""Writes clips: stylized frames, and a copy of the sound."""
 
 import contextlib
 import io
@@ -58,7 +58,7 @@ ENDINGS = (*FORMATS, *animation.FORMATS)
 
 
 class Writer:
-    """A stylized clip in the making, in a file of its own."""
+    """Writes a stylized clip to a file."""
 
     def __init__(self, output: Path, clip: Clip, container: OutputContainer):
         self.output = output
@@ -67,14 +67,14 @@ class Writer:
         self.last = 0
         self.frames = 0
         self.format = _format_of(output)
-        self.is_odd = bool(clip.look.width % 2 or clip.look.height % 2)
+        self.is_odd = bool(clip.frame_format.width % 2 or clip.frame_format.height % 2)
         self.pixel_format = self.format.codec.odd_sizes if self.is_odd else "yuv420p"
         self.copies: dict[Stream, Stream] = {}
         self.video = self._add_video()
         self._add_sound_and_subtitles()
         for key in clip.container.metadata.keys() - {"encoder"}:
             container.metadata[key] = clip.container.metadata[key]
-        with self._told():
+        with self._encoding():
             container.start_encoding()
 
     @property
@@ -84,33 +84,33 @@ class Writer:
 
     def write(self, part: Part) -> None:
         """Raises UserError where the disk or the container refuses it."""
-        with self._told():
+        with self._encoding():
             for packet in part.packets:
                 stream = self.copies.get(packet.stream)
                 if stream is not None:
                     packet.stream = stream
                     self.container.mux(packet)
             if part.stylized is not None:
-                frame = self.clip.look.stored(part.stylized, self.pixel_format)
+                frame = self.clip.frame_format.stored(part.stylized, self.pixel_format)
                 frame.pts, frame.duration = part.time, part.duration
                 frame.time_base = self.clip.time_base
                 self.container.mux(self.video.encode(frame))
                 self.last, self.frames = part.time, self.frames + 1
 
     def finish(self) -> None:
-        with self._told():
+        with self._encoding():
             self.container.mux(self.video.encode(None))
             self.container.close()
 
     def _add_video(self) -> av.VideoStream:
-        clip, look, codec = self.clip, self.clip.look, self.format.codec
+        clip, frame_format, codec = self.clip, self.clip.frame_format, self.format.codec
         try:
             video = self.container.add_stream(
                 codec.encoder,
                 rate=clip.rate,
                 options=codec.options,
-                width=look.width,
-                height=look.height,
+                width=frame_format.width,
+                height=frame_format.height,
                 pix_fmt=self.pixel_format,
                 time_base=clip.time_base,
             )
@@ -123,16 +123,16 @@ class Writer:
             logging.warning(
                 "%s: H.264 has odd sizes (%d x %d) in 4:4:4 alone, which not all players show; "
                 ".webm and even sizes are shown everywhere",
-                *(self.output, look.width, look.height),
+                *(self.output, frame_format.width, frame_format.height),
             )
         assert isinstance(video, av.VideoStream)
         context = video.codec_context
-        context.colorspace, context.color_range = look.matrix, ColorRange.MPEG
-        context.color_primaries, context.color_trc = look.primaries, look.transfer
-        if look.pixel_aspect:
-            context.sample_aspect_ratio = look.pixel_aspect
-        if look.display_matrix:
-            video.set_display_matrix(look.display_matrix)
+        context.colorspace, context.color_range = frame_format.matrix, ColorRange.MPEG
+        context.color_primaries, context.color_trc = frame_format.primaries, frame_format.transfer
+        if frame_format.pixel_aspect:
+            context.sample_aspect_ratio = frame_format.pixel_aspect
+        if frame_format.display_matrix:
+            video.set_display_matrix(frame_format.display_matrix)
         _tell_apart(clip.video, video)
         return video
 
@@ -160,7 +160,7 @@ class Writer:
         self.copies[stream] = copy
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _encoding(self) -> Iterator[None]:
         try:
             yield
         except av.FFmpegError as error:
@@ -172,7 +172,7 @@ AnyWriter = Writer | animation.AnimationWriter
 
 @contextlib.contextmanager
 def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
-    """A writer for the look and the streams of a clip, whose file is there after the block.
+    """A writer for the frames and streams of a clip, whose file is in place after the block.
 
     Raises UserError, before there is anything, where the container cannot hold the clip's sound or
     the file cannot be replaced. Where the block fails, nothing is left.
@@ -211,9 +211,9 @@ def _format_of(output: Path) -> Format:
 
 
 def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
-    """Raise UserError where a container cannot hold the sound, which some tell only at their end.
+    """Raise UserError where a container cannot hold the sound; some report it only when closed.
 
-    So one is made in memory, of the first packet of each stream.
+    So a file is made in memory, with the first packet of each stream.
     """
     if not clip.sound:
         return
@@ -240,7 +240,7 @@ def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
 
 
 def _tell_apart(stream: Stream, copy: Stream) -> None:
-    """Give the copy what a person tells streams by."""
+    """Copy the tags by which a person recognizes a stream."""
     copy.disposition = stream.disposition
     for key in ("language", "title"):
         if key in stream.metadata:

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fast_style.config import Config
 from fast_style.pictures.images import MAX_PIXELS
 from tests.stress import hostile_bytes
 
@@ -268,7 +269,8 @@ def work(seed: int, first: int, last: int) -> None:
         return read_picture(path).rgb
 
     def by_training(path: Path, file: Hostile) -> np.ndarray:
-        [rgb] = ContentImages(str(path), image_size=32, batch_size=1, seed=0).batch(0)
+        config = Config(naming="a", dataset=str(path), image_size=32, batch_size=1)
+        [rgb] = ContentImages(config).batch(0)
         assert rgb.shape == (32, 32, 3) and rgb.dtype == np.uint8
         return rgb
 

@@ -33,7 +33,7 @@ RUNS = [
     (f"fast-style train -c conf/quickstart.yml {SMALL}", "models/quickstart/weights.npz"),
     ("fast-style eval --model models/quickstart --image in.png --output c.png", "c.png"),
     ("fast-style export --model models/quickstart", "exported/quickstart/saved_model.pb"),
-    ("fast-style gallery --check", None),
+    ("fast-style zoo check", None),
 ]
 
 

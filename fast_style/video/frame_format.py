@@ -25,13 +25,13 @@ MOST_ROWS_OF_SD = 576
 
 
 @dataclass(frozen=True)
-class Look:
-    """The size and colours of stored frames, and what a player is told to do with them.
+class FrameFormat:
+    """The size and colours of stored frames, and how a player shows them.
 
     decoded: width and height in the clip that is read; width, height: in the one that is written.
     quarter_turns: counterclockwise, to what is upright. display_matrix: FFmpeg's nine numbers, or
     None. matrix, primaries, transfer: numbers of ITU-T H.273. pixel_aspect: width over height of
-    a pixel; None where nobody knows.
+    a pixel; None where unknown.
     """
 
     decoded: tuple[int, int]
@@ -68,13 +68,17 @@ class Look:
         )
 
 
-def look_of(frame: av.VideoFrame, stream: av.VideoStream, max_size: int | None) -> Look:
-    """The look of a stream's frames, by one of them; max_size: as in Clip."""
-    told = frame.side_data.get("DISPLAYMATRIX")
-    display_matrix = np.frombuffer(bytes(told), np.int32) if isinstance(told, SideData) else None
+def frame_format_of(
+    frame: av.VideoFrame, stream: av.VideoStream, max_size: int | None
+) -> FrameFormat:
+    """The format of a stream's frames, from one of them; max_size: as in Clip."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    display_matrix = (
+        np.frombuffer(bytes(matrix), np.int32) if isinstance(matrix, SideData) else None
+    )
     width, height = _within(max_size, frame.width, frame.height)
     guessed = HD_MATRIX if frame.height > MOST_ROWS_OF_SD else SD_MATRIX
-    return Look(
+    return FrameFormat(
         decoded=(frame.width, frame.height),
         width=width,
         height=height,

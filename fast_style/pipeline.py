@@ -1,4 +1,4 @@
-"""Stages of work beside each other: each in a thread of its own, with an item of its own."""
+"""A pipeline of stages, each in a thread of its own."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,12 +9,12 @@ Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def side_by_side(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterator[Iterator[Any]]:
-    """The items in their order, each after all stages, which may make something else of it.
+def pipeline(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterator[Iterator[Any]]:
+    """Pass the items, in order, through all stages; yields an iterator of the results.
 
-    While the caller has one, the last stage has the next, the stage before it the one after that,
-    and so on to the items' own iterator. No more than these are ever in memory. After the block
-    nothing is at work any more.
+    While the caller has one item, the last stage works on the next, the stage before it on the one
+    after that, and so on to the iterator of the items. No more than these are in memory. After the
+    block no thread is running.
     """
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(contextlib.closing(_ahead(items)))
@@ -24,7 +24,7 @@ def side_by_side(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterato
 
 
 def _ahead(items: Iterable[Item]) -> Generator[Item]:
-    """The items; the next one is made in a thread while the caller has this one."""
+    """The items; a thread fetches the next one while the caller has this one."""
     coming, end = iter(items), object()
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(next, coming, end)

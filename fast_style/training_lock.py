@@ -16,11 +16,11 @@ LOCK = "training.lock"
 
 
 @contextlib.contextmanager
-def sole_training(folder: Path) -> Iterator[None]:
-    """The block is the only training in the model folder, which is made where it is not there.
+def training_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a model folder in the block; make the folder where it does not exist.
 
-    The system forgets the lock when its owner ends, however it ends. Raises UserError naming the
-    owner where another training has the folder, and where nothing can be written into it.
+    The system releases the lock when its process ends, however it ends. Raises UserError, which
+    names the owner, where another training holds the lock, and where nothing can be written.
     """
     make_folder(folder)
     path = folder / LOCK
