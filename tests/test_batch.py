@@ -285,7 +285,7 @@ def test_a_picture_at_which_ray_s_actors_die_is_given_up(
     for begun in (f"block of {paths[0]}", paths[1]) * 2:
         ray.get(attempts.begin.remote(begun))
     died = "2 processes died at this picture"
-    first = {"source": paths, "made": [1, 0], "there": [0, 0], "reason": ["", died]}
+    first = {"source": paths, "made": [1, 0], "already_done": [0, 0], "reason": ["", died]}
     assert actor(block) == first
     assert actor(block) == {"source": paths, "made": [0, 1], "there": [1, 0], "reason": ["", ""]}
 
