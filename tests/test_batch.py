@@ -287,7 +287,12 @@ def test_a_picture_at_which_ray_s_actors_die_is_given_up(
     died = "2 processes died at this picture"
     first = {"source": paths, "made": [1, 0], "already_done": [0, 0], "reason": ["", died]}
     assert actor(block) == first
-    assert actor(block) == {"source": paths, "made": [0, 1], "already_done": [1, 0], "reason": ["", ""]}
+    assert actor(block) == {
+        "source": paths,
+        "made": [0, 1],
+        "already_done": [1, 0],
+        "reason": ["", ""],
+    }
 
 
 def test_reports_add_up() -> None:

@@ -1,4 +1,4 @@
-"""The shipped styles' training on JAX, in a process of its own: Keras has one backend in each."""
+"""Many styles trained on JAX, in a process of its own: Keras has one backend in each."""
 
 import json
 import os

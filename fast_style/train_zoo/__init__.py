@@ -1,1 +1,1 @@
-"""The program that trained the styles in pretrained/: on one accelerator, by Keras on JAX."""
+"""Training of many styles on one GPU or TPU, with Keras on JAX."""

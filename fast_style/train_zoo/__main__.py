@@ -1,8 +1,8 @@
-"""Train the shipped styles on one accelerator: together in one network, then each in its own.
+"""Train many styles on one GPU or TPU: together in one network, then each in its own.
 
     python -m fast_style.train_zoo -c conf/zoo.yml --alone conf/wave.yml --photos FOLDER
 
-Needs JAX for the accelerator, such as `pip install "jax[cuda13]"`. TensorFlow is not used.
+It needs JAX for your accelerator, such as `pip install "jax[cuda13]"`. TensorFlow is not used.
 """
 
 import argparse

