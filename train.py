@@ -1,7 +1,7 @@
 """Train one style: python train.py -c conf/candy.yml"""
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
-from fast_style.conf_file import load_config
+from fast_style.conf.conf_file import load_config
 from fast_style.hardware import start_tensorflow
 
 

@@ -7,8 +7,8 @@ from types import ModuleType
 
 from fast_style import __version__
 from fast_style.command_line import exit_on_user_error
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, nearest
-from fast_style.locations import PROJECT
 
 PROGRAMS = {
     "train": ("train.py", "train a style"),

@@ -23,8 +23,9 @@ from fast_style.command_line import (
     exit_on_user_error,
     unit_interval,
 )
-from fast_style.conf_file import config_as_yaml, load_config
-from fast_style.config import Config, canvas_size, fewest_pixels
+from fast_style.conf.conf_file import config_as_yaml, load_config
+from fast_style.conf.config import Config, canvas_size, fewest_pixels
+from fast_style.conf.vgg_layers import PIXEL_MEAN
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
@@ -42,7 +43,6 @@ from fast_style.pictures.pixels import (
     with_chroma_of,
 )
 from fast_style.provenance import hashes
-from fast_style.vgg_layers import PIXEL_MEAN
 
 KEEP_EVERY = 25
 

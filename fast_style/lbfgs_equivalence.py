@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.named_terms import named_terms
 from fast_style.plots import subplots, write_figure
 

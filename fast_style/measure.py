@@ -28,8 +28,8 @@ from fast_style import hardware
 from fast_style.artefacts import blotched_share, frame_shift, grid_energy
 from fast_style.checkpoints import CONF, find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import PLACE_KEYS, Config
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import PLACE_KEYS, Config
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
 from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot

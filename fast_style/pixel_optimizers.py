@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style.checkpoints import assign_variables, variables_as_arrays
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style

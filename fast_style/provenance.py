@@ -4,7 +4,7 @@ import datetime
 from importlib import metadata
 
 from fast_style import hardware
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.loss.vgg_weights import weights_sha256
 from fast_style.pictures.style_image import style_image_sha256
 

@@ -2,7 +2,7 @@
 
 import math
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 
 STYLE_RAMP_START = 0.02
 

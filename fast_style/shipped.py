@@ -19,11 +19,11 @@ from fast_style.checkpoints import (
     read_model,
     write_result,
 )
-from fast_style.config import PLACE_KEYS
+from fast_style.conf.config import PLACE_KEYS
+from fast_style.conf.locations import PROJECT
 from fast_style.eight_bit_weights import dequantized, quantized
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
-from fast_style.locations import PROJECT
 from fast_style.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within

@@ -29,7 +29,7 @@ from fast_style.checkpoints import (
     write_result,
 )
 from fast_style.command_line import interruption
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder

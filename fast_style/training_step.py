@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style
 from fast_style.network.architecture import architecture_of

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.conf_file import config_from_mapping
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.pictures.images import Picture, write_picture
-from fast_style.vgg_layers import convolutions
 
 Photo = Callable[..., np.ndarray]
 NAMES = ["candy", "wave", "scream"]  # of the model of several styles

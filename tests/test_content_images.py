@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.pictures import content_images
 from fast_style.pictures.content_images import ContentImages

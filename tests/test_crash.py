@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from fast_style.checkpoints import newest_checkpoint, remove_unfinished
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.npz import read_arrays
-from fast_style.vgg_layers import convolutions
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = 5

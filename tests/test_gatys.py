@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from fast_style import gatys, pixel_optimizers
-from fast_style.conf_file import config_from_mapping, load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping, load_config
+from fast_style.conf.config import Config
+from fast_style.conf.vgg_layers import PIXEL_MEAN
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.vgg_layers import PIXEL_MEAN
 
 Photo = Callable[..., np.ndarray]
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from fast_style.checkpoints import read_model
-from fast_style.conf_file import load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import load_config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
 from fast_style.npz import read_arrays, write_arrays

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fast_style.batch.inputs import find_inputs
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.output_names import gather_inputs, stylized_names
 from fast_style.pictures.formats import NEEDS_PILLOW_HEIF
 from fast_style.pictures.images import (

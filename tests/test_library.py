@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from fast_style import Stylizer, UserError
-from fast_style.locations import PROJECT
+from fast_style.conf.locations import PROJECT
 from fast_style.stylization import Stylization
 from tests.conftest import Photo
 

@@ -17,11 +17,11 @@ from fast_style.checkpoints import (
     read_model,
     variables_as_arrays,
 )
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import named_images
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import named_images
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.export import export
-from fast_style.locations import PROJECT
 from fast_style.loss.style_statistics import read_style
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network

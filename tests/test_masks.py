@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.pictures.masks import check_proportions, decode_mask, scaled_to

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages

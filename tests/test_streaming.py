@@ -13,8 +13,8 @@ import pytest
 from fast_style import stylize
 from fast_style.benchmark.programs import peak_memory
 from fast_style.command_line import number_of_bytes
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.runtimes.streaming import KeptRows
 from fast_style.stylize import Stylizer

@@ -24,8 +24,8 @@ from fast_style.checkpoints import (
     load_network,
     newest_checkpoint,
 )
-from fast_style.conf_file import config_from_mapping, load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping, load_config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.style_statistics import read_style
 from fast_style.named_terms import in_one_line

@@ -11,7 +11,7 @@ import time
 import tensorflow as tf
 
 from fast_style.command_line import exit_on_user_error
-from fast_style.conf_file import load_config
+from fast_style.conf.conf_file import load_config
 
 
 def main() -> None:

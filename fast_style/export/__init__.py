@@ -15,7 +15,7 @@ import yaml
 
 from fast_style import __version__
 from fast_style.checkpoints import load_network, read_model
-from fast_style.config import PLACE_KEYS
+from fast_style.conf.config import PLACE_KEYS
 from fast_style.errors import UserError
 from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
 from fast_style.export.formats import Comparison, ExportOptions, Format, Run

@@ -21,10 +21,10 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
+from fast_style.conf.locations import locate
 from fast_style.errors import UserError, printable
 from fast_style.hardware import usable_cores
-from fast_style.locations import locate
 from fast_style.pictures.images import (
     decode_picture,
     find_pictures,

@@ -19,8 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fast_style.command_line import at_least_1, factor, unit_interval
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, nearest
-from fast_style.locations import PROJECT
 from fast_style.network.architecture import Architecture
 from fast_style.pictures.images import (
     Picture,

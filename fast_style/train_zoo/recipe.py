@@ -34,7 +34,7 @@ from fast_style.checkpoints import (
     write_model,
     write_result,
 )
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import describe_cpu

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.pictures.images import MAX_PIXELS
 from tests.stress import hostile_bytes
 

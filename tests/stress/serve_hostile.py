@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.locations import PROJECT
+from fast_style.conf.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 

@@ -27,11 +27,11 @@ import numpy as np
 import yaml
 
 from fast_style.checkpoints import read_model
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.npz import read_arrays
-from fast_style.vgg_layers import convolutions
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = 24

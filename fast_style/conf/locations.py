@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 # An installed wheel carries the scripts, conf/, img/ and pretrained/ inside the package.
 PROJECT = _PACKAGE / "box" if (_PACKAGE / "box").is_dir() else _PACKAGE.parent
 

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from absl import logging
 
-from fast_style.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
+from fast_style.conf.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
+from fast_style.conf.locations import PROJECT, beside, locate
+from fast_style.conf.typed_values import WrongValue, check_limits, convert
 from fast_style.errors import UserError, nearest
 from fast_style.files import read_bytes
-from fast_style.locations import PROJECT, beside, locate
-from fast_style.typed_values import WrongValue, check_limits, convert
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from fast_style.conf.locations import locate, looked_in
+from fast_style.conf.names import check_name
+from fast_style.conf.vgg_layers import convolutions, feature_name, pixels_between
 from fast_style.errors import UserError, nearest
-from fast_style.locations import locate, looked_in
-from fast_style.names import check_name
-from fast_style.vgg_layers import convolutions, feature_name, pixels_between
 
 LayerWeights = list[str] | dict[str, float]
 ScaledLayerWeights = list[str] | dict[str, float | list[float]]
