@@ -31,8 +31,8 @@ from fast_style.eight_bit_weights import dequantized
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
 from fast_style.network.architecture import Architecture, architecture_of
+from fast_style.network.style_mix import mixed, name_in_style, style_proportions
 from fast_style.npz import check_weights, read_arrays, write_arrays
-from fast_style.style_mix import mixed, name_in_style, style_proportions
 
 CONF = "conf.yml"
 WEIGHTS = "weights.npz"

@@ -10,7 +10,7 @@ import json
 from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import OneLineParser, exit_on_user_error, unit_interval
 from fast_style.files import write_atomically
-from fast_style.style_mix import name_in_style
+from fast_style.network.style_mix import name_in_style
 from fast_style.video import check_installed
 
 FLICKER = "flicker"  # .json; flicker-STYLE of a folder with several

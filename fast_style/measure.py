@@ -35,6 +35,7 @@ from fast_style.files import read_bytes, write_atomically
 from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
+from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
     Picture,
@@ -45,7 +46,6 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import resize, square
 from fast_style.pictures.style_image import style_image_file
-from fast_style.style_mix import name_in_style
 from fast_style.stylize import Stylizer
 
 MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several

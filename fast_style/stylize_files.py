@@ -13,6 +13,7 @@ from tqdm import tqdm
 from fast_style.checkpoints import find_model_folder, names_of_models
 from fast_style.errors import UserError, printable
 from fast_style.files import make_folder
+from fast_style.network.style_mix import name_in_style
 from fast_style.output_names import (
     Inputs,
     gather_inputs,
@@ -32,7 +33,6 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.masks import decode_mask
 from fast_style.pipeline import pipeline
-from fast_style.style_mix import name_in_style
 from fast_style.stylization import Stylization
 from fast_style.stylize import Stylizer
 

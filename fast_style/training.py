@@ -44,12 +44,12 @@ from fast_style.loss.style_statistics import (
 )
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
+from fast_style.network.style_mix import name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
 from fast_style.provenance import hashes, provenance
 from fast_style.replicas import Replicas, report_lost_workers
-from fast_style.style_mix import name_in_style, stacked
 from fast_style.training_lock import training_lock
 from fast_style.training_step import Batch, Trainer
 

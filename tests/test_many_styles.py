@@ -23,11 +23,11 @@ from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.loss.style_statistics import read_style
+from fast_style.network.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.images import read_picture
-from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.stylize import Stylizer
 from fast_style.training import load_initial_weights, train
 from fast_style.training_step import Trainer

@@ -7,7 +7,7 @@ from pathlib import Path
 from fast_style.checkpoints import WEIGHTS, Model, read_model
 from fast_style.conf.locations import by_its_name, locate
 from fast_style.errors import UserError
-from fast_style.style_mix import style_proportions
+from fast_style.network.style_mix import style_proportions
 from fast_style.stylize import Stylizer
 
 MIXES_KEPT = 8

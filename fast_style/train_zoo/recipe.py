@@ -43,6 +43,7 @@ from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
+from fast_style.network.style_mix import mixed, name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
@@ -50,7 +51,6 @@ from fast_style.pictures.pixels import square
 from fast_style.provenance import hashes
 from fast_style.schedule import learning_rate, style_ramp
 from fast_style.soap import Soap
-from fast_style.style_mix import mixed, name_in_style, stacked
 
 POLICY = "mixed_bfloat16"
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": partial(Soap, basis_every=40)}
