@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import LOGS
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import check_target
 from fast_style.hardware import start_tensorflow
+from fast_style.model_folder.checkpoints import LOGS
 from fast_style.plots import subplots, write_figure
 
 TOTAL = "loss/total"

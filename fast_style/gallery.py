@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf.conf_file import load_config
 from fast_style.conf.config import Config
@@ -19,6 +18,7 @@ from fast_style.conf.locations import PROJECT
 from fast_style.conf.names import as_name
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
+from fast_style.model_folder.checkpoints import find_model_folder, read_model
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
     Picture,

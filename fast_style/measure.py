@@ -26,7 +26,6 @@ from tqdm import tqdm
 
 from fast_style import hardware
 from fast_style.artefacts import blotched_share, frame_shift, grid_energy
-from fast_style.checkpoints import CONF, find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import PLACE_KEYS, Config
@@ -35,6 +34,7 @@ from fast_style.files import read_bytes, write_atomically
 from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
+from fast_style.model_folder.checkpoints import CONF, find_model_folder, read_model
 from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (

@@ -10,7 +10,11 @@ import numpy as np
 import yaml
 
 from fast_style.cards import card
-from fast_style.checkpoints import (
+from fast_style.conf.config import PLACE_KEYS
+from fast_style.conf.locations import PROJECT
+from fast_style.errors import UserError
+from fast_style.files import read_bytes, write_atomically
+from fast_style.model_folder.checkpoints import (
     CONF,
     RESULT,
     STATISTICS,
@@ -19,12 +23,8 @@ from fast_style.checkpoints import (
     read_model,
     write_result,
 )
-from fast_style.conf.config import PLACE_KEYS
-from fast_style.conf.locations import PROJECT
-from fast_style.eight_bit_weights import dequantized, quantized
-from fast_style.errors import UserError
-from fast_style.files import read_bytes, write_atomically
-from fast_style.npz import write_arrays
+from fast_style.model_folder.eight_bit_weights import dequantized, quantized
+from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
 from fast_style.stylize import Stylizer

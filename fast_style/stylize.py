@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.checkpoints import Model, build_network, find_model_folder, read_model
 from fast_style.errors import UserError
 from fast_style.hardware import (
     DTYPE_POLICIES,
@@ -19,6 +18,7 @@ from fast_style.hardware import (
     nvidia_gpu,
     start_tensorflow_to_stylize,
 )
+from fast_style.model_folder.checkpoints import Model, build_network, find_model_folder, read_model
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import to_uint8

@@ -12,7 +12,21 @@ from absl import logging
 from tqdm import tqdm
 
 from fast_style import hardware
-from fast_style.checkpoints import (
+from fast_style.command_line import interruption
+from fast_style.conf.config import Config
+from fast_style.errors import UserError
+from fast_style.export.saved_model import tensorflow_finds, write_saved_model
+from fast_style.files import make_folder
+from fast_style.held_out import HeldOut
+from fast_style.loss.style_statistics import (
+    STYLE,
+    SUFFIX,
+    Style,
+    StyleStatistics,
+    read_style,
+    write_style_statistics,
+)
+from fast_style.model_folder.checkpoints import (
     RESULT,
     Checkpoint,
     assign_variables,
@@ -28,25 +42,11 @@ from fast_style.checkpoints import (
     write_model,
     write_result,
 )
-from fast_style.command_line import interruption
-from fast_style.conf.config import Config
-from fast_style.errors import UserError
-from fast_style.export.saved_model import tensorflow_finds, write_saved_model
-from fast_style.files import make_folder
-from fast_style.held_out import HeldOut
-from fast_style.loss.style_statistics import (
-    STYLE,
-    SUFFIX,
-    Style,
-    StyleStatistics,
-    read_style,
-    write_style_statistics,
-)
+from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
 from fast_style.network.style_mix import name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
-from fast_style.npz import LARGEST_WEIGHT
 from fast_style.pictures.content_images import ContentImages
 from fast_style.provenance import hashes, provenance
 from fast_style.replicas import Replicas, report_lost_workers

@@ -22,13 +22,18 @@ import tensorflow as tf
 
 from fast_style import stylize_files
 from fast_style import training_lock as training_lock_module
-from fast_style.checkpoints import Checkpoint, newest_checkpoint, write_model, write_result
 from fast_style.command_line import exit_on_user_error
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
-from fast_style.npz import read_arrays
+from fast_style.model_folder.checkpoints import (
+    Checkpoint,
+    newest_checkpoint,
+    write_model,
+    write_result,
+)
+from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.training import train
 from fast_style.training_lock import LOCK, training_lock

@@ -16,7 +16,7 @@ import yaml
 
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
-from fast_style.npz import read_arrays
+from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.replicas import Replicas
 

@@ -12,10 +12,16 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from fast_style import checkpoints, stylize
+from fast_style import stylize
 from fast_style import stylize_files as stylize_files_module
-from fast_style.checkpoints import copy_model, find_model_folder, load_network, read_model
 from fast_style.errors import UserError
+from fast_style.model_folder import checkpoints
+from fast_style.model_folder.checkpoints import (
+    copy_model,
+    find_model_folder,
+    load_network,
+    read_model,
+)
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import resize

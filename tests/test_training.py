@@ -17,19 +17,19 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import (
+from fast_style.conf.conf_file import config_from_mapping, load_config
+from fast_style.conf.config import Config
+from fast_style.errors import UserError
+from fast_style.loss.style_statistics import read_style
+from fast_style.model_folder.checkpoints import (
     Checkpoint,
     Model,
     check_same_training,
     load_network,
     newest_checkpoint,
 )
-from fast_style.conf.conf_file import config_from_mapping, load_config
-from fast_style.conf.config import Config
-from fast_style.errors import UserError
-from fast_style.loss.style_statistics import read_style
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.named_terms import in_one_line
-from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.provenance import hashes

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fast_style.batch.stores import Store
-from fast_style.checkpoints import Model, find_model_folder, read_model
 from fast_style.errors import UserError
+from fast_style.model_folder.checkpoints import Model, find_model_folder, read_model
 from fast_style.network.style_mix import name_in_style
 from fast_style.stylization import Stylization
 

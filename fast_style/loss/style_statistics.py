@@ -13,7 +13,7 @@ import numpy as np
 
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
-from fast_style.npz import read_arrays, write_arrays
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.style_image import (
     painting_style_image,
     paintings,

@@ -4,9 +4,9 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from fast_style.checkpoints import WEIGHTS, Model, read_model
 from fast_style.conf.locations import by_its_name, locate
 from fast_style.errors import UserError
+from fast_style.model_folder.checkpoints import WEIGHTS, Model, read_model
 from fast_style.network.style_mix import style_proportions
 from fast_style.stylize import Stylizer
 

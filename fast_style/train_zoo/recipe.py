@@ -25,7 +25,14 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.checkpoints import (
+from fast_style.conf.config import Config
+from fast_style.errors import UserError
+from fast_style.files import make_folder
+from fast_style.hardware import describe_cpu
+from fast_style.loss.losses import TERMS
+from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
+from fast_style.model_folder.checkpoints import (
     Model,
     assign_variables,
     find_model_folder,
@@ -34,13 +41,6 @@ from fast_style.checkpoints import (
     write_model,
     write_result,
 )
-from fast_style.conf.config import Config
-from fast_style.errors import UserError
-from fast_style.files import make_folder
-from fast_style.hardware import describe_cpu
-from fast_style.loss.losses import TERMS
-from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.style_mix import mixed, name_in_style, stacked

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import Model, build_network, read_model
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.errors import UserError
 from fast_style.hardware import DTYPE_POLICIES
-from fast_style.npz import LARGEST_WEIGHT, read_arrays
+from fast_style.model_folder.checkpoints import Model, build_network, read_model
+from fast_style.model_folder.npz import LARGEST_WEIGHT, read_arrays
 
 PRECISIONS = ("float32", "bfloat16")
 OUTPUTS = ("tanh", "scaled_tanh", "linear")

@@ -27,12 +27,12 @@ from fast_style.conf.conf_file import check_types, config_as_yaml, config_from_m
 from fast_style.conf.config import OBSERVING_KEYS, PAINTING_KEYS, Config, named_images
 from fast_style.conf.locations import PROJECT, by_its_name
 from fast_style.conf.names import as_name, check_name
-from fast_style.eight_bit_weights import dequantized
 from fast_style.errors import UserError, nearest
 from fast_style.files import UNFINISHED_FILES, make_folder, read_bytes, write_atomically
+from fast_style.model_folder.eight_bit_weights import dequantized
+from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.network.architecture import Architecture, architecture_of
 from fast_style.network.style_mix import mixed, name_in_style, style_proportions
-from fast_style.npz import check_weights, read_arrays, write_arrays
 
 CONF = "conf.yml"
 WEIGHTS = "weights.npz"
