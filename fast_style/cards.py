@@ -7,7 +7,8 @@ from pathlib import Path
 from fast_style.files import read_bytes
 from fast_style.lbfgs_equivalence import iterations_in_words
 from fast_style.measure import likeness_cells
-from fast_style.model_folder.checkpoints import RESULT, Model, read_model
+from fast_style.model_folder.layout import RESULT
+from fast_style.model_folder.model import Model, read_model
 
 LBFGS_FROM = ("noise", "content")  # the order of the columns
 

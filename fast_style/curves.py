@@ -16,7 +16,7 @@ from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_erro
 from fast_style.errors import UserError
 from fast_style.files import check_target
 from fast_style.hardware import start_tensorflow
-from fast_style.model_folder.checkpoints import LOGS
+from fast_style.model_folder.layout import LOGS
 from fast_style.plots import subplots, write_figure
 
 TOTAL = "loss/total"

@@ -9,7 +9,7 @@ import json
 
 from fast_style.command_line import OneLineParser, exit_on_user_error, unit_interval
 from fast_style.files import write_atomically
-from fast_style.model_folder.checkpoints import find_model_folder
+from fast_style.model_folder.layout import find_model_folder
 from fast_style.network.style_mix import name_in_style
 from fast_style.video import check_installed
 

@@ -18,7 +18,8 @@ from fast_style.conf.locations import PROJECT
 from fast_style.conf.names import as_name
 from fast_style.errors import UserError
 from fast_style.hardware import start_tensorflow
-from fast_style.model_folder.checkpoints import find_model_folder, read_model
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import read_model
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (
     Picture,

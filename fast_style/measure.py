@@ -34,7 +34,8 @@ from fast_style.files import read_bytes, write_atomically
 from fast_style.lbfgs_equivalence import STARTS, iterations_in_words, objective, plot
 from fast_style.likeness import likeness, looks, scaled
 from fast_style.loss.style_statistics import SUFFIX as STATISTICS_SUFFIX
-from fast_style.model_folder.checkpoints import CONF, find_model_folder, read_model
+from fast_style.model_folder.layout import CONF, find_model_folder
+from fast_style.model_folder.model import read_model
 from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import (

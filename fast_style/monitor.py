@@ -13,7 +13,7 @@ from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.loss.style_statistics import Style
-from fast_style.model_folder.checkpoints import LOGS, PREVIEWS
+from fast_style.model_folder.layout import LOGS, PREVIEWS
 from fast_style.named_terms import named_terms
 from fast_style.pictures.images import (
     Picture,

@@ -11,7 +11,7 @@ from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style
-from fast_style.model_folder.checkpoints import assign_variables, variables_as_arrays
+from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 
 Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]

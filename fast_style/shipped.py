@@ -14,16 +14,9 @@ from fast_style.conf.config import PLACE_KEYS
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
-from fast_style.model_folder.checkpoints import (
-    CONF,
-    RESULT,
-    STATISTICS,
-    WEIGHTS,
-    Model,
-    read_model,
-    write_result,
-)
 from fast_style.model_folder.eight_bit_weights import dequantized, quantized
+from fast_style.model_folder.layout import CONF, RESULT, STATISTICS, WEIGHTS
+from fast_style.model_folder.model import Model, read_model, write_result
 from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within

@@ -18,7 +18,8 @@ from fast_style.hardware import (
     nvidia_gpu,
     start_tensorflow_to_stylize,
 )
-from fast_style.model_folder.checkpoints import Model, build_network, find_model_folder, read_model
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import Model, build_network, read_model
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import to_uint8

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fast_style.errors import UserError, printable
 from fast_style.files import make_folder
-from fast_style.model_folder.checkpoints import find_model_folder, names_of_models
+from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
 from fast_style.output_names import (
     Inputs,

@@ -26,23 +26,16 @@ from fast_style.loss.style_statistics import (
     read_style,
     write_style_statistics,
 )
-from fast_style.model_folder.checkpoints import (
-    RESULT,
+from fast_style.model_folder.checkpoint import (
     Checkpoint,
-    assign_variables,
-    begin_anew,
     check_same_training,
     check_still_newest,
-    find_model_folder,
-    load_network,
     newest_checkpoint,
-    read_model,
-    remove_unfinished,
-    variables_as_arrays,
-    write_model,
-    write_result,
 )
+from fast_style.model_folder.layout import RESULT, begin_anew, find_model_folder, remove_unfinished
+from fast_style.model_folder.model import load_network, read_model, write_model, write_result
 from fast_style.model_folder.npz import LARGEST_WEIGHT
+from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
 from fast_style.network.style_mix import name_in_style, stacked

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fast_style import cards
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.conf.locations import by_its_name
-from fast_style.model_folder.checkpoints import read_model
+from fast_style.model_folder.model import read_model
 from fast_style.shipped import SHIPPED, check, ship, shipped_models
 
 

@@ -20,7 +20,7 @@ from fast_style import export as formats
 from fast_style.errors import UserError
 from fast_style.export import SIZES, encoded_pictures, export
 from fast_style.export.saved_model import tensorflow_finds
-from fast_style.model_folder.checkpoints import load_network, read_model
+from fast_style.model_folder.model import load_network, read_model
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 

@@ -27,12 +27,8 @@ from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
-from fast_style.model_folder.checkpoints import (
-    Checkpoint,
-    newest_checkpoint,
-    write_model,
-    write_result,
-)
+from fast_style.model_folder.checkpoint import Checkpoint, newest_checkpoint
+from fast_style.model_folder.model import write_model, write_result
 from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.training import train

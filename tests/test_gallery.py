@@ -16,7 +16,7 @@ from fast_style.conf.conf_file import config_as_yaml, config_from_mapping
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.gallery import styles_by_photos, sweep, swept_confs
-from fast_style.model_folder.checkpoints import copy_model, read_model
+from fast_style.model_folder.model import copy_model, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.contact_sheet import GAP, HEADING, contact_sheet
 from fast_style.shipped import check, ship, shipped_models

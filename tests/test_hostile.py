@@ -17,7 +17,7 @@ from fast_style.conf.conf_file import load_config
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
-from fast_style.model_folder.checkpoints import read_model
+from fast_style.model_folder.model import read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import decode_picture, read_picture

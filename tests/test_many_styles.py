@@ -16,14 +16,9 @@ from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.loss.style_statistics import read_style
-from fast_style.model_folder.checkpoints import (
-    copy_model,
-    load_network,
-    read_config,
-    read_model,
-    variables_as_arrays,
-)
+from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.model_folder.variables import variables_as_arrays
 from fast_style.network.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network

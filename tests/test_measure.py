@@ -15,13 +15,8 @@ from fast_style.artefacts import frame_shift, grid_energy
 from fast_style.errors import UserError
 from fast_style.lbfgs_equivalence import iterations_equalled
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.model_folder.checkpoints import (
-    CONF,
-    copy_model,
-    load_network,
-    read_config,
-    read_model,
-)
+from fast_style.model_folder.layout import CONF
+from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
 from fast_style.pictures.contact_sheet import GAP, HEADING
 from fast_style.pictures.images import Picture, flatten_on_white, read_picture, write_picture
 from fast_style.pictures.pixels import square

@@ -15,13 +15,9 @@ from PIL import Image, ImageCms
 from fast_style import stylize
 from fast_style import stylize_files as stylize_files_module
 from fast_style.errors import UserError
-from fast_style.model_folder import checkpoints
-from fast_style.model_folder.checkpoints import (
-    copy_model,
-    find_model_folder,
-    load_network,
-    read_model,
-)
+from fast_style.model_folder import layout
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import copy_model, load_network, read_model
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import resize
@@ -384,7 +380,7 @@ def test_damaged_weights_or_another_networks_are_refused(
 def test_a_model_that_ships_is_taken_and_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(checkpoints, "PROJECT", folder / "box")
+    monkeypatch.setattr(layout, "PROJECT", folder / "box")
     shipped = folder / "box" / "pretrained" / "candy"
     shipped.mkdir(parents=True)
     assert find_model_folder("models/candy") == shipped

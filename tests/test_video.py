@@ -21,7 +21,7 @@ from PIL import Image
 from fast_style import flicker, video
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.model_folder.checkpoints import copy_model, read_model
+from fast_style.model_folder.model import copy_model, read_model
 from fast_style.pictures.images import Picture
 from fast_style.pipeline import pipeline
 from fast_style.stylization import Stylization

@@ -20,7 +20,7 @@ from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
 from fast_style.export.formats import Comparison, ExportOptions, Format, Run
 from fast_style.export.saved_model import tensorflow_finds
 from fast_style.files import flush, flush_folder
-from fast_style.model_folder.checkpoints import load_network, read_model
+from fast_style.model_folder.model import load_network, read_model
 
 SIZES = ((256, 256), (181, 243), (1, 5))
 BATCH = 2

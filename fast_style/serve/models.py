@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fast_style.conf.locations import by_its_name, locate
 from fast_style.errors import UserError
-from fast_style.model_folder.checkpoints import WEIGHTS, Model, read_model
+from fast_style.model_folder.layout import WEIGHTS
+from fast_style.model_folder.model import Model, read_model
 from fast_style.network.style_mix import style_proportions
 from fast_style.stylize import Stylizer
 

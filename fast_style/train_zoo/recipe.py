@@ -32,15 +32,9 @@ from fast_style.hardware import describe_cpu
 from fast_style.loss.losses import TERMS
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
-from fast_style.model_folder.checkpoints import (
-    Model,
-    assign_variables,
-    find_model_folder,
-    read_model,
-    variables_as_arrays,
-    write_model,
-    write_result,
-)
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import Model, read_model, write_model, write_result
+from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.style_mix import mixed, name_in_style, stacked

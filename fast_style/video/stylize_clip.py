@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from fast_style.command_line import interruption
 from fast_style.files import make_folder
-from fast_style.model_folder.checkpoints import find_model_folder
+from fast_style.model_folder.layout import find_model_folder
 from fast_style.output_names import refuse_own_inputs
 from fast_style.pictures.images import Picture
 from fast_style.pipeline import pipeline

@@ -19,7 +19,7 @@ import numpy as np
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.errors import UserError
 from fast_style.hardware import DTYPE_POLICIES
-from fast_style.model_folder.checkpoints import Model, build_network, read_model
+from fast_style.model_folder.model import Model, build_network, read_model
 from fast_style.model_folder.npz import LARGEST_WEIGHT, read_arrays
 
 PRECISIONS = ("float32", "bfloat16")

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from fast_style.errors import UserError
-from fast_style.model_folder.checkpoints import read_model
+from fast_style.model_folder.model import read_model
 from fast_style.pictures.images import PICTURE_ENDINGS, Picture, decode_picture, encode_picture
 from fast_style.stylize import Stylizer
 

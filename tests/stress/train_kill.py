@@ -30,7 +30,7 @@ from fast_style.conf.vgg_layers import convolutions
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.model_folder.checkpoints import read_model
+from fast_style.model_folder.model import read_model
 from fast_style.model_folder.npz import read_arrays
 
 PROJECT = Path(__file__).resolve().parents[2]
