@@ -32,7 +32,7 @@ def main() -> None:
 
     # After the conf is known to be good: TensorFlow takes seconds to import.
     start_tensorflow()
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     folder = train(config, restart=args.restart, download=args.download)
     evaluate = "fast-style eval" if parser.prog == "fast-style train" else "python eval.py"

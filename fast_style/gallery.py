@@ -52,7 +52,7 @@ def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
     """
     # After the flags are known to be good: TensorFlow takes seconds to import.
     start_tensorflow()
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     columns = {"content image": photos}
     for heading, config in confs.items():

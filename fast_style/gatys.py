@@ -42,7 +42,7 @@ from fast_style.pictures.pixels import (
     to_uint8,
     with_chroma_of,
 )
-from fast_style.provenance import hashes
+from fast_style.training.provenance import hashes
 
 KEEP_EVERY = 25
 

@@ -21,7 +21,6 @@ import pytest
 import tensorflow as tf
 
 from fast_style import stylize_files
-from fast_style import training_lock as training_lock_module
 from fast_style.command_line import exit_on_user_error
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import Config
@@ -31,9 +30,10 @@ from fast_style.model_folder.checkpoint import Checkpoint, newest_checkpoint
 from fast_style.model_folder.model import write_model, write_result
 from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.training import train
-from fast_style.training_lock import LOCK, training_lock
-from fast_style.training_step import Batch, Trainer
+from fast_style.training import lock as training_lock_module
+from fast_style.training.lock import LOCK, training_lock
+from fast_style.training.loop import train
+from fast_style.training.step import Batch, Trainer
 from tests.faults import Fault, struck
 
 Photo = Callable[..., np.ndarray]
@@ -371,7 +371,7 @@ def test_a_training_is_the_same_whichever_way_the_clock_jumps(
 OWNER = """
 import sys
 from pathlib import Path
-from fast_style.training_lock import training_lock
+from fast_style.training.lock import training_lock
 with training_lock(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.read()

@@ -24,8 +24,8 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
 from fast_style.stylize import Stylizer
-from fast_style.training import load_initial_weights, train
-from fast_style.training_step import Trainer
+from fast_style.training.loop import load_initial_weights, train
+from fast_style.training.step import Trainer
 from tests.conftest import NAMES, Photo
 
 

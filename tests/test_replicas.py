@@ -18,7 +18,7 @@ from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.content_images import ContentImages
-from fast_style.replicas import Replicas
+from fast_style.training.replicas import Replicas
 
 PROJECT = Path(__file__).resolve().parents[1]
 STEPS = 4

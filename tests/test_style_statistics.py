@@ -95,7 +95,7 @@ def test_other_arrays_are_no_statistics(config: Config, tmp_path: Path) -> None:
 def test_a_training_leaves_the_statistics_that_another_begins_from(
     trained_model: Path, conf_values: dict[str, Any], tmp_path: Path
 ) -> None:
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     values = conf_values | {"style_image": str(trained_model / "style.npz"), "steps": 3}
     folder = train(config_from_mapping(values | {"model_path": str(tmp_path)}, "conf"))

@@ -42,9 +42,9 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
 from fast_style.pictures.pixels import square
-from fast_style.provenance import hashes
-from fast_style.schedule import learning_rate, style_ramp
-from fast_style.soap import Soap
+from fast_style.training.provenance import hashes
+from fast_style.training.schedule import learning_rate, style_ramp
+from fast_style.training.soap import Soap
 
 POLICY = "mixed_bfloat16"
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": partial(Soap, basis_every=40)}

@@ -155,7 +155,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
 def trained(folder: Path, flat: bool, steps: int, values: dict) -> str | None:
     """None where the training ended, else what it was stopped with."""
     from fast_style.pictures.images import Picture, write_picture
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     folder.mkdir(parents=True)
     for name in ("style", "content"):

@@ -16,9 +16,9 @@ from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.replicas import Replicas
-from fast_style.schedule import learning_rate, style_ramp
-from fast_style.soap import Soap
+from fast_style.training.replicas import Replicas
+from fast_style.training.schedule import learning_rate, style_ramp
+from fast_style.training.soap import Soap
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 

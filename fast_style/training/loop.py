@@ -17,7 +17,6 @@ from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder
-from fast_style.held_out import HeldOut
 from fast_style.loss.style_statistics import (
     STYLE,
     SUFFIX,
@@ -36,15 +35,16 @@ from fast_style.model_folder.layout import RESULT, begin_anew, find_model_folder
 from fast_style.model_folder.model import load_network, read_model, write_model, write_result
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.monitor import Monitor
 from fast_style.named_terms import in_one_line
 from fast_style.network.style_mix import name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.pictures.content_images import ContentImages
-from fast_style.provenance import hashes, provenance
-from fast_style.replicas import Replicas, report_lost_workers
-from fast_style.training_lock import training_lock
-from fast_style.training_step import Batch, Trainer
+from fast_style.training.held_out import HeldOut
+from fast_style.training.lock import training_lock
+from fast_style.training.monitor import Monitor
+from fast_style.training.provenance import hashes, provenance
+from fast_style.training.replicas import Replicas, report_lost_workers
+from fast_style.training.step import Batch, Trainer
 
 
 def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
