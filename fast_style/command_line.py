@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from fast_style.errors import UserError
 
 if TYPE_CHECKING:
-    from fast_style.stylization import Stylization
+    from fast_style.stylize.stylization import Stylization
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -92,7 +92,8 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
 
 def stylization(args: argparse.Namespace) -> Stylization:
     """The Stylization that the flags of add_stylization_flags ask for."""
-    from fast_style.stylization import Stylization  # with NumPy and Pillow, which not all need
+    # Not at the top: it imports NumPy and Pillow, which not all programs need.
+    from fast_style.stylize.stylization import Stylization
 
     return Stylization(args.strength, args.preserve_color, args.max_size, args.scale)
 

@@ -30,7 +30,7 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import fit_within
 from fast_style.shipped import SHIPPED, shipped_models
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 SWEEP_STEPS = 250
 

@@ -47,7 +47,7 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import resize, square
 from fast_style.pictures.style_image import style_image_file
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several
 SHEET = "contact_sheet"  # .jpg; contact_sheet-STYLE

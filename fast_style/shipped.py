@@ -20,7 +20,7 @@ from fast_style.model_folder.model import Model, read_model, write_result
 from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 Arrays = Mapping[str, np.ndarray]
 

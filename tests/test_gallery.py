@@ -20,7 +20,7 @@ from fast_style.model_folder.model import copy_model, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.contact_sheet import GAP, HEADING, contact_sheet
 from fast_style.shipped import check, ship, shipped_models
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 

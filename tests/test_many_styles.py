@@ -23,7 +23,7 @@ from fast_style.network.style_mix import is_norm, mixed, stacked, style_proporti
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from fast_style.training.loop import load_initial_weights, train
 from fast_style.training.step import Trainer
 from tests.conftest import NAMES, Photo

@@ -12,9 +12,9 @@ from fast_style.pictures.images import Picture, decode_picture, encode_picture, 
 from fast_style.pictures.images import write_picture as write
 from fast_style.pictures.masks import check_proportions, decode_mask, scaled_to
 from fast_style.pictures.pixels import fit_within
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 CANDY = PROJECT / "pretrained" / "candy"

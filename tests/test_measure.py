@@ -21,7 +21,7 @@ from fast_style.pictures.contact_sheet import GAP, HEADING
 from fast_style.pictures.images import Picture, flatten_on_white, read_picture, write_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import prepare_style_image
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 SIDE = 128

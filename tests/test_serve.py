@@ -26,8 +26,8 @@ from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
 from fast_style.serve.models import MIXES_KEPT, Models
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 

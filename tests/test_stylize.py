@@ -12,8 +12,6 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from fast_style import stylize
-from fast_style import stylize_files as stylize_files_module
 from fast_style.errors import UserError
 from fast_style.model_folder import layout
 from fast_style.model_folder.layout import find_model_folder
@@ -21,9 +19,11 @@ from fast_style.model_folder.model import copy_model, load_network, read_model
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import resize
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize import files as stylize_files_module
+from fast_style.stylize import stylizer as stylizer_module
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 Photo = Callable[..., np.ndarray]
 
@@ -190,7 +190,7 @@ def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Pat
 import signal, threading
 from pathlib import Path
 from fast_style.pictures.pixels import resize
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
 held = [Stylizer(Path({str(trained_model)!r}), "openvino")]
 dropping = threading.Thread(target=held.clear)
@@ -409,7 +409,7 @@ def test_a_model_named_by_dots_names_outputs_by_its_folder(
 def test_openvino_needs_to_be_installed(
     monkeypatch: pytest.MonkeyPatch, trained_model: Path
 ) -> None:
-    monkeypatch.setattr(stylize, "find_spec", lambda name: None)
+    monkeypatch.setattr(stylizer_module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--runtime openvino: is not installed; pip install"):
         Stylizer(trained_model, "openvino")
     assert Stylizer(trained_model).runtime == "tensorflow"

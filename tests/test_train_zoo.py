@@ -13,7 +13,7 @@ from PIL import Image
 
 from fast_style.conf.conf_file import load_config
 from fast_style.model_folder.model import read_model
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 pytest.importorskip("jax")
 PROJECT = Path(__file__).parents[1]

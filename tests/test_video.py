@@ -24,8 +24,8 @@ from fast_style.errors import UserError
 from fast_style.model_folder.model import copy_model, read_model
 from fast_style.pictures.images import Picture
 from fast_style.pipeline import pipeline
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 av = pytest.importorskip("av", reason="PyAV is an optional extra")
 cv2 = pytest.importorskip("cv2", reason="OpenCV is an optional extra")

@@ -24,7 +24,7 @@ from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.model_folder.layout import names_of_models
 from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
 from fast_style.pictures.masks import decode_mask
-from fast_style.stylization import Stylization
+from fast_style.stylize.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
 NEEDED_BY_RAY = ("ray", "pandas")

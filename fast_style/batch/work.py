@@ -10,7 +10,7 @@ from fast_style.errors import UserError
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model, read_model
 from fast_style.network.style_mix import name_in_style
-from fast_style.stylization import Stylization
+from fast_style.stylize.stylization import Stylization
 
 
 @dataclass(frozen=True)

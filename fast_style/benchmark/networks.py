@@ -19,7 +19,7 @@ from fast_style.loss.vgg_weights import save_weights
 from fast_style.model_folder.model import read_model
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.content_images import ContentImages
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from fast_style.training.step import Batch, Trainer
 
 LOSS_MODELS = ("vgg_16", "vgg_16_half")

@@ -37,8 +37,8 @@ from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
 from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer, TooLarge
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer, TooLarge
 
 PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"

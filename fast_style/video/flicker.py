@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_style.network.style_mix import name_in_style
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from fast_style.video.motion import Motion, MotionTracker, Smoother
 from fast_style.video.reading import Clip
 

@@ -23,7 +23,7 @@ from fast_style.model_folder.model import Model, build_network, read_model
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import to_uint8
-from fast_style.stylization import Stylization
+from fast_style.stylize.stylization import Stylization
 
 # What a pass over a whole picture takes for each pixel, its border included, and streaming for each
 # pixel of the rows that it has at once; both for each of the architecture's channels_per_pixel.

@@ -14,13 +14,6 @@ from fast_style.errors import UserError, printable
 from fast_style.files import make_folder
 from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
-from fast_style.output_names import (
-    Inputs,
-    gather_inputs,
-    refuse_own_inputs,
-    refuse_shared_targets,
-    stylized_names,
-)
 from fast_style.pictures.images import (
     MAX_PIXELS,
     PICTURE_ENDINGS,
@@ -33,8 +26,15 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.masks import decode_mask
 from fast_style.pipeline import pipeline
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.output_names import (
+    Inputs,
+    gather_inputs,
+    refuse_own_inputs,
+    refuse_shared_targets,
+    stylized_names,
+)
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 DEFAULT_OUTPUT = Path("stylized")
 SHOWN = 5  # files that are no pictures
