@@ -17,7 +17,7 @@ from fast_style.errors import UserError
 from fast_style.files import check_target
 from fast_style.hardware import start_tensorflow
 from fast_style.model_folder.layout import LOGS
-from fast_style.plots import subplots, write_figure
+from fast_style.pictures.plots import subplots, write_figure
 
 TOTAL = "loss/total"
 EVERYTHING = 0  # what TensorBoard's reader calls it

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fast_style.conf.config import Config
 from fast_style.named_terms import named_terms
-from fast_style.plots import subplots, write_figure
+from fast_style.pictures.plots import subplots, write_figure
 
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
 STARTS = {"content": 0.0, "noise": 1.0}
