@@ -19,8 +19,8 @@ from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
 from fast_style.model_folder.model import read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
-from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import decode_picture, read_picture
+from fast_style.pictures.training_pictures.content_images import ContentImages
 from tests.stress import hostile_bytes
 
 

@@ -25,8 +25,8 @@ from fast_style.model_folder.checkpoint import Checkpoint, check_same_training, 
 from fast_style.model_folder.model import Model, load_network
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.named_terms import in_one_line
-from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, encode_picture, write_picture
+from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.training.loop import TrainingLoop, number_of_steps, train
 from fast_style.training.provenance import hashes
 from fast_style.training.schedule import learning_rate, style_ramp

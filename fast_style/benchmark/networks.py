@@ -18,7 +18,7 @@ from fast_style.loss.style_statistics import read_style
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.model_folder.model import read_model
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.stylize.stylizer import Stylizer
 from fast_style.training.step import Batch, Trainer
 

@@ -38,7 +38,7 @@ from fast_style.model_folder.variables import assign_variables, variables_as_arr
 from fast_style.named_terms import in_one_line
 from fast_style.network.style_mix import name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
-from fast_style.pictures.content_images import ContentImages
+from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.training.held_out import HeldOut
 from fast_style.training.lock import training_lock
 from fast_style.training.monitor import Monitor

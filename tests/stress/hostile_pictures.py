@@ -252,8 +252,8 @@ def work(seed: int, first: int, last: int) -> None:
     from starlette.testclient import TestClient
 
     from fast_style.errors import UserError
-    from fast_style.pictures.content_images import ContentImages
     from fast_style.pictures.images import decode_picture, read_picture
+    from fast_style.pictures.training_pictures.content_images import ContentImages
     from fast_style.serve.app import application
     from fast_style.serve.models import Models
 

@@ -6,8 +6,8 @@ Dead leaves over a sky, a horizon or a wall of 1/f noise, and what a camera make
 import numpy as np
 from PIL import Image, ImageFilter
 
-from fast_style.pictures.dead_leaves import GREEN, WARM, strewn
-from fast_style.pictures.textures import KINDS, cloud, tile_part
+from fast_style.pictures.training_pictures.dead_leaves import GREEN, WARM, strewn
+from fast_style.pictures.training_pictures.textures import KINDS, cloud, tile_part
 
 
 def synthetic_picture(seed: int, index: int, side: int) -> np.ndarray:

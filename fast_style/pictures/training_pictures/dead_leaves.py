@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from fast_style.pictures.textures import KINDS, TILE, cloud, textures
+from fast_style.pictures.training_pictures.textures import KINDS, TILE, cloud, textures
 
 # Directions in RGB besides grey: photographs vary most from cool to warm, then magenta to green.
 WARM = np.array([1.0, 0.1, -1.1], np.float32)

@@ -32,8 +32,8 @@ from fast_style.pictures.images import (
     read_picture_file,
 )
 from fast_style.pictures.pixels import square
-from fast_style.pictures.synthetic_images import synthetic_picture
-from fast_style.pictures.tfds_pictures import open_tfds
+from fast_style.pictures.training_pictures.synthetic_images import synthetic_picture
+from fast_style.pictures.training_pictures.tfds_pictures import open_tfds
 
 LARGEST_ZOOM = 1.25
 """With crop "random" the side of the square is this much or less below the short side."""
@@ -137,7 +137,7 @@ class ContentImages:
                 f"data_service: {self._config.data_service}: needs ray: "
                 "pip install 'fast-style[batch]'"
             )
-        from fast_style.pictures.data_service import readers
+        from fast_style.pictures.training_pictures.data_service import readers
 
         same_elsewhere = functools.partial(ContentImages, self._config)
         with readers(self._config.data_service, same_elsewhere) as (read, count):
