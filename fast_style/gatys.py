@@ -29,9 +29,9 @@ from fast_style.conf.vgg_layers import PIXEL_MEAN
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import start_tensorflow
+from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
 from fast_style.model_folder.npz import read_arrays, write_arrays
-from fast_style.named_terms import in_one_line
 from fast_style.network.architecture import ARCHITECTURES
 from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
 from fast_style.pictures.pixels import (

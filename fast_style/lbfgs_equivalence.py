@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_style.conf.config import Config
-from fast_style.named_terms import named_terms
+from fast_style.loss.named_terms import named_terms
 from fast_style.pictures.plots import subplots, write_figure
 
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.

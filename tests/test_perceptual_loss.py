@@ -21,8 +21,8 @@ from fast_style.loss.losses import (
     pyramid,
     quantiles,
 )
+from fast_style.loss.named_terms import in_one_line, named_terms
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.named_terms import in_one_line, named_terms
 from fast_style.pictures.style_image import prepare_style_image
 
 Photo = Callable[..., np.ndarray]

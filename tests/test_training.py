@@ -20,11 +20,11 @@ from PIL import Image
 from fast_style.conf.conf_file import config_from_mapping, load_config
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
+from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
 from fast_style.model_folder.checkpoint import Checkpoint, check_same_training, newest_checkpoint
 from fast_style.model_folder.model import Model, load_network
 from fast_style.model_folder.npz import read_arrays, write_arrays
-from fast_style.named_terms import in_one_line
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.training.loop import TrainingLoop, number_of_steps, train

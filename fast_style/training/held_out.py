@@ -7,7 +7,7 @@ import numpy as np
 from fast_style.conf.config import Config
 from fast_style.conf.locations import locate
 from fast_style.errors import UserError
-from fast_style.named_terms import named_terms
+from fast_style.loss.named_terms import named_terms
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 

@@ -17,6 +17,7 @@ from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder
+from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import (
     STYLE,
     SUFFIX,
@@ -35,7 +36,6 @@ from fast_style.model_folder.layout import RESULT, begin_anew, find_model_folder
 from fast_style.model_folder.model import load_network, read_model, write_model, write_result
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.named_terms import in_one_line
 from fast_style.network.style_mix import name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.pictures.training_pictures.content_images import ContentImages

@@ -12,9 +12,9 @@ from fast_style.conf.config import Config
 from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.files import make_folder
+from fast_style.loss.named_terms import named_terms
 from fast_style.loss.style_statistics import Style
 from fast_style.model_folder.layout import LOGS, PREVIEWS
-from fast_style.named_terms import named_terms
 from fast_style.pictures.images import (
     Picture,
     check_picture_target,
