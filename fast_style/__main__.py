@@ -17,7 +17,7 @@ PROGRAMS = {
     "video": ("fast_style.video.__main__", "stylize a clip"),
     "batch": ("fast_style.batch.__main__", "stylize a collection"),
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
-    "gatys": ("fast_style.gatys", "paint one picture slowly"),
+    "gatys": ("fast_style.gatys.__main__", "paint one picture slowly"),
     "gallery": ("fast_style.gallery", "make contact sheets of styles"),
     "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
     "measure": ("fast_style.measure", "measure how good a trained style is"),

@@ -30,9 +30,9 @@ def objective(
     run, for `iterations`; progress: gets a step for each.
     """
     # Only here: TensorFlow takes seconds to import.
-    from fast_style.gatys import starting_pixels
+    from fast_style.gatys.painting import starting_pixels
+    from fast_style.gatys.pixel_optimizers import gradients_of
     from fast_style.loss.style_statistics import read_style
-    from fast_style.pixel_optimizers import gradients_of
 
     gradient_for = gradients_of(config, read_style(config))
     terms: list[dict[str, float]] = []
@@ -65,7 +65,7 @@ def _against(total: float, curve: np.ndarray) -> dict:
 
 def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:
     """The total after 0, 1, ... iterations, and the median seconds of one."""
-    from fast_style.pixel_optimizers import minimize_by_lbfgs
+    from fast_style.gatys.pixel_optimizers import minimize_by_lbfgs
 
     totals: list[float] = []
     times = [time.perf_counter()]

@@ -21,12 +21,7 @@ from fast_style.files import write_atomically
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.pictures.images import read_picture
 from fast_style.pictures.pixels import square
-from fast_style.train_loss_network.classifier import (
-    LABEL_SMOOTHING,
-    POOLINGS,
-    Weights,
-    fold,
-)
+from fast_style.train_loss_network.classifier import LABEL_SMOOTHING, POOLINGS, Weights, fold
 from fast_style.train_loss_network.packs import read_classes
 from fast_style.train_loss_network.pictures import Pictures, read_pictures
 from fast_style.train_loss_network.training import (

@@ -15,12 +15,7 @@ from fast_style.files import make_folder
 from fast_style.loss.named_terms import named_terms
 from fast_style.loss.style_statistics import Style
 from fast_style.model_folder.layout import LOGS, PREVIEWS
-from fast_style.pictures.images import (
-    Picture,
-    check_picture_target,
-    read_picture,
-    write_picture,
-)
+from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within, to_uint8
 
 PREVIEW_SIZES = (256, 512)

@@ -124,11 +124,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
     """The OpenVINO network before it is clipped, rounded and made bytes, which would hide NaN."""
     import openvino
 
-    from fast_style.runtimes.openvino_network import (
-        BORDER,
-        OpenVinoNetwork,
-        compile_for_cpu,
-    )
+    from fast_style.runtimes.openvino_network import BORDER, OpenVinoNetwork, compile_for_cpu
 
     network = OpenVinoNetwork(model.arrays, model.architecture, precision).network
     end = network.get_results()[0].input_value(0)

@@ -1,10 +1,4 @@
-"""Paint one picture by minimizing the objective over its pixels (Gatys, Ecker and Bethge 2016).
-
-    python -m fast_style.gatys -c conf/gatys/lbfgs.yml --content photo.jpg --output out.png
-
-Minutes instead of one pass: the reference that feed-forward networks are measured against, and the
-best quality where minutes do not matter.
-"""
+"""The painting: sizes, the start, the optimization, and the file to resume it from."""
 
 import hashlib
 import json
@@ -17,31 +11,16 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from fast_style.command_line import (
-    OneLineParser,
-    at_least_1,
-    exit_on_user_error,
-    unit_interval,
-)
-from fast_style.conf.conf_file import config_as_yaml, load_config
+from fast_style.conf.conf_file import config_as_yaml
 from fast_style.conf.config import Config, canvas_size, fewest_pixels
 from fast_style.conf.vgg_layers import PIXEL_MEAN
 from fast_style.errors import UserError
-from fast_style.files import make_folder
-from fast_style.hardware import start_tensorflow
 from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.network.architecture import ARCHITECTURES
-from fast_style.pictures.images import Picture, check_picture_target, read_picture, write_picture
-from fast_style.pictures.pixels import (
-    blend,
-    fit_within,
-    resize,
-    resized,
-    to_uint8,
-    with_chroma_of,
-)
+from fast_style.pictures.images import Picture, write_picture
+from fast_style.pictures.pixels import resize, to_uint8
 from fast_style.training.provenance import hashes
 
 KEEP_EVERY = 25
@@ -99,7 +78,7 @@ def _paint_at_one_size(
     config: Config, content: np.ndarray, observe: Observer, progress: Progress
 ) -> Progress:
     # After the pictures and the conf are known to be good: TensorFlow takes seconds to import.
-    from fast_style.pixel_optimizers import gradients_of, minimize_by_adam, minimize_by_lbfgs
+    from fast_style.gatys.pixel_optimizers import gradients_of, minimize_by_adam, minimize_by_lbfgs
 
     style = read_style(config, content.shape[:2])
     gradient = gradients_of(config, style)(content)
@@ -240,47 +219,3 @@ class PaintingSession:
             return None
         print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
         return Progress(pixels=pixels, best=best, memory=memory, **header)
-
-
-def main() -> None:
-    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-c", "--conf", required=True, help="such as conf/gatys/lbfgs.yml")
-    parser.add_argument("--content", required=True, help="the picture to paint")
-    parser.add_argument("--style", help="the style image, instead of the conf's")
-    parser.add_argument("--output", required=True, type=Path, help="where the painted picture goes")
-    parser.add_argument("--steps", type=at_least_1, help="instead of the conf's iterations")
-    parser.add_argument("--max-size", type=at_least_1, help="shrink the long side to this")
-    parser.add_argument("--every", type=at_least_1, help="steps between intermediate pictures")
-    parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
-    parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", default=[], dest="overrides")
-    args = parser.parse_args()
-    overrides = list(args.overrides)
-    if args.style is not None:
-        overrides.append(f"style_image={args.style}")
-    if args.steps is not None:
-        overrides.append(f"iterations={args.steps}")
-    config = load_config(args.conf, overrides)
-    content = read_picture(args.content)
-    content = resized(content, *canvas_size(config.canvas, *content.rgb.shape[:2]))
-    if args.max_size is not None:
-        content = fit_within(content, args.max_size)
-    config = replace(config, canvas=None)  # the content image is on it now
-    painting_sizes(config, *content.rgb.shape[:2])  # what is too small is refused before any work
-    make_folder(args.output.parent)
-    check_picture_target(args.output)
-    start_tensorflow()
-    session = PaintingSession(config, content.rgb, args.output, args.every)
-    painted = session.paint()
-    if args.preserve_color:
-        painted = with_chroma_of(content.rgb, painted)
-    if args.strength < 1:
-        painted = blend(content.rgb, painted, args.strength)
-    write_picture(args.output, replace(content, rgb=painted))
-    print(args.output)
-    if session.interrupted:
-        raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    exit_on_user_error(main)
