@@ -20,7 +20,7 @@ PROGRAMS = {
     "gatys": ("fast_style.gatys.__main__", "paint one picture slowly"),
     "gallery": ("fast_style.gallery", "make contact sheets of styles"),
     "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
-    "measure": ("fast_style.measure", "measure how good a trained style is"),
+    "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
     "flicker": ("fast_style.flicker", "measure how much a trained style flickers"),
     "curves": ("fast_style.curves", "compare trainings"),
     "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fast_style.files import read_bytes
-from fast_style.lbfgs_equivalence import iterations_in_words
-from fast_style.measure import likeness_cells
+from fast_style.measure.tables import iterations_in_words, likeness_cells
 from fast_style.model_folder.layout import RESULT
 from fast_style.model_folder.model import Model, read_model
 

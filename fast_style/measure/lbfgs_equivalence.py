@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from fast_style.conf.config import Config
 from fast_style.loss.named_terms import named_terms
+from fast_style.measure.tables import iterations_in_words
 from fast_style.pictures.plots import subplots, write_figure
 
 # The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
@@ -105,12 +106,6 @@ def _mean_and_spread(entries: list[dict[str, float]]) -> dict[str, dict[str, flo
         }
         for name in entries[0]
     }
-
-
-def iterations_in_words(slow: dict) -> str:
-    """What L-BFGS needed from one start, as 13; 'at least 200' where it did not come so far."""
-    more = "at least " if slow["equals_iterations"] >= len(slow["totals"]) - 1 else ""
-    return f"{more}{slow['equals_iterations']:.0f}"
 
 
 def plot(measured: dict, path: Path) -> None:
