@@ -22,7 +22,7 @@ PROGRAMS = {
     "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
     "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
     "flicker": ("fast_style.flicker", "measure how much a trained style flickers"),
-    "curves": ("fast_style.curves", "compare trainings"),
+    "curves": ("fast_style.curves.__main__", "compare trainings"),
     "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),
 }
 
