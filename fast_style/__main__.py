@@ -21,7 +21,7 @@ PROGRAMS = {
     "gallery": ("fast_style.gallery", "make contact sheets of styles"),
     "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
     "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
-    "flicker": ("fast_style.flicker", "measure how much a trained style flickers"),
+    "flicker": ("fast_style.flicker.__main__", "measure how much a trained style flickers"),
     "curves": ("fast_style.curves.__main__", "compare trainings"),
     "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),
 }

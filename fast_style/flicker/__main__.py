@@ -2,7 +2,7 @@
 
     python -m fast_style.flicker --model models/candy --clip clip.mp4 --smooth 0.3 0.6
 
-Writes flicker.json into the model folder; fast_style.video.flicker explains the figures.
+Writes flicker.json into the model folder; fast_style.flicker.warping_error explains the figures.
 """
 
 import json
@@ -30,7 +30,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     check_installed("av", "cv2")
-    from fast_style.video.flicker import measure_flicker, table
+    from fast_style.flicker.warping_error import measure_flicker, table
 
     folder = find_model_folder(args.model)
     measured = measure_flicker(folder, args.clip, args.style, args.smooth)
