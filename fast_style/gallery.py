@@ -29,8 +29,8 @@ from fast_style.pictures.images import (
     write_picture,
 )
 from fast_style.pictures.pixels import fit_within
-from fast_style.shipped import SHIPPED, shipped_models
 from fast_style.stylize.stylizer import Stylizer
+from fast_style.zoo.shipped import SHIPPED, shipped_models
 
 SWEEP_STEPS = 250
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from fast_style.cards import card
 from fast_style.conf.config import PLACE_KEYS
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
@@ -21,6 +20,7 @@ from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import fit_within
 from fast_style.stylize.stylizer import Stylizer
+from fast_style.zoo.cards import card
 
 Arrays = Mapping[str, np.ndarray]
 

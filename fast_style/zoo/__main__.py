@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fast_style import cards
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.conf.locations import by_its_name
 from fast_style.model_folder.model import read_model
-from fast_style.shipped import SHIPPED, check, ship, shipped_models
+from fast_style.zoo.cards import table
+from fast_style.zoo.shipped import SHIPPED, check, ship, shipped_models
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     if args.task == "check":
         return _check_all()
     if args.task == "table":
-        print(cards.table(f for f in shipped_models() if len(read_model(f).styles) == 1))
+        print(table(f for f in shipped_models() if len(read_model(f).styles) == 1))
         return 0
     folder = by_its_name(args.model)
     target = SHIPPED / folder.name
