@@ -18,7 +18,7 @@ PROGRAMS = {
     "batch": ("fast_style.batch.__main__", "stylize a collection"),
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
     "gatys": ("fast_style.gatys.__main__", "paint one picture slowly"),
-    "gallery": ("fast_style.gallery", "make contact sheets of styles"),
+    "gallery": ("fast_style.gallery.__main__", "make contact sheets of styles"),
     "zoo": ("fast_style.zoo.__main__", "manage the trained styles in pretrained/"),
     "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
     "flicker": ("fast_style.flicker.__main__", "measure how much a trained style flickers"),

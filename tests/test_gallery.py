@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style import gallery
 from fast_style.conf.conf_file import config_as_yaml, config_from_mapping
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.gallery import styles_by_photos, sweep, swept_confs
+from fast_style.gallery import __main__ as gallery_command
+from fast_style.gallery.sheets import styles_by_photos, sweep, swept_confs
 from fast_style.model_folder.model import copy_model, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.contact_sheet import GAP, HEADING, contact_sheet
@@ -76,7 +76,7 @@ def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
         sheet = tmp_path / f"{name}.png"
         flags = ["--models", trained_model, "--images", images, "--output", sheet]
         monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
-        status = gallery.main()
+        status = gallery_command.main()
         assert status == (1 if name == "all" else 0)
         [*errors] = capsys.readouterr().err.splitlines()
         told = [line for line in errors if line.startswith("error: ")]
@@ -86,7 +86,7 @@ def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
     flags = ["--images", photos / "broken.png", "--output", tmp_path / "none.png"]
     monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
     with pytest.raises(UserError, match=r"broken\.png: is damaged"):
-        gallery.main()
+        gallery_command.main()
     assert not (tmp_path / "none.png").exists()
 
 
