@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fast_style.errors import UserError
 
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too."""
+    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too.
+
+    A program that is a package is called by its command, not `__main__.py` as argparse does before
+    Python 3.14.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        script = Path(sys.argv[0])
+        if script.name == "__main__.py":
+            options.setdefault("prog", f"python -m fast_style.{script.parent.name}")
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {self.prog} --help lists the flags")
