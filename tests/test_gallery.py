@@ -15,13 +15,14 @@ from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.gallery import __main__ as gallery_command
 from fast_style.gallery.sheets import styles_by_photos, sweep, swept_confs
+from fast_style.model_folder.layout import shipped_models
 from fast_style.model_folder.model import copy_model, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.contact_sheet import GAP, HEADING, contact_sheet
 from fast_style.stylize.stylizer import Stylizer
 from fast_style.zoo import __main__ as zoo_command
 from fast_style.zoo.cards import card, table
-from fast_style.zoo.shipped import check, ship, shipped_models
+from fast_style.zoo.shipped import check, ship
 from tests.conftest import Photo
 
 

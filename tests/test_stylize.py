@@ -380,7 +380,7 @@ def test_damaged_weights_or_another_networks_are_refused(
 def test_a_model_that_ships_is_taken_and_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(layout, "PROJECT", folder / "box")
+    monkeypatch.setattr(layout, "SHIPPED", folder / "box" / "pretrained")
     shipped = folder / "box" / "pretrained" / "candy"
     shipped.mkdir(parents=True)
     assert find_model_folder("models/candy") == shipped

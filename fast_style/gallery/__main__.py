@@ -13,7 +13,7 @@ from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_erro
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.gallery.sheets import styles_by_photos, sweep, swept_confs
-from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.layout import SHIPPED, find_model_folder, shipped_models
 from fast_style.pictures.images import (
     Picture,
     find_pictures,
@@ -22,7 +22,6 @@ from fast_style.pictures.images import (
     write_picture,
 )
 from fast_style.pictures.pixels import fit_within
-from fast_style.zoo.shipped import SHIPPED, shipped_models
 
 SWEEP_STEPS = 250
 

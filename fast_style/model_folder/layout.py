@@ -42,6 +42,8 @@ WRITTEN_BY_TRAINING = (
     "assets",
 )
 
+SHIPPED = PROJECT / "pretrained"
+
 
 def find_model_folder(name: str) -> Path:
     """The model folder `name`, or the one of that name in pretrained/, which is then logged.
@@ -50,7 +52,7 @@ def find_model_folder(name: str) -> Path:
     logged. The path ends with the folder's name, by which outputs are called.
     """
     folder = by_its_name(Path(name))
-    shipped = PROJECT / "pretrained" / folder.name
+    shipped = SHIPPED / folder.name
     if not folder.exists() and shipped.is_dir():
         if name != folder.name:  # a name alone is that of what ships
             logging.warning("%s is not there; taking %s", folder, shipped)
@@ -61,20 +63,24 @@ def find_model_folder(name: str) -> Path:
 def names_of_models(models: Iterable[str | Path]) -> set[str]:
     """Names that results may end with: of these models, their siblings and the shipped ones."""
     folders = [Path(model) for model in models]
-    return {beside.name for folder in folders for beside in (folder, *_models_beside(folder))}
+    beside = [found for folder in folders for found in _models_in(folder.parent)]
+    return {folder.name for folder in (*folders, *beside, *shipped_models())}
 
 
 def models_there_are(folder: Path) -> str:
     """The part of a message that names models, where `folder` is none."""
-    beside = {str(path.parent) for path in folder.parent.glob(f"*/{WEIGHTS}")}
-    shipped = {path.parent.name for path in (PROJECT / "pretrained").glob(f"*/{WEIGHTS}")}
-    names = sorted(beside | shipped)
+    beside = {str(path) for path in _models_in(folder.parent)}
+    names = sorted(beside | {shipped.name for shipped in shipped_models()})
     return nearest(str(folder), names) if names else "train one with train.py"
 
 
-def _models_beside(folder: Path) -> set[Path]:
-    parents = (folder.parent, PROJECT / "pretrained")
-    return {weights.parent for parent in parents for weights in parent.glob(f"*/{WEIGHTS}")}
+def shipped_models() -> list[Path]:
+    """The model folders in pretrained/."""
+    return _models_in(SHIPPED)
+
+
+def _models_in(parent: Path) -> list[Path]:
+    return sorted(path.parent for path in parent.glob(f"*/{WEIGHTS}"))
 
 
 def begin_anew(folder: Path) -> None:

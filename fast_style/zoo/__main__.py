@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.conf.locations import by_its_name
+from fast_style.model_folder.layout import SHIPPED, shipped_models
 from fast_style.model_folder.model import read_model
 from fast_style.zoo.cards import table
-from fast_style.zoo.shipped import SHIPPED, check, ship, shipped_models
+from fast_style.zoo.shipped import check, ship
 
 
 def main() -> int:

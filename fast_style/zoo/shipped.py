@@ -24,7 +24,6 @@ from fast_style.zoo.cards import card
 
 Arrays = Mapping[str, np.ndarray]
 
-SHIPPED = PROJECT / "pretrained"
 CARD = "card.md"
 REFERENCE = PROJECT / "img" / "sample.jpg"
 REFERENCE_SIZE = 160
@@ -75,11 +74,6 @@ def ship(folder: Path, data: str, target: Path) -> None:
         picture = Picture(rgb=_reference_stylized(target, style), alpha=None, icc_profile=None)
         write_picture(_recorded(target, model, style), picture)
     write_atomically(target / CARD, card(target).encode())
-
-
-def shipped_models() -> list[Path]:
-    """The model folders in pretrained/."""
-    return sorted(path.parent for path in SHIPPED.glob(f"*/{WEIGHTS}"))
 
 
 def check(folder: Path) -> list[str]:
