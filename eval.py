@@ -29,9 +29,8 @@ def main() -> int:
     )
     args = parser.parse_args()
 
-    from fast_style.stylize_files import (
-        stylize_files,  # after the flags: a wrong one is reported at once
-    )
+    # After the flags: a wrong one is reported at once.
+    from fast_style.stylize.files import stylize_files
 
     return stylize_files(
         args.model,

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.export import FORMATS, check_format, export
 from fast_style.hardware import start_tensorflow
-from fast_style.style_mix import name_in_style
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.network.style_mix import name_in_style
 
 
 def main() -> None:

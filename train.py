@@ -1,7 +1,7 @@
 """Train one style: python train.py -c conf/candy.yml"""
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
-from fast_style.conf_file import load_config
+from fast_style.conf.conf_file import load_config
 from fast_style.hardware import start_tensorflow
 
 
@@ -32,7 +32,7 @@ def main() -> None:
 
     # After the conf is known to be good: TensorFlow takes seconds to import.
     start_tensorflow()
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     folder = train(config, restart=args.restart, download=args.download)
     evaluate = "fast-style eval" if parser.prog == "fast-style train" else "python eval.py"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fast_style.errors import UserError
 
 if TYPE_CHECKING:
-    from fast_style.stylize import Stylizer
+    from fast_style.stylize.stylizer import Stylizer
 
 __all__ = ["Stylizer", "UserError"]
 
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
     # Not at once: NumPy and Pillow take a tenth of a second, which no --help should wait for.
     if name != "Stylizer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fast_style.stylize import Stylizer
+    from fast_style.stylize.stylizer import Stylizer
 
     return Stylizer
 

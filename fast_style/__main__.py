@@ -7,8 +7,8 @@ from types import ModuleType
 
 from fast_style import __version__
 from fast_style.command_line import exit_on_user_error
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, nearest
-from fast_style.locations import PROJECT
 
 PROGRAMS = {
     "train": ("train.py", "train a style"),
@@ -17,12 +17,12 @@ PROGRAMS = {
     "video": ("fast_style.video.__main__", "stylize a clip"),
     "batch": ("fast_style.batch.__main__", "stylize a collection"),
     "serve": ("fast_style.serve.__main__", "serve styles, with a page"),
-    "gatys": ("fast_style.gatys", "paint one picture slowly"),
-    "gallery": ("fast_style.gallery", "make contact sheets of styles"),
-    "zoo": ("fast_style.zoo", "manage the trained styles in pretrained/"),
-    "measure": ("fast_style.measure", "measure how good a trained style is"),
-    "flicker": ("fast_style.flicker", "measure how much a trained style flickers"),
-    "curves": ("fast_style.curves", "compare trainings"),
+    "gatys": ("fast_style.gatys.__main__", "paint one picture slowly"),
+    "gallery": ("fast_style.gallery.__main__", "make contact sheets of styles"),
+    "zoo": ("fast_style.zoo.__main__", "manage the trained styles in pretrained/"),
+    "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
+    "flicker": ("fast_style.flicker.__main__", "measure how much a trained style flickers"),
+    "curves": ("fast_style.curves.__main__", "compare trainings"),
     "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),
 }
 

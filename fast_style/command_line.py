@@ -9,16 +9,27 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fast_style.errors import UserError
 
 if TYPE_CHECKING:
-    from fast_style.stylization import Stylization
+    from fast_style.stylize.stylization import Stylization
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too."""
+    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too.
+
+    A program that is a package is called by its command, not `__main__.py` as argparse does before
+    Python 3.14.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        script = Path(sys.argv[0])
+        if script.name == "__main__.py":
+            options.setdefault("prog", f"python -m fast_style.{script.parent.name}")
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {self.prog} --help lists the flags")
@@ -92,7 +103,8 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
 
 def stylization(args: argparse.Namespace) -> Stylization:
     """The Stylization that the flags of add_stylization_flags ask for."""
-    from fast_style.stylization import Stylization  # with NumPy and Pillow, which not all need
+    # Not at the top: it imports NumPy and Pillow, which not all programs need.
+    from fast_style.stylize.stylization import Stylization
 
     return Stylization(args.strength, args.preserve_color, args.max_size, args.scale)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.conf_file import config_from_mapping
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.pictures.images import Picture, write_picture
-from fast_style.vgg_layers import convolutions
 
 Photo = Callable[..., np.ndarray]
 NAMES = ["candy", "wave", "scream"]  # of the model of several styles
@@ -91,7 +91,7 @@ def conf_values(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[
 @pytest.fixture(scope="session")
 def trained_model(conf_values: dict[str, Any]) -> Path:
     """The model folder of that training, finished; tests leave it as it is."""
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     return train(config_from_mapping(conf_values, "conf"))
 
@@ -99,7 +99,7 @@ def trained_model(conf_values: dict[str, Any]) -> Path:
 @pytest.fixture(scope="session")
 def wide_model(conf_values: dict[str, Any]) -> Path:
     """A model folder of the wide network, trained for two steps; tests leave it as it is."""
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     values = conf_values | {"network": "wide", "naming": "wide", "steps": 2, "warmup_steps": 0}
     return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
@@ -114,7 +114,7 @@ def model_of_each_network(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
     """A model folder trained for six steps on three styles; tests leave it as it is."""
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     folder = tmp_path_factory.mktemp("several")
     for seed, name in enumerate(NAMES):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fast_style.checkpoints import variables_as_arrays
+from fast_style.model_folder.variables import variables_as_arrays
 from fast_style.network.architecture import ARCHITECTURES, BORDER, Architecture
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.runtimes.streaming import stylize_rows

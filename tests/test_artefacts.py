@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fast_style.artefacts import blotched_share, frame_shift, grid_energy
+from fast_style.measure.artefacts import blotched_share, frame_shift, grid_energy
 
 Photo = Callable[..., np.ndarray]
 

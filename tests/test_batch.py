@@ -39,9 +39,9 @@ from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 from fast_style.hardware import usable_cores
 from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 Photo = Callable[..., np.ndarray]
 
@@ -569,7 +569,7 @@ import numpy, os
 from pathlib import Path
 from fast_style.hardware import usable_cores
 from fast_style.runtimes.threads import compute_on
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 compute_on({reserved})
 stylizer = Stylizer(Path({str(trained_model)!r}), "openvino")
 stylizer(numpy.zeros((8, 8, 3), numpy.uint8))

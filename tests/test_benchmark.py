@@ -12,8 +12,8 @@ from fast_style.benchmark import __main__ as command
 from fast_style.benchmark import networks, programs
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import in_turns, runtimes
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.network.architecture import BORDER, PAPER, WIDE
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network

@@ -78,6 +78,17 @@ for module in {modules}:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, (where, _) in PROGRAMS.items() if not where.endswith(".py")]
+)
+def test_every_program_is_called_by_its_command(name: str) -> None:
+    result = program("-m", f"fast_style.{name}", "--help")
+    assert result.stdout.startswith(f"usage: python -m fast_style.{name} "), result.stderr
+    wrong = program("-m", f"fast_style.{name}", "--no-such-flag")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert f"python -m fast_style.{name} --help lists the flags" in wrong.stderr
+
+
 def test_the_formats_of_an_export_are_listed_without_their_packages() -> None:
     packages = ["tensorflow", "keras", "onnx", "onnxruntime", "openvino", "ai_edge_litert"]
     code = f"""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fast_style.conf_file import config_as_yaml, config_from_mapping, load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_as_yaml, config_from_mapping, load_config
+from fast_style.conf.config import Config
+from fast_style.conf.names import as_name, check_name
 from fast_style.errors import UserError
-from fast_style.names import as_name, check_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = str(PROJECT / "img" / "sample.jpg")
@@ -429,7 +429,7 @@ def test_every_key_stands_in_a_shipped_conf() -> None:
 
 def test_reading_a_conf_imports_neither_tensorflow_nor_keras() -> None:
     program = (
-        "import sys, fast_style.conf_file as c; c.load_config('conf/quickstart.yml');"
+        "import sys, fast_style.conf.conf_file as c; c.load_config('conf/quickstart.yml');"
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT).returncode == 0

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
-from fast_style.pictures import content_images
-from fast_style.pictures.content_images import ContentImages
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, write_picture
-from fast_style.pictures.synthetic_images import synthetic_picture
-from fast_style.pictures.textures import KINDS, textures
+from fast_style.pictures.training_pictures import content_images
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.pictures.training_pictures.synthetic_images import synthetic_picture
+from fast_style.pictures.training_pictures.textures import KINDS, textures
 
 
 def nearly_flat(value: int) -> np.ndarray:

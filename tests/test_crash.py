@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.checkpoints import newest_checkpoint, remove_unfinished
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.npz import read_arrays
-from fast_style.vgg_layers import convolutions
+from fast_style.model_folder.checkpoint import newest_checkpoint
+from fast_style.model_folder.layout import remove_unfinished
+from fast_style.model_folder.npz import read_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = 5
@@ -25,7 +26,7 @@ SAVER = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from fast_style.checkpoints import Checkpoint
+from fast_style.model_folder.checkpoint import Checkpoint
 from tests.faults import Kill, struck
 
 def save(folder, step):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fast_style import curves
-from fast_style.curves import read_totals, smoothed, steps_to_reach
+from fast_style.curves import __main__ as program
+from fast_style.curves.totals import read_totals, smoothed, steps_to_reach
 from fast_style.errors import UserError
 from fast_style.pictures.images import read_picture
 
@@ -39,7 +39,7 @@ def test_curves_of_a_training_are_drawn(
     output = tmp_path / "curves.png"
     arguments = [str(trained_model), str(trained_model), "--window", "1", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["curves", *arguments])
-    curves.main()
+    program.main()
     assert f"ends at {totals[-1]:.3f} after {steps[-1]} steps" in capsys.readouterr().out
     assert read_picture(output).rgb.std() > 0
 

@@ -19,7 +19,7 @@ from keras.src.backend import config as keras_config
 
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import PUBLISHED_MD5, read_weights
-from fast_style.pictures.tfds_pictures import open_tfds
+from fast_style.pictures.training_pictures.tfds_pictures import open_tfds
 
 WEIGHTS = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 BYTES = b"no weights" * 1000

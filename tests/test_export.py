@@ -17,12 +17,12 @@ import tensorflow as tf
 from PIL import Image, ImageCms
 
 from fast_style import export as formats
-from fast_style.checkpoints import load_network, read_model
 from fast_style.errors import UserError
 from fast_style.export import SIZES, encoded_pictures, export
 from fast_style.export.saved_model import tensorflow_finds
+from fast_style.model_folder.model import load_network, read_model
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 Photo = Callable[..., np.ndarray]
 

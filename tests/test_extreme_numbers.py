@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fast_style.checkpoints import read_model
+from fast_style.model_folder.model import read_model
 from tests.stress.extreme_numbers import networks, pictures, runs
 
 pytest.importorskip("openvino", reason="OpenVINO is an optional extra")

@@ -20,19 +20,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_style import stylize_files
-from fast_style import training_lock as training_lock_module
-from fast_style.checkpoints import Checkpoint, newest_checkpoint, write_model, write_result
 from fast_style.command_line import exit_on_user_error
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
-from fast_style.npz import read_arrays
+from fast_style.model_folder.checkpoint import Checkpoint, newest_checkpoint
+from fast_style.model_folder.model import write_model, write_result
+from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.training import train
-from fast_style.training_lock import LOCK, training_lock
-from fast_style.training_step import Batch, Trainer
+from fast_style.stylize import files as stylize_files_module
+from fast_style.training import lock as training_lock_module
+from fast_style.training.lock import LOCK, training_lock
+from fast_style.training.loop import train
+from fast_style.training.step import Batch, Trainer
 from tests.faults import Fault, struck
 
 Photo = Callable[..., np.ndarray]
@@ -142,12 +143,12 @@ def test_eval_leaves_the_old_picture_or_the_whole_new_one(
 ) -> None:
     write_picture(tmp_path / "photo.png", Picture(photo(16, 16)))
     write_picture(folder / "out.png", Picture(photo(seed=5)))
-    stylizer = stylize_files.Stylizer(trained_model, "tensorflow", "float32", None, None)
+    stylizer = stylize_files_module.Stylizer(trained_model, "tensorflow", "float32", None, None)
 
     def run() -> int:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stylize_files, "Stylizer", lambda *_: stylizer)
-            return stylize_files.stylize_files(
+            patch.setattr(stylize_files_module, "Stylizer", lambda *_: stylizer)
+            return stylize_files_module.stylize_files(
                 str(trained_model), [str(tmp_path / "photo.png")], folder / "out.png"
             )
 
@@ -317,17 +318,17 @@ def test_a_picture_that_vanishes_before_it_is_read_is_named_and_the_others_are_m
     photos.mkdir()
     for name in "abc":
         write_picture(photos / f"{name}.png", Picture(photo(16, 16)))
-    listed = stylize_files._targets
+    listed = stylize_files_module._targets
 
     def listed_and_one_gone(*arguments: Any) -> dict[Path, Path]:
         targets = listed(*arguments)
         (photos / "b.png").unlink()
         return targets
 
-    monkeypatch.setattr(stylize_files, "_targets", listed_and_one_gone)
+    monkeypatch.setattr(stylize_files_module, "_targets", listed_and_one_gone)
     how = {"runtime": "tensorflow", "precision": "float32"}
     model = str(trained_model)
-    assert stylize_files.stylize_files(model, [str(photos)], folder / "out", **how) == 1
+    assert stylize_files_module.stylize_files(model, [str(photos)], folder / "out", **how) == 1
     assert f"error: {photos}/b.png: no such file" in capsys.readouterr().err.splitlines()
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a-tiny.png", "c-tiny.png"]
 
@@ -370,7 +371,7 @@ def test_a_training_is_the_same_whichever_way_the_clock_jumps(
 OWNER = """
 import sys
 from pathlib import Path
-from fast_style.training_lock import training_lock
+from fast_style.training.lock import training_lock
 with training_lock(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.read()

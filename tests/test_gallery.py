@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style import gallery, zoo
-from fast_style.cards import card, table
-from fast_style.checkpoints import copy_model, read_model
-from fast_style.conf_file import config_as_yaml, config_from_mapping
+from fast_style.conf.conf_file import config_as_yaml, config_from_mapping
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.gallery import styles_by_photos, sweep, swept_confs
-from fast_style.locations import PROJECT
-from fast_style.npz import read_arrays, write_arrays
+from fast_style.gallery import __main__ as gallery_command
+from fast_style.gallery.sheets import styles_by_photos, sweep, swept_confs
+from fast_style.model_folder.layout import shipped_models
+from fast_style.model_folder.model import copy_model, read_model
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.contact_sheet import GAP, HEADING, contact_sheet
-from fast_style.shipped import check, ship, shipped_models
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
+from fast_style.zoo import __main__ as zoo_command
+from fast_style.zoo.cards import card, table
+from fast_style.zoo.shipped import check, ship
 from tests.conftest import Photo
 
 
@@ -75,7 +77,7 @@ def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
         sheet = tmp_path / f"{name}.png"
         flags = ["--models", trained_model, "--images", images, "--output", sheet]
         monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
-        status = gallery.main()
+        status = gallery_command.main()
         assert status == (1 if name == "all" else 0)
         [*errors] = capsys.readouterr().err.splitlines()
         told = [line for line in errors if line.startswith("error: ")]
@@ -85,17 +87,17 @@ def test_a_broken_photo_is_named_and_the_sheet_shows_the_others(
     flags = ["--images", photos / "broken.png", "--output", tmp_path / "none.png"]
     monkeypatch.setattr(sys, "argv", ["gallery", *map(str, flags)])
     with pytest.raises(UserError, match=r"broken\.png: is damaged"):
-        gallery.main()
+        gallery_command.main()
     assert not (tmp_path / "none.png").exists()
 
 
 def test_a_model_in_the_current_folder_is_shipped_by_the_folders_name(
     trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(zoo_command, "SHIPPED", tmp_path / "pretrained")
     monkeypatch.chdir(trained_model)
     monkeypatch.setattr(sys, "argv", ["zoo", "ship", ".", "--data", "five waves"])
-    assert zoo.main() == 0
+    assert zoo_command.main() == 0
     assert check(tmp_path / "pretrained" / "tiny") == []
 
 
@@ -312,4 +314,4 @@ def test_what_is_wrong_is_told_in_a_line(arguments: str, said: str) -> None:
 def test_the_models_in_the_box_are_as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped_models()
     monkeypatch.setattr(sys, "argv", ["zoo", "check"])
-    assert zoo.main() == 0
+    assert zoo_command.main() == 0

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style import gatys, pixel_optimizers
-from fast_style.conf_file import config_from_mapping, load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping, load_config
+from fast_style.conf.config import Config
+from fast_style.conf.vgg_layers import PIXEL_MEAN
 from fast_style.errors import UserError
+from fast_style.gatys import __main__ as program
+from fast_style.gatys import painting, pixel_optimizers
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.vgg_layers import PIXEL_MEAN
+from fast_style.pictures.pixels import fit_within
 
 Photo = Callable[..., np.ndarray]
 
@@ -117,7 +119,7 @@ def test_a_recipes_optimization_is_the_published_one(
         pooling,
     )
     assert config.pixel_learning_rate == rate
-    assert gatys.painting_sizes(config, 600, 800)[-1] == size
+    assert painting.painting_sizes(config, 600, 800)[-1] == size
 
 
 # Sizes and starts
@@ -125,28 +127,28 @@ def test_a_recipes_optimization_is_the_published_one(
 
 def test_painting_goes_from_small_scales_to_the_canvas(config: Config) -> None:
     config = dataclasses.replace(config, scales=[32, 64, 128])
-    assert gatys.painting_sizes(config, 50, 100) == [(16, 32), (32, 64), (50, 100)]
-    assert gatys.painting_sizes(config, 20, 10) == [(20, 10)]
+    assert painting.painting_sizes(config, 50, 100) == [(16, 32), (32, 64), (50, 100)]
+    assert painting.painting_sizes(config, 20, 10) == [(20, 10)]
     wide = dataclasses.replace(config, canvas="128x96")
-    assert gatys.painting_sizes(wide, 50, 100) == [(24, 32), (48, 64), (96, 128)]
+    assert painting.painting_sizes(wide, 50, 100) == [(24, 32), (48, 64), (96, 128)]
 
 
 def test_a_side_too_short_for_the_loss_network_is_left_out_or_refused(config: Config) -> None:
     config = dataclasses.replace(config, scales=[32, 64], style_layers=["conv4_3"])
-    assert gatys.painting_sizes(config, 16, 100) == [(10, 64), (16, 100)]
-    assert gatys.painting_sizes(config, 8, 8) == [(8, 8)]
+    assert painting.painting_sizes(config, 16, 100) == [(10, 64), (16, 100)]
+    assert painting.painting_sizes(config, 8, 8) == [(8, 8)]
     for height, width in [(7, 7), (1, 3000), (3, 64)]:
         with pytest.raises(
             UserError, match=f"of {width}x{height} is too small .* at least 8 pixels"
         ):
-            gatys.painting_sizes(config, height, width)
+            painting.painting_sizes(config, height, width)
     shallow = dataclasses.replace(config, content_layers=["conv1_1"], style_layers=["conv1_1"])
-    assert gatys.painting_sizes(shallow, 4, 4) == [(4, 4)]
+    assert painting.painting_sizes(shallow, 4, 4) == [(4, 4)]
     with pytest.raises(UserError, match=r"of 4x3 is too small .* at least 4 pixels"):
-        gatys.painting_sizes(shallow, 3, 4)
+        painting.painting_sizes(shallow, 3, 4)
     on_canvas = dataclasses.replace(config, canvas="40x4")
     with pytest.raises(UserError, match="of 40x4 is too small"):
-        gatys.painting_sizes(on_canvas, 400, 400)
+        painting.painting_sizes(on_canvas, 400, 400)
 
 
 @pytest.mark.parametrize("style", [(2, 2), (1, 3000)])
@@ -165,22 +167,22 @@ def test_the_smallest_picture_is_painted_in_the_smallest_style(
         grid_weight=1.0,
     )
     totals: list[float] = []
-    painted = gatys.paint(small, photo(4, 4), lambda _, terms: totals.append(terms["total"]))
+    painted = painting.paint(small, photo(4, 4), lambda _, terms: totals.append(terms["total"]))
     assert painted.shape == (4, 4, 3) and np.isfinite(totals).all() and len(totals) == 3
 
 
 def test_the_start_is_content_noise_or_between(config: Config, photo: Photo) -> None:
     content = photo(40, 50)
-    np.testing.assert_array_equal(gatys.starting_pixels(config, content), content)
+    np.testing.assert_array_equal(painting.starting_pixels(config, content), content)
     noisy = dataclasses.replace(config, noise_ratio=0.6, noise_amplitude=20.0)
-    start = gatys.starting_pixels(noisy, content)
-    np.testing.assert_array_equal(start, gatys.starting_pixels(noisy, content))
+    start = painting.starting_pixels(noisy, content)
+    np.testing.assert_array_equal(start, painting.starting_pixels(noisy, content))
     another_seed = dataclasses.replace(noisy, seed=4)
-    assert np.any(start != gatys.starting_pixels(another_seed, content))
+    assert np.any(start != painting.starting_pixels(another_seed, content))
     noise = (start - np.array(PIXEL_MEAN) - 0.4 * (content - np.array(PIXEL_MEAN))) / 0.6
     assert np.abs(noise).max() <= 20.001 and 11 < noise.std() < 12.1  # 20 / sqrt(3) is 11.5
     white = dataclasses.replace(config, noise_ratio=1.0, noise_amplitude=128.0)
-    assert 65 < gatys.starting_pixels(white, content).std() < 78
+    assert 65 < painting.starting_pixels(white, content).std() < 78
 
 
 # The optimizers
@@ -255,7 +257,7 @@ def test_painting_makes_the_total_smaller_at_every_size(
         seen.setdefault(progress.scale, []).append(terms["total"])
         assert progress.best_total == min(seen[progress.scale])
 
-    painted = gatys.paint(config, photo(36, 40), observe)
+    painted = painting.paint(config, photo(36, 40), observe)
     assert painted.shape == (36, 40, 3) and painted.dtype == np.uint8
     assert [len(totals) for totals in seen.values()] == [7, 7]
     assert all(min(totals) < totals[0] for totals in seen.values())
@@ -266,12 +268,12 @@ def test_adam_goes_on_as_if_it_had_not_stopped(
 ) -> None:
     config = dataclasses.replace(config, pixel_optimizer="adam", scales=[32])
     content = photo(36, 40)
-    whole = gatys.PaintingSession(config, content, tmp_path / "whole.png", None).paint()
-    stopped = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None)
+    whole = painting.PaintingSession(config, content, tmp_path / "whole.png", None).paint()
+    stopped = painting.PaintingSession(config, content, tmp_path / "stopped.png", None)
     with interrupted(after=10):
         part = stopped.paint()
     assert stopped.interrupted and stopped.file.exists()
-    finished = gatys.PaintingSession(config, content, tmp_path / "stopped.png", None).paint()
+    finished = painting.PaintingSession(config, content, tmp_path / "stopped.png", None).paint()
     assert not stopped.file.exists()
     np.testing.assert_array_equal(finished, whole)
     assert np.any(part != whole)
@@ -280,7 +282,7 @@ def test_adam_goes_on_as_if_it_had_not_stopped(
 @contextlib.contextmanager
 def interrupted(after: int) -> Iterator[None]:
     """Ctrl-C arrives after so many calls of a painting's observer."""
-    paint = gatys.paint
+    paint = painting.paint
 
     def paint_and_stop(config, content, observe, progress=None):
         calls = itertools.count(1)
@@ -293,7 +295,7 @@ def interrupted(after: int) -> Iterator[None]:
         return paint(config, content, observe_and_stop, progress)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gatys, "paint", paint_and_stop)
+        patch.setattr(painting, "paint", paint_and_stop)
         yield
 
 
@@ -308,14 +310,14 @@ def test_more_iterations_go_on_and_another_conf_begins_anew(
     content, output = photo(36, 40), tmp_path / "out.png"
     for changed, goes_on in [({"iterations": 9}, True), ({"style_weight": 60.0}, False)]:
         with interrupted(after=3):
-            gatys.PaintingSession(config, content, output, None).paint()
+            painting.PaintingSession(config, content, output, None).paint()
         capsys.readouterr()
         caplog.clear()
         other = dataclasses.replace(config, **changed)
-        painted = gatys.PaintingSession(other, content, output, None).paint()
+        painted = painting.PaintingSession(other, content, output, None).paint()
         assert ("going on from step 2 of size 1" in capsys.readouterr().out) == goes_on
         assert ("another conf; starting again" in caplog.text) == (not goes_on)
-        at_once = gatys.PaintingSession(other, content, tmp_path / "at_once.png", None).paint()
+        at_once = painting.PaintingSession(other, content, tmp_path / "at_once.png", None).paint()
         np.testing.assert_array_equal(painted, at_once)
 
 
@@ -324,7 +326,7 @@ def test_more_iterations_go_on_and_another_conf_begins_anew(
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
     monkeypatch.setattr(sys, "argv", ["gatys", *map(str, flags)])
-    gatys.main()
+    program.main()
 
 
 @pytest.fixture
@@ -355,7 +357,7 @@ def test_the_command_paints_keeps_alpha_and_writes_on_the_way(
     assert read_picture(output).rgb.shape == (24, 24, 3)
     run(monkeypatch, *flags, "--max-size", "48", "--strength", "0")
     content = read_picture(tmp_path / "in.png")
-    small = gatys.fit_within(content, 48)
+    small = fit_within(content, 48)
     np.testing.assert_array_equal(read_picture(output).rgb, small.rgb)
 
 
@@ -392,7 +394,7 @@ def test_bad_input_is_told_before_any_work(
 ) -> None:
     write_picture(tmp_path / "in.png", Picture(photo()))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gatys, "start_tensorflow", lambda: pytest.fail("work began"))
+    monkeypatch.setattr(program, "start_tensorflow", lambda: pytest.fail("work began"))
     good = ["-c", conf, "--content", "in.png", "--output", "out.png"]
     with pytest.raises(UserError) as error:
         run(monkeypatch, *good, *flags)

@@ -6,7 +6,7 @@ import pytest
 from fast_style.pictures import pixels
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.pixels import resize
-from fast_style.pictures.synthetic_images import synthetic_picture
+from fast_style.pictures.training_pictures.synthetic_images import synthetic_picture
 
 
 @pytest.fixture(scope="module")

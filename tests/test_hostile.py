@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.checkpoints import read_model
-from fast_style.conf_file import load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import load_config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.vgg_weights import read_weights
-from fast_style.npz import read_arrays, write_arrays
-from fast_style.pictures.content_images import ContentImages
+from fast_style.model_folder.model import read_model
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.images import decode_picture, read_picture
+from fast_style.pictures.training_pictures.content_images import ContentImages
 from tests.stress import hostile_bytes
 
 
@@ -273,8 +273,10 @@ def test_arrays_that_lie_are_refused(tmp_path: Path, entry: bytes, said: str) ->
 def test_an_npz_bomb_is_refused_before_it_is_inflated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fast_style.npz.MOST_BYTES", 10_000_000)
-    monkeypatch.setattr("fast_style.npz._array", lambda *_: pytest.fail("it was inflated"))
+    monkeypatch.setattr("fast_style.model_folder.npz.MOST_BYTES", 10_000_000)
+    monkeypatch.setattr(
+        "fast_style.model_folder.npz._array", lambda *_: pytest.fail("it was inflated")
+    )
     zeros = npy(HEADER.format("<f4", 2**20), bytes(2**22))
     entries = {f"array{number}": zeros for number in range(3)}
     path = npz(tmp_path / "weights.npz", zipfile.ZIP_DEFLATED, **entries)

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from fast_style.batch.inputs import find_inputs
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
-from fast_style.output_names import gather_inputs, stylized_names
 from fast_style.pictures.formats import NEEDS_PILLOW_HEIF
 from fast_style.pictures.images import (
     Picture,
@@ -21,7 +20,8 @@ from fast_style.pictures.images import (
     search,
     write_picture,
 )
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.output_names import gather_inputs, stylized_names
 
 CANDY = PROJECT / "pretrained" / "candy"
 KNOWN = {"candy", "wave"}

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from fast_style import Stylizer, UserError
-from fast_style.locations import PROJECT
-from fast_style.stylization import Stylization
+from fast_style.conf.locations import PROJECT
+from fast_style.stylize.stylization import Stylization
 from tests.conftest import Photo
 
 
@@ -237,7 +237,7 @@ def test_threads_that_load_networks_leave_stderr_as_it_was(trained_model: Path) 
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 with ThreadPoolExecutor(4) as threads:
     list(threads.map(lambda _: Stylizer(Path({str(trained_model)!r}), "tensorflow"), range(4)))
 print("heard", file=sys.stderr)

@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import convolve1d
 from scipy.stats import wasserstein_distance
 
-from fast_style import likeness as figures
 from fast_style.errors import UserError
+from fast_style.measure import likeness as figures
 
 Photo = Callable[..., np.ndarray]
 

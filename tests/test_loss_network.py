@@ -15,11 +15,11 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 from scipy.io import savemat
 
-from fast_style import locations
+from fast_style.conf import locations
+from fast_style.conf.vgg_layers import CONVOLUTIONS, convolutions, feature_name
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import PIXEL_MEAN, build_loss_network
 from fast_style.loss.vgg_weights import read_weights, save_weights
-from fast_style.vgg_layers import CONVOLUTIONS, convolutions, feature_name
 
 LAYERS = ("relu1_2", "relu3_3", "relu5_3")
 NARROW = 8  # width of the fully connected layers in the files, which nothing may read
@@ -361,7 +361,7 @@ def test_unknown_layer_is_named_with_the_nearest(name, loss_model, nearest):
 
 def test_layer_names_need_no_tensorflow():
     code = (
-        "import sys; from fast_style.vgg_layers import feature_name; feature_name('relu1_1', "
+        "import sys; from fast_style.conf.vgg_layers import feature_name; feature_name('relu1_1', "
         "'vgg_16'); sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=locations.PROJECT).returncode == 0

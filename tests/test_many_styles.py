@@ -10,27 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.checkpoints import (
-    copy_model,
-    load_network,
-    read_config,
-    read_model,
-    variables_as_arrays,
-)
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import named_images
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import named_images
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.export import export
-from fast_style.locations import PROJECT
 from fast_style.loss.style_statistics import read_style
+from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
+from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.model_folder.variables import variables_as_arrays
+from fast_style.network.style_mix import is_norm, mixed, stacked, style_proportions
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.npz import read_arrays, write_arrays
 from fast_style.pictures.images import read_picture
-from fast_style.style_mix import is_norm, mixed, stacked, style_proportions
-from fast_style.stylize import Stylizer
-from fast_style.training import load_initial_weights, train
-from fast_style.training_step import Trainer
+from fast_style.stylize.stylizer import Stylizer
+from fast_style.training.loop import load_initial_weights, train
+from fast_style.training.step import Trainer
 from tests.conftest import NAMES, Photo
 
 

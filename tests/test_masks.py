@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.pictures.masks import check_proportions, decode_mask, scaled_to
 from fast_style.pictures.pixels import fit_within
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 CANDY = PROJECT / "pretrained" / "candy"

@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fast_style import likeness as figures
-from fast_style import measure as yardstick
-from fast_style.artefacts import frame_shift, grid_energy
-from fast_style.checkpoints import CONF, copy_model, load_network, read_config, read_model
 from fast_style.errors import UserError
-from fast_style.lbfgs_equivalence import iterations_equalled
 from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.measure import __main__ as program
+from fast_style.measure import figures as yardstick
+from fast_style.measure import likeness as figures
+from fast_style.measure.artefacts import frame_shift, grid_energy
+from fast_style.measure.lbfgs_equivalence import iterations_equalled
+from fast_style.model_folder.layout import CONF
+from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
 from fast_style.pictures.contact_sheet import GAP, HEADING
 from fast_style.pictures.images import Picture, flatten_on_white, read_picture, write_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import prepare_style_image
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 SIDE = 128
@@ -51,7 +53,7 @@ def rows(shown: str) -> dict[str, list[str]]:
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
     monkeypatch.setattr(sys, "argv", ["measure", *map(str, flags)])
-    yardstick.main()
+    program.main()
 
 
 @pytest.mark.parametrize(
@@ -223,11 +225,11 @@ def test_tensorflow_is_not_wanted_where_openvino_is(model: Path, photos: Path) -
     program = f"""
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
-from fast_style import likeness, measure
+from fast_style.measure import __main__ as program, likeness
 likeness.SHORT_SIDE = 128
 sys.argv = ["measure", "--model", {str(model)!r}, "--images", {str(photos / "0.png")!r}]
 sys.argv += ["--sizes", "96"]
-measure.main()
+program.main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

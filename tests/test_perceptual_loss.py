@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.losses import (
     QUANTILES,
@@ -21,8 +21,8 @@ from fast_style.loss.losses import (
     pyramid,
     quantiles,
 )
+from fast_style.loss.named_terms import in_one_line, named_terms
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.named_terms import in_one_line, named_terms
 from fast_style.pictures.style_image import prepare_style_image
 
 Photo = Callable[..., np.ndarray]

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
-from fast_style.npz import read_arrays
-from fast_style.pictures.content_images import ContentImages
-from fast_style.replicas import Replicas
+from fast_style.model_folder.npz import read_arrays
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.training.replicas import Replicas
 
 PROJECT = Path(__file__).resolve().parents[1]
 STEPS = 4

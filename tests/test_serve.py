@@ -21,13 +21,13 @@ import httpx2
 from PIL import Image
 from starlette.testclient import TestClient
 
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Limits, application
 from fast_style.serve.models import MIXES_KEPT, Models
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 

@@ -27,7 +27,7 @@ from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.app import Access, Limits, application
 from fast_style.serve.connections import allow_connections
 from fast_style.serve.models import Models
-from fast_style.stylize import Stylizer, TooLarge
+from fast_style.stylize.stylizer import Stylizer, TooLarge
 from tests.stress import serve_hostile as hostile
 from tests.stress.serve_hostile import answer, connection, flat_png, get, post
 

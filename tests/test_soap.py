@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fast_style.soap import SETTLING, Soap
+from fast_style.training.soap import SETTLING, Soap
 
 
 def by_hand(start: np.ndarray, gradients: list[np.ndarray], rate: float, every: int) -> np.ndarray:

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fast_style import stylize
 from fast_style.benchmark.programs import peak_memory
 from fast_style.command_line import number_of_bytes
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.runtimes.streaming import KeptRows
-from fast_style.stylize import Stylizer
+from fast_style.stylize import stylizer as stylizer_module
+from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
 # Of 1100 pixels, the tile of noise is repeated. Not 1 x 1: of a constant picture, instance
@@ -49,16 +49,18 @@ def test_a_picture_beyond_the_memory_flows(
 ) -> None:
     picture = photo(70, 50)
     expected = Stylizer(trained_model)(picture).astype(int)
-    monkeypatch.setattr(stylize, "MOST_ROWS", 16)
+    monkeypatch.setattr(stylizer_module, "MOST_ROWS", 16)
     little = Stylizer(trained_model, max_memory=2_500_000)
-    monkeypatch.setattr(little, "network", stylize.Network(_refused, little.network.in_rows))
+    monkeypatch.setattr(
+        little, "network", stylizer_module.Network(_refused, little.network.in_rows)
+    )
     assert np.abs(little(picture) - expected).max() <= 1
 
 
 def test_want_of_memory_is_told(
     trained_model: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    monkeypatch.setattr(stylize, "free_memory", lambda: 2_500_000)
+    monkeypatch.setattr(stylizer_module, "free_memory", lambda: 2_500_000)
     Stylizer(trained_model, max_memory=2_500_000)(photo(70, 50))
     assert "in rows" not in caplog.text  # as it was asked for
     Stylizer(trained_model)(photo(70, 50))

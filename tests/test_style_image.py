@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.pictures import style_image
 from fast_style.pictures.images import Picture, write_picture

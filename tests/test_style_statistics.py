@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fast_style.conf_file import config_from_mapping
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import (
@@ -95,7 +95,7 @@ def test_other_arrays_are_no_statistics(config: Config, tmp_path: Path) -> None:
 def test_a_training_leaves_the_statistics_that_another_begins_from(
     trained_model: Path, conf_values: dict[str, Any], tmp_path: Path
 ) -> None:
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     values = conf_values | {"style_image": str(trained_model / "style.npz"), "steps": 3}
     folder = train(config_from_mapping(values | {"model_path": str(tmp_path)}, "conf"))

@@ -12,16 +12,18 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from fast_style import checkpoints, stylize
-from fast_style import stylize_files as stylize_files_module
-from fast_style.checkpoints import copy_model, find_model_folder, load_network, read_model
 from fast_style.errors import UserError
+from fast_style.model_folder import layout
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import copy_model, load_network, read_model
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.pictures.pixels import resize
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
-from fast_style.stylize_files import stylize_files
+from fast_style.stylize import files as stylize_files_module
+from fast_style.stylize import stylizer as stylizer_module
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 Photo = Callable[..., np.ndarray]
 
@@ -188,7 +190,7 @@ def test_ctrl_c_after_a_network_was_dropped_in_another_thread(trained_model: Pat
 import signal, threading
 from pathlib import Path
 from fast_style.pictures.pixels import resize
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
 held = [Stylizer(Path({str(trained_model)!r}), "openvino")]
 dropping = threading.Thread(target=held.clear)
@@ -378,7 +380,7 @@ def test_damaged_weights_or_another_networks_are_refused(
 def test_a_model_that_ships_is_taken_and_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(checkpoints, "PROJECT", folder / "box")
+    monkeypatch.setattr(layout, "SHIPPED", folder / "box" / "pretrained")
     shipped = folder / "box" / "pretrained" / "candy"
     shipped.mkdir(parents=True)
     assert find_model_folder("models/candy") == shipped
@@ -407,7 +409,7 @@ def test_a_model_named_by_dots_names_outputs_by_its_folder(
 def test_openvino_needs_to_be_installed(
     monkeypatch: pytest.MonkeyPatch, trained_model: Path
 ) -> None:
-    monkeypatch.setattr(stylize, "find_spec", lambda name: None)
+    monkeypatch.setattr(stylizer_module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--runtime openvino: is not installed; pip install"):
         Stylizer(trained_model, "openvino")
     assert Stylizer(trained_model).runtime == "tensorflow"

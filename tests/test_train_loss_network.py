@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fast_style.conf.vgg_layers import convolutions, feature_name
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.npz import read_arrays, write_arrays
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, write_picture
 from fast_style.train_loss_network import __main__ as program
 from fast_style.train_loss_network import pack
-from fast_style.vgg_layers import convolutions, feature_name
 
 torch = pytest.importorskip("torch")
 

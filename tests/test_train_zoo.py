@@ -11,9 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import read_model
-from fast_style.conf_file import load_config
-from fast_style.stylize import Stylizer
+from fast_style.conf.conf_file import load_config
+from fast_style.model_folder.model import read_model
+from fast_style.stylize.stylizer import Stylizer
 
 pytest.importorskip("jax")
 PROJECT = Path(__file__).parents[1]
@@ -110,8 +110,8 @@ def test_confs_that_do_not_belong_are_refused(
 TERMS = """
 import json, sys
 import numpy as np
-from fast_style.checkpoints import read_model
-from fast_style.conf_file import load_config
+from fast_style.model_folder.model import read_model
+from fast_style.conf.conf_file import load_config
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import read_style
 

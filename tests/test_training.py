@@ -17,25 +17,20 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from fast_style.checkpoints import (
-    Checkpoint,
-    Model,
-    check_same_training,
-    load_network,
-    newest_checkpoint,
-)
-from fast_style.conf_file import config_from_mapping, load_config
-from fast_style.config import Config
+from fast_style.conf.conf_file import config_from_mapping, load_config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
+from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
-from fast_style.named_terms import in_one_line
-from fast_style.npz import read_arrays, write_arrays
-from fast_style.pictures.content_images import ContentImages
+from fast_style.model_folder.checkpoint import Checkpoint, check_same_training, newest_checkpoint
+from fast_style.model_folder.model import Model, load_network
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, encode_picture, write_picture
-from fast_style.provenance import hashes
-from fast_style.schedule import learning_rate, style_ramp
-from fast_style.training import TrainingLoop, number_of_steps, train
-from fast_style.training_step import Batch, Trainer
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.training.loop import TrainingLoop, number_of_steps, train
+from fast_style.training.provenance import hashes
+from fast_style.training.schedule import learning_rate, style_ramp
+from fast_style.training.step import Batch, Trainer
 
 
 @pytest.fixture
@@ -522,7 +517,7 @@ def test_a_training_that_becomes_not_finite_keeps_its_last_good_checkpoint(
 ) -> None:
     config = dataclasses.replace(config, steps=4, checkpoint_every=1, log_every=10)
     monkeypatch.setattr(
-        "fast_style.training_step.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
+        "fast_style.training.step.learning_rate", lambda _, step, __: (1e-3, 1e30)[step > 0]
     )
     with pytest.raises(UserError, match=r"at step 2; the last good .* of step 1;") as told:
         train(config)
@@ -581,7 +576,7 @@ def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(
     config: Config, tmp_path: Path, photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "fast_style.training_step.Trainer.train_step", lambda *_: pytest.fail("a step")
+        "fast_style.training.step.Trainer.train_step", lambda *_: pytest.fail("a step")
     )
     preview = tmp_path / f"{'x' * 245}.png"  # previews/ has more letters behind it
     write_picture(preview, Picture(photo(20, 30)))

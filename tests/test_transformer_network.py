@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from fast_style import hardware
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.network import avx2_convolution, fused_normalization
 from fast_style.network.architecture import (
     ARCHITECTURES,

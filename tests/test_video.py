@@ -18,21 +18,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style import flicker, video
-from fast_style.checkpoints import copy_model, read_model
+from fast_style import video
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
+from fast_style.model_folder.model import copy_model, read_model
 from fast_style.pictures.images import Picture
 from fast_style.pipeline import pipeline
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 
 av = pytest.importorskip("av", reason="PyAV is an optional extra")
 cv2 = pytest.importorskip("cv2", reason="OpenCV is an optional extra")
 
+from fast_style.flicker import __main__ as flicker_command  # noqa: E402
+from fast_style.flicker.warping_error import WarpingError  # noqa: E402
 from fast_style.video import __main__ as command  # noqa: E402
 from fast_style.video import opening, reading  # noqa: E402
-from fast_style.video.flicker import WarpingError  # noqa: E402
 from fast_style.video.motion import Motion, MotionTracker, Smoother, motion_between  # noqa: E402
 from fast_style.video.reading import Clip  # noqa: E402
 from fast_style.video.stylize_clip import stylize_clip  # noqa: E402
@@ -937,7 +938,7 @@ def test_flicker_is_measured_plain_and_smoothed(
     copy_model(read_model(trained_model), folder)
     flags = ["--model", str(folder), "--clip", str(clip), "--smooth", "0.5", "0.9"]
     monkeypatch.setattr(sys, "argv", ["flicker", *flags])
-    flicker.main()
+    flicker_command.main()
     measured = json.loads((folder / "flicker.json").read_text())
     errors = measured["warping_error"]
     assert list(errors) == ["content", "plain", "smooth 0.5", "smooth 0.9"]
@@ -971,5 +972,5 @@ def test_wrong_flags_of_flicker_are_named(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["flicker", *flags])
     with pytest.raises(UserError) as error:
-        flicker.main()
+        flicker_command.main()
     assert reason in str(error.value)

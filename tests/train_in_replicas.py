@@ -11,7 +11,7 @@ import time
 import tensorflow as tf
 
 from fast_style.command_line import exit_on_user_error
-from fast_style.conf_file import load_config
+from fast_style.conf.conf_file import load_config
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
     logical = [tf.config.LogicalDeviceConfiguration()] * int(replicas)
     tf.config.set_logical_device_configuration(cpu, logical)
 
-    from fast_style.training import train
-    from fast_style.training_step import Batch, Trainer
+    from fast_style.training.loop import train
+    from fast_style.training.step import Batch, Trainer
 
     step = Trainer.train_step
 

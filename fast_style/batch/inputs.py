@@ -7,14 +7,14 @@ from fast_style.batch.parquet_rows import survey_rows
 from fast_style.batch.picture_files import PictureFiles, Pictures
 from fast_style.batch.stores import Store, open_store
 from fast_style.errors import UserError
-from fast_style.output_names import (
+from fast_style.pictures.formats import READ_ENDINGS, UNREAD_ENDINGS, why_unread
+from fast_style.stylize.output_names import (
     folder_of_glob,
     gather_inputs,
     refuse_shared_targets,
     results_among,
     stylized_names,
 )
-from fast_style.pictures.formats import READ_ENDINGS, UNREAD_ENDINGS, why_unread
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 

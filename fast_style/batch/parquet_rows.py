@@ -17,8 +17,8 @@ from tqdm import tqdm
 from fast_style.batch.picture_files import Entry
 from fast_style.batch.stores import Store
 from fast_style.errors import UserError, nearest
-from fast_style.output_names import refuse_shared_targets, stylized_names
 from fast_style.pictures.formats import READ_ENDINGS
+from fast_style.stylize.output_names import refuse_shared_targets, stylized_names
 
 if TYPE_CHECKING:
     from ray.data import Dataset

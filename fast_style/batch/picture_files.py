@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow
 
 from fast_style.batch.stores import Store
-from fast_style.output_names import stylized_names
+from fast_style.stylize.output_names import stylized_names
 
 if TYPE_CHECKING:
     from ray.data import Dataset

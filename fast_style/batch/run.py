@@ -19,12 +19,12 @@ from fast_style.batch.inputs import find_inputs
 from fast_style.batch.picture_files import Pictures
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
-from fast_style.checkpoints import names_of_models
 from fast_style.errors import UserError, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
+from fast_style.model_folder.layout import names_of_models
 from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
 from fast_style.pictures.masks import decode_mask
-from fast_style.stylization import Stylization
+from fast_style.stylize.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
 NEEDED_BY_RAY = ("ray", "pandas")

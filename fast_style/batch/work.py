@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fast_style.batch.stores import Store
-from fast_style.checkpoints import Model, find_model_folder, read_model
 from fast_style.errors import UserError
-from fast_style.style_mix import name_in_style
-from fast_style.stylization import Stylization
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import Model, read_model
+from fast_style.network.style_mix import name_in_style
+from fast_style.stylize.stylization import Stylization
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Outcome, Work
 from fast_style.errors import UserError
 from fast_style.hardware import free_memory, usable_cores
-from fast_style.output_names import stylized_names
 from fast_style.pictures.images import TooManyPixels, decode_picture, encode_picture
 from fast_style.runtimes.threads import compute_on
-from fast_style.stylize import Stylizer
+from fast_style.stylize.output_names import stylized_names
+from fast_style.stylize.stylizer import Stylizer
 
 
 class Worker:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fast_style import hardware
-from fast_style.checkpoints import find_model_folder, read_model
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import read_model
 
 SIZES = {
     "stylize": [256, 512, 1024, 2048],

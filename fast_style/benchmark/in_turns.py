@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.locations import PROJECT
+from fast_style.conf.locations import PROJECT
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 

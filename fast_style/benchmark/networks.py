@@ -12,15 +12,15 @@ import numpy as np
 from fast_style import hardware
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
 from fast_style.benchmark.in_turns import SAMPLE, in_turns, runtimes, sample_picture
-from fast_style.checkpoints import read_model
-from fast_style.conf_file import config_from_mapping
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.loss.style_statistics import read_style
 from fast_style.loss.vgg_weights import save_weights
+from fast_style.model_folder.model import read_model
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.pictures.content_images import ContentImages
-from fast_style.stylize import Stylizer
-from fast_style.training_step import Batch, Trainer
-from fast_style.vgg_layers import convolutions
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.stylize.stylizer import Stylizer
+from fast_style.training.step import Batch, Trainer
 
 LOSS_MODELS = ("vgg_16", "vgg_16_half")
 

@@ -14,8 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from fast_style.benchmark.in_turns import in_turns, runtimes, sample_picture
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.locations import PROJECT
 from fast_style.pictures.images import Picture, write_picture
 
 # A process of its own, as a parent is told the peak of all its children together.

@@ -14,13 +14,13 @@ import numpy as np
 import yaml
 
 from fast_style import __version__
-from fast_style.checkpoints import load_network, read_model
-from fast_style.config import PLACE_KEYS
+from fast_style.conf.config import PLACE_KEYS
 from fast_style.errors import UserError
 from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
 from fast_style.export.formats import Comparison, ExportOptions, Format, Run
 from fast_style.export.saved_model import tensorflow_finds
 from fast_style.files import flush, flush_folder
+from fast_style.model_folder.model import load_network, read_model
 
 SIZES = ((256, 256), (181, 243), (1, 5))
 BATCH = 2

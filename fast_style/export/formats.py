@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.checkpoints import Model
+from fast_style.model_folder.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Pictures to stylized ones, both (N, H, W, 3)."""

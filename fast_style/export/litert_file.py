@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import Model
 from fast_style.export.formats import ExportOptions, Run
+from fast_style.model_folder.model import Model
 
 METADATA = "fast_style"
 FILE_IDENTIFIER = b"TFL3"

@@ -30,7 +30,7 @@ def onnx_network(
 ) -> onnx.ModelProto:
     """'pictures' to 'stylized', both (N, H, W, 3) RGB 0..255 of any N, H and W.
 
-    arrays: of one style, as checkpoints.Model has them, and of that architecture.
+    arrays: of one style, as model.Model has them, and of that architecture.
     pixels: 'float' or 'uint8', of what goes in and of what comes out.
     half: weights are stored in float16, which halves the file; the arithmetic stays float32.
     """

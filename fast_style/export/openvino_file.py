@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fast_style.checkpoints import Model
 from fast_style.export.formats import ExportOptions, Run
+from fast_style.model_folder.model import Model
 
 
 def write(model: Model, network, path: Path, options: ExportOptions) -> None:

@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fast_style.checkpoints import UNFINISHED_SAVED_MODEL, Model, copy_model
 from fast_style.errors import UserError
 from fast_style.export.formats import ExportOptions, Run
 from fast_style.files import flush
+from fast_style.model_folder.layout import UNFINISHED_SAVED_MODEL
+from fast_style.model_folder.model import Model, copy_model
 
 GRAPH = "saved_model.pb"
 

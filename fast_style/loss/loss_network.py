@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from fast_style.conf.vgg_layers import PIXEL_MEAN, convolutions, feature_name, feature_of
 from fast_style.errors import UserError, nearest
 from fast_style.loss.vgg_weights import read_weights
-from fast_style.vgg_layers import PIXEL_MEAN, convolutions, feature_name, feature_of
 
 FIRST_CONVOLUTION = "block1_conv1"
 POOLINGS = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}

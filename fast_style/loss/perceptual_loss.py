@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
+from fast_style.conf.vgg_layers import pixels_between
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
@@ -19,7 +20,6 @@ from fast_style.loss.losses import (
 )
 from fast_style.loss.style_statistics import Style, StyleStatistics
 from fast_style.network.architecture import ARCHITECTURES
-from fast_style.vgg_layers import pixels_between
 
 # Below these a style image is of one colour, but for rounding.
 FLAT_VALUES = 1e-3  # grey levels

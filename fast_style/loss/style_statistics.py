@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
-from fast_style.npz import read_arrays, write_arrays
+from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.style_image import (
     painting_style_image,
     paintings,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fast_style.conf.locations import locate
+from fast_style.conf.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, replacement
-from fast_style.locations import locate
 from fast_style.loss.matlab_file import check_inflated_size
-from fast_style.npz import check_weights, read_npz
-from fast_style.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
+from fast_style.model_folder.npz import check_weights, read_npz
 
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]

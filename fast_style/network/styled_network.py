@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.style_mix import is_norm
+from fast_style.network.style_mix import is_norm
 
 
 class StyledNetwork:

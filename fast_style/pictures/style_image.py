@@ -15,10 +15,10 @@ from absl import logging
 from PIL import Image, ImageFilter
 
 from fast_style import __version__
-from fast_style.config import Config, fewest_pixels, is_url
+from fast_style.conf.config import Config, fewest_pixels, is_url
+from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, write_atomically
-from fast_style.locations import locate
 from fast_style.pictures.images import (
     Picture,
     decode_picture,

@@ -36,7 +36,7 @@ class OpenVinoNetwork:
     def __init__(
         self, arrays: Mapping[str, np.ndarray], architecture: Architecture, precision: str
     ):
-        """arrays: of one style, as checkpoints.Model has them, and of that architecture.
+        """arrays: of one style, as model.Model has them, and of that architecture.
 
         precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
         Raises UserError where the arrays are those of another network.

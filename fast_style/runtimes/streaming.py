@@ -158,7 +158,7 @@ def stylize_rows(
 ) -> Iterator[np.ndarray]:
     """Yield (rows, W, 3) uint8 of the stylized image of an (H, W, 3) uint8 one, from the top.
 
-    arrays: of one style, as checkpoints.Model has them, and of that architecture.
+    arrays: of one style, as model.Model has them, and of that architecture.
     rows_at_once: of the picture, which decides how much memory is needed.
     Temporary files take up to 128 bytes for each pixel.
     """

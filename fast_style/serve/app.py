@@ -19,8 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fast_style.command_line import at_least_1, factor, unit_interval
+from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, nearest
-from fast_style.locations import PROJECT
 from fast_style.network.architecture import Architecture
 from fast_style.pictures.images import (
     Picture,
@@ -37,8 +37,8 @@ from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
 from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer, TooLarge
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer, TooLarge
 
 PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"

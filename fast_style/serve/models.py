@@ -4,11 +4,12 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from fast_style.checkpoints import WEIGHTS, Model, read_model
+from fast_style.conf.locations import by_its_name, locate
 from fast_style.errors import UserError
-from fast_style.locations import by_its_name, locate
-from fast_style.style_mix import style_proportions
-from fast_style.stylize import Stylizer
+from fast_style.model_folder.layout import WEIGHTS
+from fast_style.model_folder.model import Model, read_model
+from fast_style.network.style_mix import style_proportions
+from fast_style.stylize.stylizer import Stylizer
 
 MIXES_KEPT = 8
 """Networks of mixes that stay loaded, of 20 MB each: there is no end to what may be asked for."""

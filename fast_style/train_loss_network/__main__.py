@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.conf.vgg_layers import CONVOLUTIONS
 from fast_style.errors import UserError
 from fast_style.files import check_target, make_folder
 from fast_style.pictures.images import find_pictures
-from fast_style.vgg_layers import CONVOLUTIONS
 
 CALIBRATION_PHOTOS = 64
 

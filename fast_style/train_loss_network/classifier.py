@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fast_style.vgg_layers import PIXEL_MEAN, convolutions
+from fast_style.conf.vgg_layers import PIXEL_MEAN, convolutions
 
 Weights = dict[str, tuple[Tensor, Tensor]]
 

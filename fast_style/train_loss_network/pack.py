@@ -18,7 +18,7 @@ from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_erro
 from fast_style.errors import UserError
 from fast_style.files import make_folder, write_atomically
 from fast_style.hardware import usable_cores
-from fast_style.npz import write_arrays
+from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import (
     Picture,
     decode_picture,

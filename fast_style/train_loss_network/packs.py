@@ -24,7 +24,7 @@ from PIL import Image
 from fast_style.errors import UserError
 from fast_style.files import read_bytes
 from fast_style.hardware import usable_cores
-from fast_style.npz import read_arrays
+from fast_style.model_folder.npz import read_arrays
 
 CLASSES = "classes.json"
 _KINDS = {"bytes": "u", "offsets": "i", "labels": "i", "validation": "b"}

@@ -16,16 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fast_style.conf.vgg_layers import PIXEL_MEAN, WIDTHS
 from fast_style.files import write_atomically
 from fast_style.loss.vgg_weights import save_weights
 from fast_style.pictures.images import read_picture
 from fast_style.pictures.pixels import square
-from fast_style.train_loss_network.classifier import (
-    LABEL_SMOOTHING,
-    POOLINGS,
-    Weights,
-    fold,
-)
+from fast_style.train_loss_network.classifier import LABEL_SMOOTHING, POOLINGS, Weights, fold
 from fast_style.train_loss_network.packs import read_classes
 from fast_style.train_loss_network.pictures import Pictures, read_pictures
 from fast_style.train_loss_network.training import (
@@ -36,7 +32,6 @@ from fast_style.train_loss_network.training import (
     device,
     train,
 )
-from fast_style.vgg_layers import PIXEL_MEAN, WIDTHS
 
 CALIBRATION_SIDE = 256
 # Puts the published form of the objective into the range of the published style weights, 50 to

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
-from fast_style.conf_file import load_config
+from fast_style.conf.conf_file import load_config
 from fast_style.errors import UserError
 from fast_style.pictures.images import find_pictures
 

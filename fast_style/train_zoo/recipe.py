@@ -25,32 +25,26 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from fast_style.checkpoints import (
-    Model,
-    assign_variables,
-    find_model_folder,
-    read_model,
-    variables_as_arrays,
-    write_model,
-    write_result,
-)
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.hardware import describe_cpu
 from fast_style.loss.losses import TERMS
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import Model, read_model, write_model, write_result
+from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
+from fast_style.network.style_mix import mixed, name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
 from fast_style.pictures.pixels import square
-from fast_style.provenance import hashes
-from fast_style.schedule import learning_rate, style_ramp
-from fast_style.soap import Soap
-from fast_style.style_mix import mixed, name_in_style, stacked
+from fast_style.training.provenance import hashes
+from fast_style.training.schedule import learning_rate, style_ramp
+from fast_style.training.soap import Soap
 
 POLICY = "mixed_bfloat16"
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": partial(Soap, basis_every=40)}

@@ -8,14 +8,14 @@ from pathlib import Path
 from absl import logging
 from tqdm import tqdm
 
-from fast_style.checkpoints import find_model_folder
 from fast_style.command_line import interruption
 from fast_style.files import make_folder
-from fast_style.output_names import refuse_own_inputs
+from fast_style.model_folder.layout import find_model_folder
 from fast_style.pictures.images import Picture
 from fast_style.pipeline import pipeline
-from fast_style.stylization import Stylization
-from fast_style.stylize import Stylizer
+from fast_style.stylize.output_names import refuse_own_inputs
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
 from fast_style.video.reading import Clip, Part
 from fast_style.video.writing import AnyWriter, check_output, writing
 

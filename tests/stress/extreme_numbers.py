@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.checkpoints import Model, build_network, read_model
-from fast_style.conf_file import config_from_mapping
+from fast_style.conf.conf_file import config_from_mapping
 from fast_style.errors import UserError
 from fast_style.hardware import DTYPE_POLICIES
-from fast_style.npz import LARGEST_WEIGHT, read_arrays
+from fast_style.model_folder.model import Model, build_network, read_model
+from fast_style.model_folder.npz import LARGEST_WEIGHT, read_arrays
 
 PRECISIONS = ("float32", "bfloat16")
 OUTPUTS = ("tanh", "scaled_tanh", "linear")
@@ -124,11 +124,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
     """The OpenVINO network before it is clipped, rounded and made bytes, which would hide NaN."""
     import openvino
 
-    from fast_style.runtimes.openvino_network import (
-        BORDER,
-        OpenVinoNetwork,
-        compile_for_cpu,
-    )
+    from fast_style.runtimes.openvino_network import BORDER, OpenVinoNetwork, compile_for_cpu
 
     network = OpenVinoNetwork(model.arrays, model.architecture, precision).network
     end = network.get_results()[0].input_value(0)
@@ -155,7 +151,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
 def trained(folder: Path, flat: bool, steps: int, values: dict) -> str | None:
     """None where the training ended, else what it was stopped with."""
     from fast_style.pictures.images import Picture, write_picture
-    from fast_style.training import train
+    from fast_style.training.loop import train
 
     folder.mkdir(parents=True)
     for name in ("style", "content"):

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from fast_style.npz import read_arrays
+from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from tests.stress.train_kill import write_conf
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fast_style.config import Config
+from fast_style.conf.config import Config
 from fast_style.pictures.images import MAX_PIXELS
 from tests.stress import hostile_bytes
 
@@ -252,8 +252,8 @@ def work(seed: int, first: int, last: int) -> None:
     from starlette.testclient import TestClient
 
     from fast_style.errors import UserError
-    from fast_style.pictures.content_images import ContentImages
     from fast_style.pictures.images import decode_picture, read_picture
+    from fast_style.pictures.training_pictures.content_images import ContentImages
     from fast_style.serve.app import application
     from fast_style.serve.models import Models
 

@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from fast_style.checkpoints import read_model
 from fast_style.errors import UserError
+from fast_style.model_folder.model import read_model
 from fast_style.pictures.images import PICTURE_ENDINGS, Picture, decode_picture, encode_picture
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 SIGMAS = (0, 1, 2, 5, 10, 20, 40)  # of the grain, in grey levels

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.npz import read_arrays
+from fast_style.model_folder.npz import read_arrays
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -29,9 +29,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.locations import PROJECT
+from fast_style.conf.locations import PROJECT
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
-from fast_style.stylize import Stylizer
+from fast_style.stylize.stylizer import Stylizer
 
 STYLES = ("candy", "wave", "mosaic")
 PATIENCE = 60.0  # seconds, for any answer

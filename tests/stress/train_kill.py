@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from fast_style.checkpoints import read_model
+from fast_style.conf.vgg_layers import convolutions
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.npz import read_arrays
-from fast_style.vgg_layers import convolutions
+from fast_style.model_folder.model import read_model
+from fast_style.model_folder.npz import read_arrays
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = 24

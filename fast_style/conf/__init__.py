@@ -1,0 +1,1 @@
+"""What a conf says: its keys and their values, and the files and layers that it names."""

@@ -1,0 +1,256 @@
+"""From conf files, `base:` and `--set` to a Config, and back."""
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from absl import logging
+
+from fast_style.conf.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
+from fast_style.conf.locations import PROJECT, beside, locate
+from fast_style.conf.typed_values import WrongValue, check_limits, convert
+from fast_style.errors import UserError, nearest
+from fast_style.files import read_bytes
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
+
+    An override's value is YAML, except for a key that takes a text, which gets it unchanged.
+    Raises UserError naming the file, the key, the value and the nearest valid choice.
+    """
+    path = _find_conf(Path(path))
+    values = _read_with_base(path, ())
+    above: dict[str, _Sourced] = {}
+    hints = typing.get_type_hints(Config)
+    for override in overrides or []:
+        key, separator, text = (part.strip() for part in override.partition("="))
+        if not separator:
+            raise UserError(f"--set {override}: is not of the form key=value")
+        if key == "base":
+            raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
+        value = _value_of_override(text, hints.get(key), f"--set {override}")
+        above[key] = _Sourced(value, "--set")
+    return _build(_laid_over(values, above), str(path))
+
+
+def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
+    """A Config from plain values, such as a model folder's conf.yml; `source` is for messages."""
+    return _build({key: _Sourced(value, source) for key, value in values.items()}, source)
+
+
+def config_as_yaml(config: Config) -> str:
+    """Every key with its resolved value, as load_config reads it back."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+@dataclass(frozen=True)
+class _Sourced:
+    value: Any
+    source: str
+
+
+MOST_BYTES = 1_000_000
+"""Of a conf; the longest that ships has 5,000."""
+
+MOST_BASES = 20
+
+
+_UNLIKELY = "{} stands for {} in YAML; write it so, or put a text in quotes"
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor} is an alias; write the value itself", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        there = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if str(key) in there:
+                raise _wrong(f"the key {key!r} is there twice", key_node)
+            there.add(str(key))
+        return super().construct_mapping(node, deep)
+
+    def whole_number(self, node: Any) -> int:
+        value = self.construct_yaml_int(node)
+        if abs(value) >= 2**63:
+            raise _wrong("a whole number has more than 64 bits", node)
+        # YAML 1.1 counts with a leading 0 in eights, and with colons in sixties.
+        if re.match(r"[-+]?0[\d_]", node.value) or ":" in node.value:
+            raise _wrong(_UNLIKELY.format(node.value, value), node)
+        return value
+
+    def real_number(self, node: Any) -> float:
+        value = self.construct_yaml_float(node)
+        if ":" in node.value:
+            raise _wrong(_UNLIKELY.format(node.value, value), node)
+        return value
+
+
+def _wrong(problem: str, node: Any) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.whole_number)
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.real_number)
+
+
+def read_yaml(path: Path) -> Any:
+    """What the YAML file holds: plain values only, and no objects of any program.
+
+    Raises UserError where it is missing, of more than MOST_BYTES or not valid YAML.
+    """
+    try:
+        text = read_bytes(path, at_most=MOST_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
+    return _parse_yaml(text, str(path))
+
+
+def check_types(values: Mapping[str, Any], source: str) -> None:
+    """Raise UserError where a key of a conf has a value that none of its kind has.
+
+    Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
+    """
+    hints = typing.get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        if field.name in values:
+            _converted(field, values[field.name], hints[field.name], source)
+
+
+def _converted(field: dataclasses.Field, value: Any, hint: Any, source: str) -> Any:
+    try:
+        converted = convert(value, hint)
+        check_limits(converted, field.metadata)
+    except WrongValue as wrong:
+        raise UserError(f"{source}: {field.name}: {value!r} {wrong}") from None
+    return converted
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _PlainLoader)
+    except RecursionError:
+        raise UserError(f"{source}: is not valid YAML: has lists in lists without end") from None
+    # Of dates and numbers that are none, the constructors raise what Python does.
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError) as error:
+        raise UserError(f"{source}: is not valid YAML: {error}") from error
+
+
+def _value_of_override(text: str, hint: Any, source: str) -> Any:
+    """The value of a key of that type hint (None: of no key) behind the = of a --set.
+
+    For a key that takes a text, # and [ are letters like any other: the value is read as YAML only
+    where that is of another kind that the key takes, or where it begins with a quote.
+    """
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if str not in kinds:
+        return _parse_yaml_without_comment(text, source)
+    try:
+        value = _parse_yaml_without_comment(text, source)
+    except UserError:
+        return text
+    if value is None:
+        as_yaml = type(None) in kinds
+    else:
+        as_yaml = text[:1] in ("'", '"') or any(
+            type(value) is (typing.get_origin(kind) or kind) for kind in kinds
+        )
+    return value if as_yaml else text
+
+
+def _parse_yaml_without_comment(text: str, source: str) -> Any:
+    value = _parse_yaml(text, source)
+    end = 0
+    for token in yaml.scan(text):
+        if "#" in text[end : token.start_mark.index]:
+            raise UserError(f"{source}: a # begins a comment in YAML; leave it out, or quote all")
+        end = token.end_mark.index
+    return value
+
+
+def _find_conf(path: Path) -> Path:
+    """The conf file at `path`, or the one of that name in the project, which is then said."""
+    found = locate(str(path))
+    if found != path.expanduser():
+        logging.warning("%s is not there; taking %s", path, found)
+    return found
+
+
+def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: base: leads back to the same file")
+    if len(seen) > MOST_BASES:
+        raise UserError(f"{path}: base: is the {len(seen)}th in a row; at most {MOST_BASES} are")
+    if not path.exists():
+        folders = (path.parent, PROJECT / path.parent)
+        siblings = {str(path.parent / p.name) for folder in folders for p in folder.glob("*.yml")}
+        likely = nearest(str(path), sorted(siblings) or ["a .yml file"])
+        raise UserError(f"{path}: no such conf file; {likely}")
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        kind = "empty" if content is None else f"a {type(content).__name__}"
+        raise UserError(f"{path}: is {kind}; a conf file is a mapping of keys to values")
+    base = content.pop("base", None)
+    values: dict[str, _Sourced] = {}
+    if base is not None:
+        if not isinstance(base, str):
+            raise UserError(f"{path}: base: {base!r} is not the path of a conf file")
+        values = _read_with_base(path.parent / base, (*seen, path.resolve()))
+    return _laid_over(
+        values, {str(key): _Sourced(value, str(path)) for key, value in content.items()}
+    )
+
+
+def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
+    # A file of weights belongs to the network that it was named with, a hash to its image.
+    superseded = set()
+    if "loss_model" in above:
+        superseded = {"loss_model_file"}
+    if "style_image" in above or "style_images" in above:
+        superseded |= {"style_image", "style_images", "style_image_sha256"}
+    return {key: value for key, value in below.items() if key not in superseded} | above
+
+
+def _files_beside(files: Any, folder: Path) -> Any:
+    """The value of a key that names files, or None; as locations.beside has each of them."""
+    if isinstance(files, dict):
+        return {name: _files_beside(file, folder) for name, file in files.items()}
+    if isinstance(files, list):
+        return [_files_beside(file, folder) for file in files]
+    return files if files is None or is_url(files) else beside(files, folder)
+
+
+def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
+    fields = {f.name: f for f in dataclasses.fields(Config)}
+    hints = typing.get_type_hints(Config)
+    values = {}
+    for key, (value, source) in ((k, (s.value, s.source)) for k, s in sourced.items()):
+        if key not in fields:
+            raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
+        values[key] = _converted(fields[key], value, hints[key], source)
+        if key in FILE_KEYS:
+            values[key] = _files_beside(values[key], Path(source).parent)
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise UserError(f"{path}: the key {name!r} is missing")
+    values.setdefault("loss_model_file", OWN_FILES[values.get("loss_model", "vgg_16")])
+    config = Config(**values)
+    check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
+    return config

@@ -1,0 +1,1 @@
+"""The objectives of several trainings, step by step."""

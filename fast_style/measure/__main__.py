@@ -1,0 +1,215 @@
+"""Measure a trained network: strokes and palette of its painting, and the photo's scene.
+
+    python -m fast_style.measure --model models/candy --images photos
+    python -m fast_style.measure --model models/candy --images photo.jpg --pictures theirs.jpg
+    python -m fast_style.measure --model models/candy --images photos --lbfgs
+
+Of one or several models, the plain photo, and the pictures that other programs made of it: the
+figures of likeness.py, which no loss network knows, a contact sheet, and for the models figures of
+what spoils pictures (artefacts.py) at several sizes. With --lbfgs also the objective in iterations
+of the slow optimization, from white noise and from the content image, which is far nearer to the
+end: Johnson et al. (2016, section 4.1) find their networks as good as 50 to 100 iterations of
+L-BFGS from noise.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.errors import UserError
+from fast_style.files import read_bytes, write_atomically
+from fast_style.measure.figures import (
+    PAINTING,
+    PHOTO,
+    Subject,
+    compare,
+    measure,
+    one_painting,
+    read_subject,
+)
+from fast_style.measure.lbfgs_equivalence import plot
+from fast_style.measure.tables import likeness_table, table
+from fast_style.model_folder.layout import find_model_folder
+from fast_style.network.style_mix import name_in_style
+from fast_style.pictures.images import (
+    Picture,
+    find_pictures,
+    flatten_on_white,
+    read_picture,
+    write_picture,
+)
+
+MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several
+SHEET = "contact_sheet"  # .jpg; contact_sheet-STYLE
+MOST_OTHER_PROPORTIONS = 0.03  # programs cut or add some pixels at the edges
+SMALLEST = 96
+OPTIMIZED, ITERATIONS = 2, 200
+
+
+def main() -> None:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="model folders, such as models/candy",
+    )
+    parser.add_argument("--style", help="of a model of several: the one to measure")
+    parser.add_argument("--images", help="photos that were not trained on: a folder or glob")
+    parser.add_argument(
+        "--style-image", help="the painting, where the one of the conf is not there"
+    )
+    parser.add_argument(
+        "--pictures",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="results of other programs for the only photo, to compare with",
+    )
+    parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
+    parser.add_argument(
+        "--lbfgs", action="store_true", help="count the objective in iterations of L-BFGS as well"
+    )
+    parser.add_argument(
+        "--optimized", type=at_least_1, help=f"with --lbfgs: of how many photos ({OPTIMIZED})"
+    )
+    parser.add_argument(
+        "--iterations", type=at_least_1, help=f"with --lbfgs: how many ({ITERATIONS})"
+    )
+    parser.add_argument(
+        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to compare with"
+    )
+    args = parser.parse_args()
+    for flag in ("pictures", "style_image", "lbfgs"):
+        if getattr(args, flag) and args.images is None:
+            raise UserError(f"--{flag.replace('_', '-')}: goes with --model and --images")
+    for flag in ("optimized", "iterations"):
+        if getattr(args, flag) is not None and not args.lbfgs:
+            raise UserError(f"--{flag}: goes with --lbfgs")
+    if bool(args.model) != (args.images is not None):
+        raise UserError("--model and --images go together; --compare alone shows earlier figures")
+    if not args.model and not args.compare:
+        raise UserError("--model and --images say what to measure; --compare what to show again")
+    if min(args.sizes) < SMALLEST:
+        raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
+    if args.lbfgs and not (find_spec("scipy") and find_spec("matplotlib")):
+        raise UserError("--lbfgs: needs scipy and matplotlib: pip install 'fast-style[gatys]'")
+    figures: dict[str, dict | None] = {}
+    measured: dict[str, dict] = {}
+    if args.model:
+        lbfgs = (args.optimized or OPTIMIZED, args.iterations or ITERATIONS) if args.lbfgs else None
+        subjects = _read_subjects(args.model, args.style, args.style_image)
+        figures, measured = _measure_models(subjects, args.images, args.pictures, args.sizes, lbfgs)
+    earlier = [found for name in args.compare for found in _read_measured(find_model_folder(name))]
+    labels = _labels([(one["model"], str(path)) for path, one in earlier], figures)
+    for label, (_, one) in zip(labels, earlier, strict=True):
+        measured[label], figures[label] = one, one.get("likeness")
+    print(likeness_table(figures))
+    print()
+    print(table(measured))
+
+
+def _read_subjects(
+    models: Sequence[str], style: str | None, style_image: str | None
+) -> list[Subject]:
+    folders = [find_model_folder(name) for name in models]
+    for where, count in Counter(path.resolve() for path in folders).items():
+        if count > 1:
+            raise UserError(f"--model {where}: is given more than once")
+    named = [(name_in_style(path.resolve().name, style), str(path)) for path in folders]
+    labels = _labels(named, [PHOTO, PAINTING])
+    return [
+        read_subject(folder, label, style, style_image)
+        for folder, label in zip(folders, labels, strict=True)
+    ]
+
+
+def _measure_models(
+    subjects: Sequence[Subject],
+    images: str,
+    pictures: list[str],
+    sizes: Sequence[int],
+    lbfgs: tuple[int, int] | None,
+) -> tuple[dict[str, dict | None], dict[str, dict]]:
+    """The figures of compare() and of measure(), by label; the model folders get them as files.
+
+    images: photos, a folder or glob. pictures: files that other programs made of the only photo.
+    """
+    photos = [flatten_on_white(read_picture(path)) for path in find_pictures(images)]
+    labels = [subject.label for subject in subjects]
+    others = _read_others(pictures, photos, [PHOTO, PAINTING, *labels])
+    if others and not one_painting(subjects):
+        raise UserError(
+            "--pictures: the models have different style images; say with --style-image which "
+            "painting the pictures are compared with"
+        )
+    figures, sheet = compare(subjects, photos, others)
+    measured = {}
+    for subject in subjects:
+        ours = measure(subject, photos, sizes, figures[subject.label], lbfgs)
+        name = name_in_style(MEASURE, subject.style)
+        write_atomically(subject.folder / f"{name}.json", json.dumps(ours, indent=2).encode())
+        if lbfgs is not None:
+            plot(ours, subject.folder / f"{name}.png")
+        measured[subject.label] = ours
+    sheet_path = subjects[0].folder / f"{name_in_style(SHEET, subjects[0].style)}.jpg"
+    write_picture(sheet_path, Picture(sheet))
+    print(sheet_path)
+    return dict(figures), measured
+
+
+def _read_others(
+    names: list[str], photos: list[np.ndarray], taken: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The pictures by label, which other programs made of the only photo."""
+    if names and len(photos) > 1:
+        raise UserError(f"--pictures: belong to one photo, and --images stands for {len(photos)}")
+    labels = _labels([(Path(name).name, name) for name in names], taken)
+    others = {}
+    for name, label in zip(names, labels, strict=True):
+        picture = flatten_on_white(read_picture(name))
+        ratios = [rgb.shape[1] / rgb.shape[0] for rgb in (picture, photos[0])]
+        if abs(ratios[0] / ratios[1] - 1) > MOST_OTHER_PROPORTIONS:
+            sizes = [f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (picture, photos[0])]
+            raise UserError(
+                f"--pictures {name}: is {sizes[0]}, and the photo is {sizes[1]}; a picture of the "
+                "same proportions is wanted"
+            )
+        others[label] = picture
+    return others
+
+
+def _labels(names: Sequence[tuple[str, str]], taken: Iterable[str]) -> list[str]:
+    """For each (short, long) name the short one, or the long one where another has it."""
+    counts = Counter([*(short for short, _ in names), *taken])
+    labels = [short if counts[short] == 1 else long for short, long in names]
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise UserError(f"{label}: is given more than once")
+    return labels
+
+
+def _read_measured(folder: Path) -> list[tuple[Path, dict]]:
+    paths = sorted(folder.glob(f"{MEASURE}*.json"))
+    if not paths:
+        raise UserError(
+            f"--compare {folder}: holds no {MEASURE}.json; measure it first with --model {folder}"
+        )
+    measured = []
+    for path in paths:
+        try:
+            measured.append((path, json.loads(read_bytes(path))))
+        except ValueError as error:
+            raise UserError(f"{path}: is damaged: {error}") from error
+    return measured
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

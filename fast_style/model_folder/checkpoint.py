@@ -1,0 +1,146 @@
+"""Checkpoints of a training: writing them, and resuming from the newest."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from fast_style.conf.conf_file import check_types
+from fast_style.conf.config import OBSERVING_KEYS, PAINTING_KEYS, Config
+from fast_style.errors import UserError
+from fast_style.files import make_folder, read_bytes
+from fast_style.model_folder.layout import CHECKPOINTS, RESULT
+from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
+from fast_style.model_folder.variables import of_network
+
+# The hashes of a training's files, and the keys of their paths, which may then differ.
+HASH_KEYS = {
+    "style_image_sha256": frozenset({"style_image", "style_images"}),
+    "loss_model_file_sha256": frozenset({"loss_model_file"}),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a training needs to resume after `step` steps as if it had never stopped."""
+
+    step: int
+    seconds: float
+    precision: str
+    config: dict
+    notes: dict
+    arrays: dict[str, np.ndarray]
+
+    def check(self, where: str) -> None:
+        """Raise UserError where its contents cannot be those of a training."""
+        numbers = isinstance(self.step, int) and isinstance(self.seconds, int | float)
+        notes = isinstance(self.notes, dict) and {"last_step", "validation_before"} <= set(
+            self.notes
+        )
+        if not numbers or self.step < 0 or not notes or not isinstance(self.config, dict):
+            raise UserError(f"{where}: has a header that no training wrote")
+        check_types({**self.config, "precision": self.precision}, where)
+        check_weights(of_network(self.arrays), where)
+
+    def save(self, folder: Path, keep: int) -> None:
+        """Write checkpoints/STEP.npz whole or not at all; only the newest `keep` remain."""
+        checkpoints = folder / CHECKPOINTS
+        make_folder(checkpoints)
+        header = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "precision": self.precision,
+            "config": self.config,
+            "notes": self.notes,
+        }
+        write_arrays(
+            checkpoints / f"{self.step:08d}.npz",
+            {"header": np.array(json.dumps(header))} | self.arrays,
+        )
+        for old in _checkpoint_files(folder)[:-keep]:
+            old.unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; a damaged one is passed over and named in the log."""
+    for path in reversed(_checkpoint_files(folder)):
+        try:
+            arrays = read_arrays(path)
+            header = json.loads(str(arrays.pop("header")))
+            checkpoint = Checkpoint(arrays=arrays, **header)
+            checkpoint.check(str(path))
+            return checkpoint
+        except (UserError, KeyError, TypeError, ValueError, RecursionError) as error:
+            logging.warning("%s is damaged (%s); going back to the one before it", path, error)
+    return None
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    return sorted((folder / CHECKPOINTS).glob("[0-9]*.npz"))
+
+
+def check_same_training(
+    checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
+) -> None:
+    """Raise UserError, naming the keys, where `config` would not continue the same training.
+
+    More steps are fine, and so is whatever only changes what is written about the training. Of
+    files the contents count: hashes as provenance.hashes has them.
+    """
+    # A key that came later is at its default there, which leaves a training as it was.
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    there = defaults | checkpoint.config
+    wanted = dataclasses.asdict(config)
+    free = OBSERVING_KEYS | PAINTING_KEYS | {"steps", "epoch"}
+    # The result of an earlier version has the hashes that its checkpoints lack.
+    hashes_there = _result_of(folder) | checkpoint.notes
+    for key, keys_of_paths in HASH_KEYS.items():
+        if key in hashes_there:
+            there[key], wanted[key] = hashes_there[key], hashes[key]
+            if _alike(key, there[key], wanted[key]):
+                free |= keys_of_paths
+    differing = [
+        _difference(key, there[key], value)
+        for key, value in wanted.items()
+        if key not in free and not _alike(key, there[key], value)
+    ]
+    if differing:
+        raise UserError(
+            f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
+            f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
+            "--restart to begin anew"
+        )
+
+
+def _alike(key: str, there: Any, now: Any) -> bool:
+    if key.startswith("style_image") and isinstance(there, dict) and isinstance(now, dict):
+        return list(there.items()) == list(now.items())  # a style's number is its place
+    return there == now
+
+
+def _difference(key: str, there: Any, now: Any) -> str:
+    if isinstance(there, dict) and isinstance(now, dict):
+        names = [name for name in there | now if there.get(name) != now.get(name)]
+        there, now = ({n: one[n] for n in names or one if n in one} for one in (there, now))
+    hint = "; the file is another one" if key in HASH_KEYS else ""
+    return f"{key} ({there!r} there, {now!r} now{hint})"
+
+
+def _result_of(folder: Path) -> dict:
+    try:
+        result = json.loads(read_bytes(folder / RESULT))
+    except (UserError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def check_still_newest(checkpoint: Checkpoint | None, folder: Path) -> None:
+    """Raise UserError where a training has written others since `checkpoint` was read there."""
+    newest = newest_checkpoint(folder)
+    if (newest and newest.step) != (checkpoint and checkpoint.step):
+        raise UserError(f"{folder}: another training wrote into it meanwhile; start this one again")

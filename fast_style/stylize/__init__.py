@@ -1,0 +1,1 @@
+"""Stylizing pictures with a trained style."""

@@ -1,0 +1,315 @@
+"""The training loop: train(config) trains a network and writes a model folder."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from fast_style import hardware
+from fast_style.command_line import interruption
+from fast_style.conf.config import Config
+from fast_style.errors import UserError
+from fast_style.export.saved_model import tensorflow_finds, write_saved_model
+from fast_style.files import make_folder
+from fast_style.loss.named_terms import in_one_line
+from fast_style.loss.style_statistics import (
+    STYLE,
+    SUFFIX,
+    Style,
+    StyleStatistics,
+    read_style,
+    write_style_statistics,
+)
+from fast_style.model_folder.checkpoint import (
+    Checkpoint,
+    check_same_training,
+    check_still_newest,
+    newest_checkpoint,
+)
+from fast_style.model_folder.layout import RESULT, begin_anew, find_model_folder, remove_unfinished
+from fast_style.model_folder.model import load_network, read_model, write_model, write_result
+from fast_style.model_folder.npz import LARGEST_WEIGHT
+from fast_style.model_folder.variables import assign_variables, variables_as_arrays
+from fast_style.network.style_mix import name_in_style, stacked
+from fast_style.network.styled_network import StyledNetwork
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.training.held_out import HeldOut
+from fast_style.training.lock import training_lock
+from fast_style.training.monitor import Monitor
+from fast_style.training.provenance import hashes, provenance
+from fast_style.training.replicas import Replicas, report_lost_workers
+from fast_style.training.step import Batch, Trainer
+
+
+def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
+    """Train until `steps`, resuming from the newest checkpoint, and return the model folder.
+
+    On one machine the weights are bit-equal however often the training was interrupted: batches
+    are a function of seed and step, and a checkpoint holds network, optimizer and step.
+    Raises UserError for what a user can correct, and for a loss that is not finite.
+    """
+    folder = config.model_folder
+    if not tensorflow_finds(folder):
+        logging.warning(
+            "model_path: %s: TensorFlow finds no SavedModel where a path has a [; all else works",
+            config.model_path,
+        )
+    checkpoint = None if restart else newest_checkpoint(folder)
+    if checkpoint:
+        check_same_training(checkpoint, config, hashes(config), folder)
+    replicas = Replicas(config.distribute, config.batch_size)
+    content_images = ContentImages(config, download=download, share=replicas.share)
+    steps = number_of_steps(config, content_images)
+    if checkpoint and checkpoint.step > steps:
+        raise UserError(
+            f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
+        )
+    if checkpoint:
+        _warn_of_other_pictures(checkpoint, content_images, folder)
+    if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
+        print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
+        return folder
+    precision: str = config.precision
+    if precision == "auto":
+        precision = checkpoint.precision if checkpoint else hardware.fastest_precision()
+    styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
+    trainer = Trainer(config, list(styles.values()), steps, precision, replicas)
+    loop = TrainingLoop(config, content_images, styles, trainer)
+    if config.init_from is not None and not checkpoint:
+        folder_before = find_model_folder(config.init_from)
+        load_initial_weights(trainer.network, config.network, styles, folder_before)
+    with training_lock(folder) if replicas.is_chief else contextlib.nullcontext():
+        if replicas.is_chief:
+            begin_anew(folder) if restart else check_still_newest(checkpoint, folder)
+            remove_unfinished(folder)
+        if checkpoint:
+            loop.restore_checkpoint(checkpoint)
+            print(f"going on from step {checkpoint.step} of {steps} in {folder}")
+        with report_lost_workers(folder):
+            replicas.check_same_step(trainer.step)
+            loop.run()
+    return folder
+
+
+def number_of_steps(config: Config, content_images: ContentImages) -> int:
+    """`steps`, or the whole batches in `epoch` times the pictures: a batch may span two epochs."""
+    if config.steps is not None:
+        return config.steps
+    if content_images.pictures_per_epoch is None:
+        raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
+    return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
+
+
+def _warn_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
+    before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
+    if before != now.pictures_per_epoch:
+        logging.warning(
+            "%s: dataset has %s pictures now and had %s before; steps from here on see these in an "
+            "order of their own, and --restart trains on them from the beginning",
+            *(folder, now.pictures_per_epoch, before),
+        )
+
+
+class TrainingLoop:
+    """Steps until the last one, and what is kept of them: checkpoints, logs, previews, results."""
+
+    def __init__(
+        self,
+        config: Config,
+        content_images: ContentImages,
+        styles: Mapping[str, Style],
+        trainer: Trainer,
+    ):
+        self.config = config
+        self.folder = config.model_folder
+        self.content_images = content_images
+        self.styles = styles
+        self.trainer = trainer
+        self.seconds = 0.0
+        self.terms: dict[str, float] = {}
+        self.validation_before: dict[str, float] | None = None
+        self.held_out = HeldOut(config)
+        self.hashes = hashes(config)  # now: the files may be replaced while it trains
+
+    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Resume from the checkpoint. Raises UserError where it is of another network."""
+        self.trainer.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.terms = checkpoint.notes["last_step"]
+        self.validation_before = checkpoint.notes["validation_before"]
+        network, optimizer = self.trainer.network, self.trainer.optimizer
+        assign_variables("network", network.variables, checkpoint.arrays, self.folder)
+        assign_variables("optimizer", optimizer.variables, checkpoint.arrays, self.folder)
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint.
+
+        Raises UserError where a step left weights that are not finite, or that have run away.
+        """
+        arrays = variables_as_arrays("network", self.trainer.network.variables)
+        arrays |= variables_as_arrays("optimizer", self.trainer.optimizer.variables)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise self._diverged(f"{name} is not finite")
+            if name.startswith("network/") and np.abs(array).max(initial=0) > LARGEST_WEIGHT:
+                raise self._diverged(f"{name} has grown beyond {LARGEST_WEIGHT:g}")
+        Checkpoint(
+            step=self.trainer.step,
+            seconds=self.seconds,
+            precision=self.trainer.precision,
+            config=dataclasses.asdict(self.config),
+            notes={
+                "last_step": self.terms,
+                "validation_before": self.validation_before,
+                "pictures": self.content_images.pictures_per_epoch,
+                **self.hashes,
+            },
+            arrays=arrays,
+        ).save(self.folder, self.config.keep_checkpoints)
+
+    def run(self) -> None:
+        """Train until `steps`, or until Ctrl-C at any of the workers. The chief alone writes.
+
+        Raises KeyboardInterrupt after Ctrl-C, once a checkpoint is written, and UserError, without
+        a checkpoint, where the objective is not finite.
+        """
+        trainer, replicas = self.trainer, self.trainer.replicas
+        monitor = self._start_monitor() if replicas.is_chief else None
+        with interruption() as interrupted, self._progress_bar() as progress:
+            batches = self.content_images.batches(trainer.step)
+            started = time.perf_counter()
+            while trainer.step < trainer.steps and not replicas.any_worker(interrupted):
+                style = trainer.step % len(self.styles)
+                batch = self._batch(next(batches), trainer.step, style)
+                self.terms = trainer.train_step(batch)
+                if not math.isfinite(self.terms["total"]):
+                    raise self._diverged(f"the objective ({in_one_line(self.terms)}) is not finite")
+                now = time.perf_counter()
+                self.seconds, started = self.seconds + now - started, now
+                progress.update(self.config.batch_size)
+                if monitor is not None:
+                    self._record(monitor, progress, batch)
+            batches.close()
+        if monitor is not None:
+            self.save_checkpoint()
+        self.content_images.report_broken()
+        if trainer.step < trainer.steps:
+            print(f"stopped after step {trainer.step} of {trainer.steps}; the same command goes on")
+            raise KeyboardInterrupt
+        if monitor is not None:
+            self._finish(monitor)
+
+    def validate(self) -> dict[str, float] | None:
+        """Mean terms over the conf's validation_images, or None where it names none."""
+        return self.held_out.mean_terms(
+            lambda content, style: self.trainer.evaluate(self._batch(content, 0, style))
+        )
+
+    def _batch(self, content: np.ndarray, step: int, style: int) -> Batch:
+        if not self.config.temporal_weight:
+            return Batch(content, style)
+        return Batch(content, style, *self.content_images.moved_view(content, step))
+
+    def _start_monitor(self) -> Monitor:
+        make_folder(self.folder)
+        # The result of fewer steps would mark these as done.
+        (self.folder / RESULT).unlink(missing_ok=True)
+        monitor = Monitor(self.config, self.trainer.network, self.folder, self.styles)
+        if self.trainer.step == 0:
+            self.validation_before = self.validate()
+            monitor.validation(0, self.validation_before)
+        return monitor
+
+    def _progress_bar(self) -> tqdm:
+        return tqdm(
+            total=self.trainer.steps * self.config.batch_size,
+            initial=self.trainer.step * self.config.batch_size,
+            unit=" images",
+            desc=self.config.naming,
+            dynamic_ncols=True,
+            smoothing=0.05,
+            disable=not self.trainer.replicas.is_chief,
+        )
+
+    def _record(self, monitor: Monitor, progress: tqdm, batch: Batch) -> None:
+        step = self.trainer.step
+        last = step == self.trainer.steps
+        if last or step % self.config.log_every == 0:
+            progress.set_postfix_str(in_one_line(self.terms))
+            monitor.scalars(step, self.terms)
+        if last or step % self.config.preview_every == 0:
+            monitor.pictures(step, batch.content)
+        if step % self.config.checkpoint_every == 0:
+            self.save_checkpoint()
+
+    def _finish(self, monitor: Monitor) -> None:
+        after = self.validate()
+        monitor.validation(self.trainer.step, after)
+        monitor.close()
+        write_model(self.folder, self.config, self.trainer.network)
+        if len(self.styles) == 1:
+            write_saved_model(load_network(self.folder), self.folder)
+        result = {
+            "steps": self.trainer.steps,
+            "seconds": round(self.seconds, 1),
+            "precision": self.trainer.precision,
+            **provenance(),
+            **self.hashes,
+            "broken_pictures": len(self.content_images.broken),
+            "last_step": self.terms,
+            "validation_before": self.validation_before,
+            "validation_after": after,
+        }
+        self._write_statistics()
+        write_result(self.folder, result)
+
+    def _write_statistics(self) -> None:
+        several = len(self.styles) > 1
+        for number, (name, style) in enumerate(self.styles.items()):
+            if isinstance(style, StyleStatistics):
+                sha256 = style.made_with.get("style_image_sha256")
+            else:
+                sha256 = self.hashes["style_image_sha256"][name]
+            statistics = self.trainer.objective.statistics(number, style_image_sha256=sha256)
+            stem = name_in_style(STYLE, name if several else None)
+            write_style_statistics(self.folder / f"{stem}{SUFFIX}", statistics)
+
+    def _diverged(self, problem: str) -> UserError:
+        last_good = newest_checkpoint(self.folder)
+        if last_good is None:
+            hint = "no checkpoint yet"
+        else:
+            hint = (
+                f"the last good checkpoint is of step {last_good.step}; to begin from it: "
+                f"--set naming=ANOTHER --set init_from={self.folder}"
+            )
+        return UserError(
+            f"{self.folder}: {problem} at step {self.trainer.step}; {hint}; "
+            "try a lower learning_rate or style_weight"
+        )
+
+
+def load_initial_weights(
+    network: StyledNetwork, wanted: str, styles: Iterable[str], folder: Path
+) -> None:
+    """Assign the transformer network of another model folder, and nothing else of it.
+
+    Where the folder has several styles, those with the names of ours are taken; a name that it
+    does not have begins from the mean of them all. Raises UserError where the folder holds no
+    network of the kind `wanted`.
+    """
+    model = read_model(folder)
+    found = model.architecture.name
+    if found != wanted:
+        raise UserError(
+            f"init_from: {folder}: has network: {found}, and the conf network: {wanted}; "
+            f"name a folder with network: {wanted}, or null"
+        )
+    plain = [model.in_style_like(name).arrays for name in styles]
+    arrays = stacked(plain) if len(plain) > 1 else plain[0]
+    assign_variables("network", network.variables, arrays, folder)

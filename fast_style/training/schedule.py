@@ -1,0 +1,29 @@
+"""What changes from step to step of a training: the learning rate and the style weight."""
+
+import math
+
+from fast_style.conf.config import Config
+
+STYLE_RAMP_START = 0.02
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """The rate for 0-based `step`: a linear warm-up, then constant or half a cosine down to 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = (step - config.warmup_steps) / (steps - config.warmup_steps)
+    return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def style_ramp(config: Config, step: int, steps: int) -> float:
+    """The factor on the style weight: from 2% to 1 over the first `style_ramp` of the steps.
+
+    With the full weight from the start a short training falls into saturated colours, and the
+    content it lost there comes back slowly.
+    """
+    ramp_steps = config.style_ramp * steps
+    if step >= ramp_steps:
+        return 1.0
+    return STYLE_RAMP_START + (1 - STYLE_RAMP_START) * step / ramp_steps

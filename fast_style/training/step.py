@@ -1,0 +1,135 @@
+"""One step of a training: a batch, its loss, the gradient, and the optimizer's update."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fast_style import hardware
+from fast_style.conf.config import Config
+from fast_style.loss.perceptual_loss import PerceptualLoss
+from fast_style.loss.style_statistics import Style
+from fast_style.network.architecture import architecture_of
+from fast_style.network.layers import default_dtype
+from fast_style.network.styled_network import StyledNetwork
+from fast_style.network.transformer_network import build_transformer_network
+from fast_style.training.replicas import Replicas
+from fast_style.training.schedule import learning_rate, style_ramp
+from fast_style.training.soap import Soap
+
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    content: (N, H, W, 3) uint8 RGB. style: the number of the style, from 0. moved_view and shift:
+    as ContentImages.moved_view returns them, or None where the temporal term has no weight.
+    """
+
+    content: np.ndarray
+    style: int
+    moved_view: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+    # The protocol by which tf.function and tf.distribute accept a dataclass.
+    def __tf_flatten__(self) -> tuple[tuple, tuple]:
+        return (), (self.content, self.style, self.moved_view, self.shift)
+
+    @classmethod
+    def __tf_unflatten__(cls, _: tuple, components: tuple) -> "Batch":
+        return cls(*components)
+
+
+class Trainer:
+    """The transformer network, the objective and the optimizer of a training.
+
+    step: the number of steps done so far; `train_step` counts it up.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        styles: Sequence[Style],
+        steps: int,
+        precision: str,
+        replicas: Replicas | None = None,
+    ):
+        """styles: as PerceptualLoss takes them. steps: of the whole training, for the schedules.
+
+        precision: a key of hardware.DTYPE_POLICIES. replicas: one device by default.
+        """
+        self.config = config
+        self.steps = steps
+        self.step = 0
+        self.precision = precision
+        self.replicas = replicas or Replicas("none", config.batch_size)
+        keras.utils.set_random_seed(config.seed)
+        policy = hardware.DTYPE_POLICIES[precision]
+        with self.replicas.strategy.scope():
+            self.objective = PerceptualLoss(config, styles, policy)
+            with default_dtype(policy):
+                architecture = architecture_of(config.network, config.output)
+                network = build_transformer_network(architecture)
+            self.network = StyledNetwork(network, len(styles))
+            # Named, because Keras would call the second one of a process adam_1, and checkpoints
+            # hold the optimizer's variables by their names.
+            kind = OPTIMIZERS[config.optimizer]
+            self.optimizer = kind(config.learning_rate, name=config.optimizer)
+            self.optimizer.build(self.network.variables)
+        self._update = tf.function(self._update_replicas)
+        self._evaluate = tf.function(self._terms)
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """Take one step on this worker's share of a batch.
+
+        Returns the terms of the objective before the step, and the rates of the schedules.
+        """
+        rate = learning_rate(self.config, self.step, self.steps)
+        ramp = style_ramp(self.config, self.step, self.steps)
+        self.optimizer.learning_rate.assign(rate)
+        shares = _as_tensors(batch, self.replicas.share_out)
+        terms = self._update(shares, tf.constant(ramp, tf.float32))
+        self.step += 1
+        return _as_floats(terms) | {"learning_rate": rate, "style_ramp": ramp}
+
+    def _update_replicas(self, batch: Batch, ramp):
+        def on_replica(batch: Batch):
+            with tf.GradientTape() as tape:
+                terms = self._terms(batch, ramp)
+                loss = terms["total"] / self.replicas.count
+            gradient = tape.gradient(loss, self.network.variables)
+            self.optimizer.apply(gradient, self.network.variables)
+            return terms
+
+        return self.replicas.run(on_replica, batch)
+
+    def _terms(self, batch: Batch, ramp):
+        content = tf.cast(batch.content, tf.float32)
+        targets = self.objective.content_targets(content)
+        stylized = self.network(content, batch.style, training=True)
+        moved = None
+        if batch.moved_view is not None:
+            moved = self.network(batch.moved_view, batch.style, training=True), batch.shift
+        return self.objective(stylized, targets, ramp, batch.style, moved)
+
+    def evaluate(self, batch: Batch) -> dict[str, float]:
+        """The terms of the objective with the full weight of the style, without a step."""
+        return _as_floats(self._evaluate(_as_tensors(batch), tf.constant(1.0)))
+
+
+def _as_tensors(batch: Batch, pictures: Callable = tf.constant) -> Batch:
+    """The batch with tensors in it; `pictures` makes those of content and moved view."""
+    style = tf.constant(batch.style)
+    if batch.moved_view is None:
+        return Batch(pictures(batch.content), style)
+    view, shift = pictures(batch.moved_view), tf.constant(batch.shift)
+    return Batch(pictures(batch.content), style, view, shift)
+
+
+def _as_floats(terms: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in terms.items()}

@@ -1,0 +1,150 @@
+"""Shipped models described in Markdown: the card of each, and a table of several."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from fast_style.files import read_bytes
+from fast_style.measure.tables import iterations_in_words, likeness_cells
+from fast_style.model_folder.layout import RESULT
+from fast_style.model_folder.model import Model, read_model
+
+LBFGS_FROM = ("noise", "content")  # the order of the columns
+
+
+def card(folder: Path) -> str:
+    """A shipped model's card: how it was made and how good it is, in Markdown."""
+    model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+    conf, name = model.conf, folder.name
+    lines = [
+        f"# {name}",
+        "",
+        conf.get("artwork") or f"{len(model.styles)} styles: {', '.join(model.styles)}.",
+        "",
+        f"    python eval.py --model models/{name} {_example_style(model)}--image img/sample.jpg",
+        f"    python train.py -c conf/{name}.yml",
+        "",
+        f"- Data: {result['data']}",
+        f"- Steps: {result['steps']} at {conf['image_size']} pixels, batch {conf['batch_size']}, "
+        f"{conf['optimizer']}, seed {conf['seed']}, {result['precision']}",
+        f"- Network: {model.architecture.name}",
+        f"- Begun from: {result['begun_from'] or 'random weights'}",
+        f"- Minutes: {result['seconds'] / 60:.0f}",
+        f"- Hardware: {result['hardware']}",
+        f"- Date: {result['date']}",
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
+        f"- Weights: {result.get('weights', 'half precision')}, "
+        f"SHA-256 `{result['weights_sha256']}`",
+        *(f"- Style image of {k}: SHA-256 `{v}`" for k, v in result["style_image_sha256"].items()),
+        "- Licence: MIT, as the project",
+        "",
+    ]
+    return "\n".join([*lines, *_losses(model, result), *_measured(folder), *_flicker(folder)])
+
+
+def _example_style(model: Model) -> str:
+    return f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
+
+
+def _losses(model: Model, result: dict) -> list[str]:
+    after, before = result["validation_after"], result["validation_before"]
+    if not after:
+        return []
+    lines = ["Held-out photos, before the training where that was measured, and after it:", ""]
+    lines += ["| style | content | style | total |", "|---|---|---|---|"]
+    for style in model.styles:
+        prefix = f"{style}/" if len(model.styles) > 1 else ""
+        terms = [f"{prefix}{term}" for term in ("content", "style", "total")]
+        begun = [f"{before[term]:.3f} → " if before else "" for term in terms]
+        cells = [b + f"{after[term]:.3f}" for b, term in zip(begun, terms, strict=True)]
+        lines.append(f"| {style} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _measured(folder: Path) -> list[str]:
+    paths = sorted(folder.glob("measure*.json"))
+    if not paths:
+        return []
+    found = [json.loads(read_bytes(path)) for path in paths]
+    rows = [
+        (f"| {one['model']} | {size}", at) for one in found for size, at in one["sizes"].items()
+    ]
+    lines = []
+    if any("likeness" in one for one in found):
+        lines += ["Strokes and palette (photo 1, painting 0), and scene (photo 1):", ""]
+        lines += [
+            "| model | strokes | from fine to coarse | palette | scene |",
+            "|---|---|---|---|---|",
+        ]
+        for one in found:
+            lines.append(f"| {one['model']} | {' | '.join(likeness_cells(one.get('likeness')))} |")
+        lines.append("")
+    lines += [
+        "Checkerboards and frames:",
+        "",
+        "| model | size | grid | frame |",
+        "|---|---|---|---|",
+    ]
+    for row, at in rows:
+        art = at["artefacts"]
+        grid = f"{art['grid']:.2f} (photo {art['grid_of_content']:.2f})"
+        lines.append(f"{row} | {grid} | {art['frame']:.1f} |")
+    lines.append("")
+    slow = [(row, at) for row, at in rows if "lbfgs_from" in at]
+    if slow:
+        lines += ["One pass in iterations of L-BFGS on the same objective:", ""]
+        lines += ["| model | size | total | from noise | from the content image |"]
+        lines += ["|---|---|---|---|---|"]
+        for row, at in slow:
+            equals = [iterations_in_words(at["lbfgs_from"][start]) for start in LBFGS_FROM]
+            total = at["network"]["total"]["mean"]
+            lines.append(f"{row} | {total:.3f} | {' | '.join(equals)} |")
+        lines.append("")
+    return lines
+
+
+def _flicker(folder: Path) -> list[str]:
+    paths = sorted(folder.glob("flicker*.json"))
+    if not paths:
+        return []
+    lines = ["Flicker in clips, as the warping error in grey levels:", ""]
+    for path in paths:
+        measured = json.loads(read_bytes(path))
+        width, height = measured["size"]
+        lines += [
+            f"| {measured['clip']}, {measured['frames']} frames of {width}x{height} | error |",
+            "|---|---|",
+            *(f"| {row} | {error:.2f} |" for row, error in measured["warping_error"].items()),
+            "",
+        ]
+    return lines
+
+
+def table(folders: Iterable[Path]) -> str:
+    """A table of models of one style: how they were trained and how good they are."""
+    lines = [
+        "| style | steps | minutes | content | style | total | before | strokes | palette | scene "
+        "| grid (photo) | frame | blotched |",
+        "|" + "---|" * 13,
+    ]
+    for folder in folders:
+        model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+        after, before = result["validation_after"], result["validation_before"]
+        cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
+        cells += [f"{after[term]:.3f}" for term in ("content", "style", "total")]
+        cells += [f"{before['total']:.3f}"] if before else [""]
+        lines.append(f"| {' | '.join([*cells, *_measured_cells(folder)])} |")
+    return "\n".join(lines)
+
+
+def _measured_cells(folder: Path) -> list[str]:
+    measured = [json.loads(read_bytes(path)) for path in sorted(folder.glob("measure*.json"))]
+    at_sizes = [at for one in measured for at in one["sizes"].values()]
+    art = [at["artefacts"] for at in at_sizes]
+    alike = [likeness_cells(one.get("likeness")) for one in measured]
+    strokes, _, palettes, scenes = zip(*alike, strict=True) if alike else ((),) * 4
+    grids = [f"{one['grid']:.2f} ({one['grid_of_content']:.2f})" for one in art]
+    frames = [f"{one['frame']:.1f}" for one in art]
+    blotched = [f"{one['blotched']:.1%}" for one in art]
+    columns = (strokes, palettes, scenes, grids, frames, blotched)
+    return [" / ".join(cells) for cells in columns]

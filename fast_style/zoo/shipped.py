@@ -1,0 +1,126 @@
+"""The styles in pretrained/: small on disk, with a card, and a picture to check them against."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from fast_style.conf.config import PLACE_KEYS
+from fast_style.conf.locations import PROJECT
+from fast_style.errors import UserError
+from fast_style.files import read_bytes, write_atomically
+from fast_style.model_folder.eight_bit_weights import dequantized, quantized
+from fast_style.model_folder.layout import CONF, RESULT, STATISTICS, WEIGHTS
+from fast_style.model_folder.model import Model, read_model, write_result
+from fast_style.model_folder.npz import write_arrays
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.pixels import fit_within
+from fast_style.stylize.stylizer import Stylizer
+from fast_style.zoo.cards import card
+
+Arrays = Mapping[str, np.ndarray]
+
+CARD = "card.md"
+REFERENCE = PROJECT / "img" / "sample.jpg"
+REFERENCE_SIZE = 160
+RECORDED = "sample{}.png"
+MOST_BYTES = 4_000_000  # of the weights of one style, as they are shipped
+# In float32 on another CPU single pixels round the other way.
+MOST_GREY_LEVELS_OFF = 0.5
+MOST_GREY_LEVELS_BY_8_BITS = 1.0
+
+
+def ship(folder: Path, data: str, target: Path) -> None:
+    """Put a finished model folder into `target`, with small weights and a card.
+
+    The weights have 8 bits, or half precision where 8 bits change the reference picture by more
+    than a grey level on average. data: describes what it was trained on, as the folder that
+    its conf names stays here.
+    Raises UserError, and writes nothing, where the training is not finished or the weights are too
+    large.
+    """
+    model = read_model(folder)
+    if not (folder / RESULT).exists():
+        raise UserError(f"{folder}: has no {RESULT}; its training is not finished")
+    weights, pack = _smallest(model)
+    a_style = pack(model.in_style_like(model.styles[0]).arrays)
+    size = sum(array.nbytes for array in a_style.values())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{folder}: has {size:,} bytes of weights in {weights}, {MOST_BYTES:,} are allowed"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
+    conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
+    write_atomically(target / CONF, conf_text.encode())
+    write_arrays(target / WEIGHTS, pack(model.arrays))
+    begun_from = Path(model.conf.get("init_from") or "").name
+    result = json.loads(read_bytes(folder / RESULT))
+    result |= {
+        "data": data,
+        "weights": weights,
+        "weights_sha256": _sha256(target / WEIGHTS),
+        "begun_from": begun_from,
+    }
+    write_result(target, result)
+    for pattern in ("measure*.json", "flicker*.json", STATISTICS):
+        for known in folder.glob(pattern):
+            write_atomically(target / known.name, known.read_bytes())
+    for style in model.styles:
+        picture = Picture(rgb=_reference_stylized(target, style), alpha=None, icc_profile=None)
+        write_picture(_recorded(target, model, style), picture)
+    write_atomically(target / CARD, card(target).encode())
+
+
+def check(folder: Path) -> list[str]:
+    """What is wrong with a shipped model, a line each: its hash, or what it makes of a picture."""
+    wrong = []
+    model = read_model(folder)
+    recorded = json.loads(read_bytes(folder / RESULT))["weights_sha256"]
+    found = _sha256(folder / WEIGHTS)
+    if found != recorded:
+        wrong.append(f"{folder / WEIGHTS}: SHA-256 {found}, recorded is {recorded}")
+    for style in model.styles:
+        expected = read_picture(_recorded(folder, model, style)).rgb.astype(np.float32)
+        off = float(np.abs(_reference_stylized(folder, style) - expected).mean())
+        if off > MOST_GREY_LEVELS_OFF:
+            wrong.append(f"{folder}: {style} is {off:.2f} grey levels off the recorded picture")
+    return wrong
+
+
+def _smallest(model: Model) -> tuple[str, Callable[[Arrays], dict[str, np.ndarray]]]:
+    """How the weights are shipped: what that is called, and what packs arrays so."""
+    eight_bits = dataclasses.replace(model, arrays=dequantized(quantized(model.arrays)))
+    off = max(_grey_levels_off(model, eight_bits, style) for style in model.styles)
+    if off <= MOST_GREY_LEVELS_BY_8_BITS:
+        return "8 bits", quantized
+    print(f"{model.name}: half precision, as 8 bits are {off:.2f} grey levels off")
+    return "half precision", _halves
+
+
+def _halves(arrays: Arrays) -> dict[str, np.ndarray]:
+    return {name: array.astype(np.float16) for name, array in arrays.items()}
+
+
+def _reference_stylized(model: Path | Model, style: str) -> np.ndarray:
+    # Not what is fastest here, but what every machine has.
+    stylizer = Stylizer(model, "tensorflow", "float32", style)
+    return stylizer(fit_within(read_picture(REFERENCE), REFERENCE_SIZE).rgb)
+
+
+def _grey_levels_off(model: Model, other: Model, style: str) -> float:
+    """How far two models are apart on the reference picture, on average."""
+    one, two = (_reference_stylized(each, style).astype(np.float32) for each in (model, other))
+    return float(np.abs(one - two).mean())
+
+
+def _recorded(folder: Path, model: Model, style: str) -> Path:
+    return folder / RECORDED.format(f"-{style}" if len(model.styles) > 1 else "")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()
