@@ -209,6 +209,14 @@ def test_a_row_of_the_table_says_what_a_model_reached(
     assert row[10:] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
 
 
+def test_a_model_without_held_out_photos_has_dashes_in_the_table(shipped: Path) -> None:
+    result = json.loads((shipped / "result.json").read_text())
+    result |= {"validation_after": None, "validation_before": None}
+    (shipped / "result.json").write_text(json.dumps(result))
+    *_, line = table([shipped]).splitlines()
+    assert [cell.strip() for cell in line.strip("|").split("|")][3:7] == ["-"] * 4
+
+
 def test_a_card_has_the_figures_that_were_measured(shipped: Path) -> None:
     def written(**measured: Any) -> str:
         measured |= {"model": "tiny"}
