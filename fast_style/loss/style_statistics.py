@@ -84,6 +84,13 @@ def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
     return [painting_style_image(painting, *picture) for painting in each]
 
 
+def image_sha256(style: Style, of_file: str) -> str | None:
+    """The hash of a style's image. of_file: of what the conf names, which may be a style.npz."""
+    if isinstance(style, StyleStatistics):
+        return style.made_with.get("style_image_sha256")
+    return of_file
+
+
 def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:
     """Write them in half precision, each array relative to its largest value.
 
