@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
@@ -167,6 +168,16 @@ def test_a_painting_that_is_not_there_is_named_by_a_flag(
     write_picture(tmp_path / "painting.png", Picture(photo(50, 60, seed=9)))
     run(monkeypatch, *flags, "--style-image", tmp_path / "painting.png")
     assert (model / "measure.json").exists()
+
+
+def test_the_painting_is_that_of_the_file_without_the_median(model: Path) -> None:
+    """Pictures of other programs are compared with it too."""
+    conf = yaml.safe_load((model / CONF).read_text())
+    (model / CONF).write_text(yaml.safe_dump(conf | {"style_image_median": 3}))
+    subject = yardstick.read_subject(model, "median")
+    assert subject.config.style_image_median == 3
+    original = flatten_on_white(read_picture(conf["style_image"]))
+    np.testing.assert_array_equal(subject.painting, original)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,20 @@ def test_statistics_of_another_objective_are_refused(
     assert message in str(error.value) and str(statistics_file) in str(error.value)
 
 
+def test_statistics_of_other_patches_serve_only_without_the_patch_term(
+    config: Config, statistics_file: Path
+) -> None:
+    style = read_style_statistics(statistics_file)
+    del style.made_with["patch_directions"]  # as before they were recorded
+    with pytest.raises(UserError) as error:
+        PerceptualLoss(config, [style])
+    assert str(error.value) == (
+        f"style_image: {statistics_file}: compares patches as another version of fast-style does; "
+        "name the style image itself, or set patch_weight: 0"
+    )
+    PerceptualLoss(dataclasses.replace(config, patch_weight=0.0), [style])
+
+
 def test_other_arrays_are_no_statistics(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     np.savez(path, scale=np.ones(3))

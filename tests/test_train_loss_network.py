@@ -354,5 +354,8 @@ def test_pack_names_what_it_leaves_out_and_what_is_in_no_class(sets, tmp_path, c
     (tmp_path / "mixed" / "loose.png").write_bytes(good.getvalue())
     with pytest.raises(UserError, match=r"loose\.png: is in no class"):
         pack.pack([tmp_path / "mixed"], tmp_path / "other", side=32, validation=0)
+    for no_folder in (tmp_path / "mixed" / "loose.png", tmp_path / "mix*", tmp_path / "none"):
+        with pytest.raises(UserError, match="is not a folder; a set is FOLDER/CLASS/PICTURE"):
+            pack.pack([no_folder], tmp_path / "other", side=32, validation=0)
     with pytest.raises(UserError, match="same name"):
         pack.pack([sets / "objects", sets / "objects"], tmp_path / "other", 32, 0)

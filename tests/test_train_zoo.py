@@ -12,6 +12,8 @@ import yaml
 from PIL import Image
 
 from fast_style.conf.conf_file import load_config
+from fast_style.loss.losses import palette_slices, sliced_target
+from fast_style.loss.style_statistics import read_style, read_style_statistics
 from fast_style.model_folder.model import read_model
 from fast_style.stylize.stylizer import Stylizer
 
@@ -67,8 +69,10 @@ def zoo_conf(folder: Path, **values: object) -> Path:
 
 
 def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: Path) -> None:
-    zoo = zoo_conf(tmp_path)
-    alone = conf(tmp_path, "mosaic", style_image="img/mosaic.jpg", optimizer="soap")
+    zoo = zoo_conf(tmp_path, palette_weight=0.0)
+    # Other than the zoo's conf: the palette is weighed there alone.
+    own = {"palette_weight": 2.0, "style_image_size": 64, "style_image_median": 3}
+    alone = conf(tmp_path, "mosaic", style_image="img/mosaic.jpg", optimizer="soap", **own)
     done = on_jax(
         *("-m", "fast_style.train_zoo", "-c", str(zoo), "--alone", str(alone)),
         *("--photos", str(photos)),
@@ -86,6 +90,16 @@ def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: P
     assert np.abs(read_model(tmp_path / "mosaic").arrays["network/noise/mix"]).max() > 0
     result = json.loads((tmp_path / "mosaic/result.json").read_text())
     assert result["steps"] == 3 and result["versions"].keys() == {"jax", "keras"}
+    assert result["last_step"]["palette"] > 0
+    written = read_model(tmp_path / "mosaic").conf
+    assert (written["dataset"], written["init_from"]) == (str(photos), str(tmp_path / "zoo"))
+    [of_image] = result["style_image_sha256"].values()
+    [painting] = read_style(load_config(alone))
+    [expected] = sliced_target(palette_slices(painting[None].astype(np.float32)))
+    for file in ("zoo/style-mosaic.npz", "mosaic/style.npz"):
+        statistics = read_style_statistics(tmp_path / file)
+        assert statistics.made_with["style_image_sha256"] == of_image
+        np.testing.assert_allclose(statistics.arrays["palette"][0], expected, atol=0.5)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +107,16 @@ def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: P
     [
         ({"naming": "wave"}, "naming: wave is no style of zoo: candy, mosaic"),
         ({"pooling": "max"}, "pooling: is max for mosaic and avg for zoo"),
+        (
+            {"style_image": "img/candy.jpg"},
+            "style_image: zoo has another one for mosaic",
+        ),
+        ({"steps": None}, "steps: null for mosaic; give a number"),
+        (
+            {"temporal_weight": 0.5},
+            "temporal_weight: is 0.5 for mosaic, and this program trains without that term; set "
+            "it to 0, or use train.py",
+        ),
     ],
 )
 def test_confs_that_do_not_belong_are_refused(
@@ -105,6 +129,29 @@ def test_confs_that_do_not_belong_are_refused(
     )
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].endswith(message)
+
+
+def test_a_zoo_of_one_style_and_two_confs_of_one_name_are_refused(
+    tmp_path: Path, photos: Path
+) -> None:
+    one = str(conf(tmp_path, "mosaic", style_image="img/mosaic.jpg"))
+    for flags, message in (
+        (["-c", one], "style_images: mosaic has one style; train it with train.py"),
+        (["-c", str(zoo_conf(tmp_path)), "--alone", one, one], "naming: 2 confs are called mosaic"),
+    ):
+        done = on_jax("-m", "fast_style.train_zoo", *flags, "--photos", str(photos))
+        assert done.returncode == 2
+        assert done.stderr.strip().splitlines()[-1].endswith(message)
+
+
+def test_a_training_that_diverges_is_one_line_and_writes_nothing(
+    tmp_path: Path, photos: Path
+) -> None:
+    zoo = zoo_conf(tmp_path, optimizer="adam", learning_rate=1e30)
+    done = on_jax("-m", "fast_style.train_zoo", "-c", str(zoo), "--photos", str(photos))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "; try a lower learning_rate or style_weight" in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "zoo").exists()
 
 
 TERMS = """

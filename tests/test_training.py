@@ -472,9 +472,10 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert "00000006.npz is damaged" in caplog.text
 
 
-def test_a_conf_of_an_earlier_version_has_the_first_kind_of_output() -> None:
-    assert Model({"output": "linear"}, {}, Path()).output == "linear"
-    assert Model({}, {}, Path()).output == "tanh"
+def test_a_conf_of_an_earlier_version_has_the_first_network_and_kind_of_output() -> None:
+    assert Model({"output": "linear"}, {}, Path()).architecture.output == "linear"
+    assert Model({}, {}, Path()).architecture.output == "tanh"
+    assert Model({}, {}, Path()).architecture.name == "paper"
 
 
 def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(

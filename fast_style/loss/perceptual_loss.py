@@ -18,7 +18,7 @@ from fast_style.loss.losses import (
     style_loss,
     style_statistics,
 )
-from fast_style.loss.style_statistics import Style, StyleStatistics
+from fast_style.loss.style_statistics import DIRECTIONS, Style, StyleStatistics
 from fast_style.network.architecture import ARCHITECTURES
 
 # Below these a style image is of one colour, but for rounding.
@@ -69,7 +69,7 @@ class PerceptualLoss:
             "loss_network": fingerprint(whole),
             "pooling": config.pooling,
             "style_statistics": config.style_statistics,
-            "patch_directions": "waves",
+            DIRECTIONS: "waves",
         }
         of_each = [self._style_targets(style) for style in styles]
         self.style_targets = {

@@ -25,6 +25,8 @@ STYLE = "style"  # .npz; style-NAME of a folder with several
 SUFFIX = ".npz"
 # What has to be the same in the conf that reads them.
 SAME = ("loss_model", "loss_network", "pooling", "style_statistics")
+# And with a patch term, this: a file without it was made before patches were compared along waves.
+DIRECTIONS = "patch_directions"
 _HEADER = "made_with"
 _SCALE = "_scale"
 
@@ -44,13 +46,18 @@ class StyleStatistics:
 
     def check(self, made_with: dict[str, Any], names: list[str]) -> None:
         """Raise UserError where an objective of other settings, or with other terms, asks."""
-        for key in (*SAME, "patch_directions") if "patch" in names else SAME:
+        for key in SAME:
             found = self.made_with.get(key)
             if found != made_with[key]:
                 raise UserError(
                     f"style_image: {self.source}: was made with {key} {found!r}, the conf has "
                     f"{made_with[key]!r}; name the style image itself"
                 )
+        if "patch" in names and self.made_with.get(DIRECTIONS) != made_with[DIRECTIONS]:
+            raise UserError(
+                f"style_image: {self.source}: compares patches as another version of fast-style "
+                "does; name the style image itself, or set patch_weight: 0"
+            )
         missing = [name for name in names if name not in self.arrays]
         if missing:
             raise UserError(
@@ -75,6 +82,13 @@ def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
     if picture is None:
         return [prepare_style_image(painting) for painting in each]
     return [painting_style_image(painting, *picture) for painting in each]
+
+
+def image_sha256(style: Style, of_file: str) -> str | None:
+    """The hash of a style's image. of_file: of what the conf names, which may be a style.npz."""
+    if isinstance(style, StyleStatistics):
+        return style.made_with.get("style_image_sha256")
+    return of_file
 
 
 def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:

@@ -89,6 +89,8 @@ def _labelled(sets: list[Path]) -> list[tuple[str, str, Path]]:
         raise UserError(f"two of the sets have the same name; they are {', '.join(names)}")
     found = []
     for name, folder in zip(names, sets, strict=True):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: is not a folder; a set is FOLDER/CLASS/PICTURE")
         for path in find_pictures(folder):
             if path.parent == folder:
                 raise UserError(f"{path}: is in no class; a set is FOLDER/CLASS/PICTURE")

@@ -6,6 +6,7 @@ It needs JAX for your accelerator, such as `pip install "jax[cuda13]"`. TensorFl
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
@@ -38,8 +39,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    zoo = load_config(args.conf, args.overrides)
-    alone = [load_config(conf, args.overrides) for conf in args.alone]
+    zoo, *alone = (
+        replace(load_config(conf, args.overrides), dataset=args.photos)
+        for conf in (args.conf, *args.alone)
+    )
     photos: list[Path] = find_pictures(args.photos)
 
     try:

@@ -13,8 +13,10 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -31,17 +33,26 @@ from fast_style.files import make_folder
 from fast_style.hardware import describe_cpu
 from fast_style.loss.losses import TERMS
 from fast_style.loss.perceptual_loss import PerceptualLoss
-from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style, write_style_statistics
+from fast_style.loss.style_statistics import (
+    STYLE,
+    SUFFIX,
+    Style,
+    image_sha256,
+    read_style,
+    write_style_statistics,
+)
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model, read_model, write_model, write_result
+from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.style_mix import mixed, name_in_style, stacked
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.pictures.images import read_picture
+from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
+from fast_style.pictures.style_image import style_image_sha256
 from fast_style.training.provenance import hashes
 from fast_style.training.schedule import learning_rate, style_ramp
 from fast_style.training.soap import Soap
@@ -71,7 +82,7 @@ def read_photos(files: Sequence[Path], image_size: int) -> jax.Array:
     """Their centre squares, (N, S, S, 3) uint8 RGB, S = 1.5 * image_size, on the accelerator."""
     side = round(LARGEST_VIEW * image_size)
     with ThreadPoolExecutor() as pool:
-        squares = pool.map(lambda file: square(read_picture(file).rgb, side), files)
+        squares = pool.map(lambda file: square(flatten_on_white(read_picture(file)), side), files)
         return jnp.asarray(np.stack(list(tqdm(squares, "photos", len(files)))))
 
 
@@ -105,15 +116,14 @@ class Trainer:
         config: Config,
         photos: jax.Array,
         styles: Sequence[int],
-        record: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
     ) -> dict[str, float]:
         """Take the conf's steps from the network's present weights; the terms of the last one.
 
-        styles: the objective's numbers of those that the pictures take in turn.
+        styles: the objective's numbers of those that the pictures take in turn. Raises UserError
+        where the objective is not finite, or a weight is larger than a model's may be.
         """
         steps = config.steps
-        if steps is None:
-            raise UserError(f"steps: null for {config.naming}; give a number")
+        assert steps is not None  # as _check_trainable has seen
         variables = [jnp.array(variable.value) for variable in self.network.variables]
         state = [jnp.array(value) for value in self._fresh]
         key = jax.random.key(config.seed)
@@ -132,8 +142,11 @@ class Trainer:
             )
             if step % 100 == 0 or step == steps - 1:
                 last = {name: float(term) for name, term in terms.items()}
-                record(step, last)
+                if not np.isfinite(last["total"]):
+                    raise _diverged(config, f"the objective at step {step} is not finite")
         for variable, value in zip(self.network.variables, variables, strict=True):
+            if not (np.abs(np.asarray(value)) <= LARGEST_WEIGHT).all():
+                raise _diverged(config, f"{variable.path} has grown beyond {LARGEST_WEIGHT:g}")
             variable.assign(value)
         return last
 
@@ -205,39 +218,55 @@ def term_weights(configs: Sequence[Config]) -> np.ndarray:
 def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> Iterator[Path]:
     """Train the zoo's network, then each single style from it; give the model folders one by one.
 
-    The terms of a style have the weights of its own conf in the zoo's network too.
-    Raises UserError where a conf is not of a style of the zoo, or asks for another objective.
+    The terms of a style have the weights of its own conf in the zoo's network too, and its style
+    image has the size and the median of that conf.
+    Raises UserError where a conf is not of a style of the zoo, asks for another objective, or for
+    what is not done here, and where a training diverges.
     """
     names = list(zoo.named_style_images)
+    if len(names) < 2:
+        raise UserError(f"style_images: {zoo.naming} has one style; train it with train.py")
+    for name, count in Counter(config.naming for config in alone).items():
+        if count > 1:
+            raise UserError(f"naming: {count} confs are called {name}")
+    for config in (zoo, *alone):
+        _check_trainable(config)
     for config in alone:
         _check_belongs(config, zoo, names)
+    alone = [replace(config, init_from=str(zoo.model_folder)) for config in alone]
     own = {config.naming: config for config in alone}
     configs = [own.get(name, zoo) for name in names]
-    styles = [read_style(zoo.of_style(name)) for name in names]
-    objective = PerceptualLoss(zoo, styles, POLICY)
+    styles = [read_style(own.get(name, zoo.of_style(name))) for name in names]
+    weights = term_weights(configs)
+    # A term is computed where the conf of any style weighs it.
+    largest = dict(
+        zip((term.weight for term in WEIGHTED), weights.max(axis=0).tolist(), strict=True)
+    )
+    objective = PerceptualLoss(replace(zoo, **largest), styles, POLICY)
     squares = read_photos(photos, max(config.image_size for config in configs))
-    together = Trainer(zoo, objective, term_weights(configs), len(names))
+    together = Trainer(zoo, objective, weights, len(names))
     if zoo.init_from is not None:
         together.begin_from(read_model(find_model_folder(zoo.init_from)), names)
-    yield _trained(together, zoo, squares, range(len(names)))
+    yield _trained(together, zoo, squares, dict(enumerate(styles)))
     arrays = variables_as_arrays("network", together.network.variables)
-    one = Trainer(zoo, objective, term_weights(configs), 1)
+    one = Trainer(zoo, objective, weights, 1)
     for config in alone:
         number = names.index(config.naming)
         single = mixed(arrays, np.eye(len(names))[number])
         assign_variables("network", one.network.variables, single, zoo.model_folder)
-        yield _trained(one, config, squares, [number])
+        yield _trained(one, config, squares, {number: styles[number]})
 
 
-def _trained(trainer: Trainer, config: Config, squares, numbers: Sequence[int]) -> Path:
-    started = time.perf_counter()
-    last = trainer.train(config, squares, numbers)
+def _trained(trainer: Trainer, config: Config, squares, styles: dict[int, Style]) -> Path:
+    started, of_files = time.perf_counter(), hashes(config)
+    last = trainer.train(config, squares, list(styles))
     folder = config.model_folder
     make_folder(folder)
     write_model(folder, config, trainer.network)
-    several = len(numbers) > 1
-    for number, name in zip(numbers, config.named_style_images, strict=True):
-        statistics = trainer.objective.statistics(number)
+    several = len(styles) > 1
+    for (number, style), name in zip(styles.items(), config.named_style_images, strict=True):
+        sha256 = image_sha256(style, of_files["style_image_sha256"][name])
+        statistics = trainer.objective.statistics(number, style_image_sha256=sha256)
         stem = name_in_style(STYLE, name if several else None)
         write_style_statistics(folder / f"{stem}{SUFFIX}", statistics)
     result = {
@@ -247,7 +276,7 @@ def _trained(trainer: Trainer, config: Config, squares, numbers: Sequence[int]) 
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": f"{jax.devices()[0].device_kind}, {describe_cpu()}",
         "versions": {name: metadata.version(name) for name in ("jax", "keras")},
-        **hashes(config),
+        **of_files,
         "broken_pictures": 0,
         "last_step": last,
         "validation_before": None,
@@ -257,9 +286,26 @@ def _trained(trainer: Trainer, config: Config, squares, numbers: Sequence[int]) 
     return folder
 
 
+def _check_trainable(config: Config) -> None:
+    if config.steps is None:
+        raise UserError(f"steps: null for {config.naming}; give a number")
+    for term in TERMS:
+        if term.moves and getattr(config, term.weight):
+            raise UserError(
+                f"{term.weight}: is {getattr(config, term.weight)} for {config.naming}, and this "
+                "program trains without that term; set it to 0, or use train.py"
+            )
+
+
+def _diverged(config: Config, problem: str) -> UserError:
+    return UserError(f"{config.model_folder}: {problem}; try a lower learning_rate or style_weight")
+
+
 def _check_belongs(config: Config, zoo: Config, names: Sequence[str]) -> None:
     if config.naming not in names:
         raise UserError(f"naming: {config.naming} is no style of {zoo.naming}: {', '.join(names)}")
+    if style_image_sha256(config) != style_image_sha256(zoo.of_style(config.naming)):
+        raise UserError(f"style_image: {zoo.naming} has another one for {config.naming}")
     for key in OBJECTIVE_KEYS:
         here, there = getattr(config, key), getattr(zoo, key)
         if here != there:

@@ -22,7 +22,7 @@ from fast_style.loss.style_statistics import (
     STYLE,
     SUFFIX,
     Style,
-    StyleStatistics,
+    image_sha256,
     read_style,
     write_style_statistics,
 )
@@ -271,10 +271,7 @@ class TrainingLoop:
     def _write_statistics(self) -> None:
         several = len(self.styles) > 1
         for number, (name, style) in enumerate(self.styles.items()):
-            if isinstance(style, StyleStatistics):
-                sha256 = style.made_with.get("style_image_sha256")
-            else:
-                sha256 = self.hashes["style_image_sha256"][name]
+            sha256 = image_sha256(style, self.hashes["style_image_sha256"][name])
             statistics = self.trainer.objective.statistics(number, style_image_sha256=sha256)
             stem = name_in_style(STYLE, name if several else None)
             write_style_statistics(self.folder / f"{stem}{SUFFIX}", statistics)

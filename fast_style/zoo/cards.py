@@ -131,8 +131,9 @@ def table(folders: Iterable[Path]) -> str:
         model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
         after, before = result["validation_after"], result["validation_before"]
         cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
-        cells += [f"{after[term]:.3f}" for term in ("content", "style", "total")]
-        cells += [f"{before['total']:.3f}"] if before else [""]
+        terms = ("content", "style", "total")
+        cells += [f"{after[term]:.3f}" for term in terms] if after else ["-"] * len(terms)
+        cells += [f"{before['total']:.3f}"] if before else ["-"]
         lines.append(f"| {' | '.join([*cells, *_measured_cells(folder)])} |")
     return "\n".join(lines)
 

@@ -45,7 +45,7 @@ MOST_ATTEMPTS = 1000
 """To find a picture for a place; beyond, there is none."""
 
 MOST_SHIFT = 4
-"""Pixels; as many as the transformer network's strides can tell apart."""
+"""Pixels: what `network: paper` upsamples by, and half of what `wide` does."""
 
 VIEW_NOISE = 2.0
 """Grey levels, the standard deviation: about that of a camera in a lit room."""
