@@ -102,6 +102,17 @@ def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: P
         np.testing.assert_allclose(statistics.arrays["palette"][0], expected, atol=0.5)
 
 
+def test_a_model_folder_that_exists_stays_as_it_is(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    done = on_jax(
+        "-m", "fast_style.train_zoo", "-c", str(zoo_conf(tmp_path)), "--photos", str(photos)
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith("zoo: exists already; remove it, or set another model_path")
+    assert list((tmp_path / "zoo").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "values, message",
     [

@@ -221,7 +221,7 @@ def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> I
     The terms of a style have the weights of its own conf in the zoo's network too, and its style
     image has the size and the median of that conf.
     Raises UserError where a conf is not of a style of the zoo, asks for another objective, or for
-    what is not done here, and where a training diverges.
+    what is not done here, where a model folder exists already, and where a training diverges.
     """
     names = list(zoo.named_style_images)
     if len(names) < 2:
@@ -231,6 +231,10 @@ def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> I
             raise UserError(f"naming: {count} confs are called {name}")
     for config in (zoo, *alone):
         _check_trainable(config)
+        if config.model_folder.exists():
+            raise UserError(
+                f"{config.model_folder}: exists already; remove it, or set another model_path"
+            )
     for config in alone:
         _check_belongs(config, zoo, names)
     alone = [replace(config, init_from=str(zoo.model_folder)) for config in alone]
