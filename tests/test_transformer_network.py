@@ -198,10 +198,10 @@ def test_the_number_of_parameters() -> None:
     up = 3 * 3 * 128 * 64 + 2 * 64 + 3 * 3 * 64 * 32 + 2 * 32
     assert ends + down + residual + up == 1_677_635
     assert build_transformer_network(PAPER).count_params() == 1_677_635
-    down += 3 * 3 * 128 * 192 + 2 * 192
-    residual = 5 * 2 * (3 * 3 * 192 * 192 + 2 * 192)
-    up += 3 * 3 * 192 * 128 + 2 * 128
-    assert build_transformer_network(WIDE).count_params() == ends + down + residual + up
+    down += 3 * 3 * 128 * 160 + 2 * 160
+    residual = 5 * 2 * (3 * 3 * 160 * 160 + 2 * 160)
+    up += 3 * 3 * 160 * 128 + 2 * 128
+    assert build_transformer_network(WIDE).count_params() == ends + down + residual + up + 8 * 160
 
 
 def test_a_conf_may_name_every_architecture_and_output() -> None:
