@@ -82,7 +82,7 @@ def conf(tmp_path):
     path.write_text(
         yaml.safe_dump(
             {
-                "base": str(PROJECT / "conf" / "quickstart.yml"),
+                "base": str(PROJECT / "conf" / "small.yml"),
                 "loss_model_file": str(tmp_path / "weights.npz"),
                 "model_path": str(tmp_path),
                 "image_size": 32,

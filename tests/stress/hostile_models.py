@@ -107,7 +107,7 @@ def cases(args: argparse.Namespace) -> Iterator[CASE]:
         overrides = [f"loss_model_file={path}", "steps=1", "image_size=32", "batch_size=1"]
         overrides += ["dataset=synthetic", "preview_images=[]", "validation_images=null"]
         overrides += ["warmup_steps=0", f"naming={path.stem}"]
-        conf = str(PROJECT / "conf" / "quickstart.yml")
+        conf = str(PROJECT / "conf" / "small.yml")
         flags = [part for override in overrides for part in ("--set", override)]
         yield f"weights: {kind}", "train.py", ["-c", conf, *flags, "--restart"]
     picture = str(PROJECT / "img" / "sample.jpg")

@@ -170,7 +170,7 @@ def write_conf(folder: Path) -> Path:
     save_weights(folder / "vgg_16_half.npz", weights)
     path = folder / "conf.yml"
     values = {
-        "base": str(PROJECT / "conf" / "quickstart.yml"),
+        "base": str(PROJECT / "conf" / "small.yml"),
         "loss_model_file": str(folder / "vgg_16_half.npz"),
         "model_path": str(folder),
         "image_size": 32,
