@@ -16,7 +16,13 @@ from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.export import export
 from fast_style.loss.style_statistics import read_style
-from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
+from fast_style.model_folder.model import (
+    copy_model,
+    load_initial_weights,
+    load_network,
+    read_config,
+    read_model,
+)
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.model_folder.variables import variables_as_arrays
 from fast_style.network.style_mix import is_norm, mixed, stacked, style_proportions
@@ -24,7 +30,7 @@ from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import read_picture
 from fast_style.stylize.stylizer import Stylizer
-from fast_style.training.loop import load_initial_weights, train
+from fast_style.training.loop import train
 from fast_style.training.step import Trainer
 from tests.conftest import NAMES, Photo
 
@@ -205,7 +211,7 @@ def begun_from(folder: Path, values: dict[str, Any]) -> StyledNetwork:
     config = config_from_mapping(values, "conf")
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
     network = Trainer(config, list(styles.values()), 1, "float32").network
-    load_initial_weights(network, config.network, styles, folder)
+    load_initial_weights(network.variables, config.network, styles, folder)
     return network
 
 

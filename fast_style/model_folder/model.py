@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fast_style.model_folder.layout import CHECKPOINTS, CONF, RESULT, WEIGHTS, m
 from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, of_network, variables_as_arrays
 from fast_style.network.architecture import Architecture, architecture_of
-from fast_style.network.style_mix import mixed, name_in_style, style_proportions
+from fast_style.network.style_mix import mixed, name_in_style, stacked, style_proportions
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,24 @@ def copy_model(model: Model, target: Path) -> None:
     result = model.source.with_name(RESULT)
     if result.exists():
         shutil.copy(result, target / RESULT)
+
+
+def load_initial_weights(
+    variables: Sequence, wanted: str, styles: Iterable[str], folder: Path
+) -> None:
+    """Assign the transformer network of another model folder to a StyledNetwork's variables.
+
+    Where the folder has several styles, those with the names of ours are taken; a name that it
+    does not have begins from the mean of them all. Raises UserError where the folder holds no
+    network of the kind `wanted`.
+    """
+    model = read_model(folder)
+    found = model.architecture.name
+    if found != wanted:
+        raise UserError(
+            f"init_from: {folder}: has network: {found}, and the conf network: {wanted}; "
+            f"name a folder with network: {wanted}, or null"
+        )
+    plain = [model.in_style_like(name).arrays for name in styles]
+    arrays = stacked(plain) if len(plain) > 1 else plain[0]
+    assign_variables("network", variables, arrays, folder)

@@ -42,12 +42,12 @@ from fast_style.loss.style_statistics import (
     write_style_statistics,
 )
 from fast_style.model_folder.layout import find_model_folder
-from fast_style.model_folder.model import Model, read_model, write_model, write_result
+from fast_style.model_folder.model import load_initial_weights, write_model, write_result
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
-from fast_style.network.style_mix import mixed, name_in_style, stacked
+from fast_style.network.style_mix import mixed, name_in_style
 from fast_style.network.styled_network import StyledNetwork
 from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import flatten_on_white, read_picture
@@ -105,11 +105,6 @@ class Trainer:
         self._step = jax.jit(
             self._one_step, static_argnames=("side", "flip"), donate_argnames=("variables", "state")
         )
-
-    def begin_from(self, model: Model, names: Sequence[str]) -> None:
-        """Take a model's weights: of several styles those of our names, or else their mean."""
-        arrays = [model.in_style_like(name).arrays for name in names]
-        assign_variables("network", self.network.variables, stacked(arrays), model.source)
 
     def train(
         self,
@@ -250,7 +245,8 @@ def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> I
     squares = read_photos(photos, max(config.image_size for config in configs))
     together = Trainer(zoo, objective, weights, len(names))
     if zoo.init_from is not None:
-        together.begin_from(read_model(find_model_folder(zoo.init_from)), names)
+        folder = find_model_folder(zoo.init_from)
+        load_initial_weights(together.network.variables, zoo.network, names, folder)
     yield _trained(together, zoo, squares, dict(enumerate(styles)))
     arrays = variables_as_arrays("network", together.network.variables)
     one = Trainer(zoo, objective, weights, 1)

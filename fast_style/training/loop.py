@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,15 @@ from fast_style.model_folder.checkpoint import (
     newest_checkpoint,
 )
 from fast_style.model_folder.layout import RESULT, begin_anew, find_model_folder, remove_unfinished
-from fast_style.model_folder.model import load_network, read_model, write_model, write_result
+from fast_style.model_folder.model import (
+    load_initial_weights,
+    load_network,
+    write_model,
+    write_result,
+)
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.network.style_mix import name_in_style, stacked
-from fast_style.network.styled_network import StyledNetwork
+from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.training.held_out import HeldOut
 from fast_style.training.lock import training_lock
@@ -83,7 +87,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     loop = TrainingLoop(config, content_images, styles, trainer)
     if config.init_from is not None and not checkpoint:
         folder_before = find_model_folder(config.init_from)
-        load_initial_weights(trainer.network, config.network, styles, folder_before)
+        load_initial_weights(trainer.network.variables, config.network, styles, folder_before)
     with training_lock(folder) if replicas.is_chief else contextlib.nullcontext():
         if replicas.is_chief:
             begin_anew(folder) if restart else check_still_newest(checkpoint, folder)
@@ -289,24 +293,3 @@ class TrainingLoop:
             f"{self.folder}: {problem} at step {self.trainer.step}; {hint}; "
             "try a lower learning_rate or style_weight"
         )
-
-
-def load_initial_weights(
-    network: StyledNetwork, wanted: str, styles: Iterable[str], folder: Path
-) -> None:
-    """Assign the transformer network of another model folder, and nothing else of it.
-
-    Where the folder has several styles, those with the names of ours are taken; a name that it
-    does not have begins from the mean of them all. Raises UserError where the folder holds no
-    network of the kind `wanted`.
-    """
-    model = read_model(folder)
-    found = model.architecture.name
-    if found != wanted:
-        raise UserError(
-            f"init_from: {folder}: has network: {found}, and the conf network: {wanted}; "
-            f"name a folder with network: {wanted}, or null"
-        )
-    plain = [model.in_style_like(name).arrays for name in styles]
-    arrays = stacked(plain) if len(plain) > 1 else plain[0]
-    assign_variables("network", network.variables, arrays, folder)
