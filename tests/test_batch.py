@@ -186,12 +186,15 @@ def test_what_is_there_is_not_done_again(
 
 
 def processes_at_work() -> list[psutil.Process]:
+    """A process that ends meanwhile has None for its command line."""
     here = psutil.Process().children(recursive=True)
-    return [p for p in here if "spawn_main" in " ".join(p.cmdline())]
+    lines = [(p, p.as_dict(["cmdline"])["cmdline"]) for p in here if p.is_running()]
+    return [p for p, line in lines if "spawn_main" in " ".join(line or [])]
 
 
 def rays_actors() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter() if p.name().startswith("ray::MapWorker")]
+    actors = psutil.process_iter(["name"])
+    return [p for p in actors if (p.info["name"] or "").startswith("ray::MapWorker")]
 
 
 def test_an_actor_that_is_killed_costs_nothing(

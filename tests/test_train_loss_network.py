@@ -106,6 +106,26 @@ def test_the_loss_network_has_the_features_that_the_classifier_had(
         assert np.abs(ours - wanted).max() < 0.02 * np.abs(wanted).max(), name
 
 
+def test_a_classifier_begins_with_what_a_loss_network_computes(classifier, photos):
+    weights, _ = recipe.equalize(fold(classifier), photos)
+    begun = Classifier("vgg_16_half", 5, "avg")
+    begun.begin_with(weights, photos.float())
+    expected = recipe.features(weights, photos, "avg")
+    for name, layer in begun.features(photos.float()).items():
+        factor = expected[name].norm() / layer.norm()
+        torch.testing.assert_close(layer * factor, expected[name], rtol=1e-3, atol=0.01)
+
+
+def test_a_training_begins_with_the_weights_of_a_file(classifier, packs, tmp_path):
+    save_weights(tmp_path / "first.npz", recipe.numpy_weights(fold(classifier)))
+    begun = beginning(packs, init_from=str(tmp_path / "first.npz")).classifier
+    for name, (kernel, _) in fold(classifier).items():
+        ours, theirs = begun.convolutions[name].weight.flatten(), kernel.flatten()
+        torch.testing.assert_close(ours / ours.norm(), theirs / theirs.norm(), rtol=0, atol=1e-4)
+    with pytest.raises(UserError, match=r"no file 'missing\.npz'"):
+        beginning(packs, init_from="missing.npz")
+
+
 def test_equalized_layers_have_the_same_mean_and_their_statistics_are_those_of_the_network(
     classifier, photos, tmp_path
 ):

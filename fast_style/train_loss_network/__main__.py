@@ -74,6 +74,9 @@ def parse_arguments() -> argparse.Namespace:
         "--sparsity", type=not_negative, default=0.0, help="weight of a penalty on active units"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--init-from", metavar="FILE", help="weights of a loss network to begin with"
+    )
     return parser.parse_args()
 
 

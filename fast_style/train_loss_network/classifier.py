@@ -44,9 +44,33 @@ class Classifier(nn.Module):
         # A constant made in every pass would have the host wait for the GPU.
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
 
+    def _input(self, pictures: Tensor) -> Tensor:
+        return (pictures - self.pixel_mean).div_(PIXEL_SCALE).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def begin_with(self, weights: Weights, pictures: Tensor) -> None:
+        """Compute what folded weights do, up to a factor for each layer; the head stays as it is.
+
+        weights: as `fold` returns them. pictures: (N, H, W, 3) float32 RGB of 0..255, over which
+        batch normalization has the statistics that the weights have.
+        """
+        scale = torch.tensor(PIXEL_SCALE)
+        x = self._input(pictures) * scale
+        for name, (kernel, bias) in weights.items():
+            convolution, norm = self.convolutions[name], self.norms[name]
+            if name != "block1_conv1" and name.endswith("conv1"):
+                x = self.pool(x, 2)
+            x = functional.conv2d(x, kernel, bias, padding=1)
+            convolution.weight.copy_(kernel * scale)
+            deviation, mean = torch.std_mean(x, dim=(0, 2, 3), correction=0)
+            scale = deviation.square().mean().sqrt()  # leaves activations near 1
+            norm.weight.copy_(deviation / scale)
+            norm.bias.copy_(mean / scale)
+            x = functional.relu(x)
+
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
         """(N, H, W, 3) float32 RGB of 0..255 to {"block1_conv1": (N, C, h, w), ...} after ReLU."""
-        x = (pictures - self.pixel_mean).div_(PIXEL_SCALE).permute(0, 3, 1, 2)
+        x = self._input(pictures)
         features: dict[str, Tensor] = {}
         for name, convolution in self.convolutions.items():
             if features and name.endswith("conv1"):

@@ -127,6 +127,7 @@ def write_card(
     pooling = {"avg": "average", "max": "maximum"}[settings.pooling]
     widths = ", ".join(map(str, WIDTHS[settings.loss_model]))
     crops = ", ".join(map(str, settings.crops))
+    begun = f"from {settings.init_from}" if settings.init_from else "from random weights"
     sparse = f"; sparsity {settings.sparsity:g}" if settings.sparsity else ""
     card = f"""# {args.output.name}: a loss network
 
@@ -137,7 +138,7 @@ is RGB 0..255 minus the VGG pixel mean. Every layer is scaled to a mean activati
 {MEAN_ACTIVATION:g} over {photos} photos (average pooling, {CALIBRATION_SIDE} pixels).
 
 - Data: the sets below{f"; {args.terms}" if args.terms else ""}
-- Training: {progress.steps:,} steps of {settings.batch_size} pictures, an equal number of them on
+- Training: {begun}, {progress.steps:,} steps of {settings.batch_size} pictures, an equal number on
   random crops scaled to each of {crops} pixels; mirrored, and with other brightness, contrast and
   saturation; a set is drawn from in proportion to the root of its size
 - Loss: cross-entropy in each set's own classes, label smoothing {LABEL_SMOOTHING:g}{sparse}

@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from fast_style import hardware
 from fast_style.command_line import interruption
 from fast_style.errors import UserError
 from fast_style.files import make_folder, replacement
+from fast_style.loss.vgg_weights import read_weights
 from fast_style.train_loss_network.classifier import (
     Classifier,
     classification_loss,
@@ -37,7 +39,8 @@ class Settings:
     """What a checkpoint can only be continued with.
 
     crops: sides in pixels, each for an equal number of steps. learning_rate: of Muon.
-    sparsity: weight of the penalty on dense activations (`density`).
+    sparsity: weight of the penalty on dense activations (`density`). init_from: file of the
+    weights of a loss network to begin with; None: random ones.
     """
 
     loss_model: str
@@ -47,6 +50,7 @@ class Settings:
     learning_rate: float
     sparsity: float
     seed: int
+    init_from: str | None = None
 
 
 @dataclass
@@ -104,6 +108,30 @@ class Training:
         self.set_of_label = torch.tensor(classes.set_of_label(), device=self.device)
         self.shares = self._shares()
         self.generator = torch.Generator(self.device)
+        if settings.init_from is not None:
+            self._begin_with(read_weights(settings.loss_model, settings.init_from))
+
+    def _begin_with(self, weights: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        folded = {
+            name: (
+                torch.from_numpy(kernel).permute(3, 2, 0, 1).to(self.device),
+                torch.from_numpy(bias).to(self.device),
+            )
+            for name, (kernel, bias) in weights.items()
+        }
+        self.classifier.begin_with(folded, self._batch(0, 1)[1])
+
+    def _batch(self, step: int, steps: int) -> tuple[Tensor, Tensor]:
+        """Numbers (N,) and random crops (N, side, side, 3) that depend on the step alone."""
+        self.generator.manual_seed(self.settings.seed * 1_000_003 + step)
+        random = torch.rand(
+            self.settings.batch_size,
+            dtype=torch.float64,
+            generator=self.generator,
+            device=self.device,
+        )
+        chosen = torch.searchsorted(self.shares, random).clamp_(max=len(self.pictures) - 1)
+        return chosen, self.pictures.random_crops(chosen, self.crop(step, steps), self.generator)
 
     def _shares(self) -> Tensor:
         """(N,) float64: up to which part of 0 to 1 a random number stands for each picture."""
@@ -117,15 +145,7 @@ class Training:
 
     def step(self, step: int, steps: int) -> Tensor:
         """One step, which depends on nothing but its number and the state; the loss, unread."""
-        self.generator.manual_seed(self.settings.seed * 1_000_003 + step)
-        random = torch.rand(
-            self.settings.batch_size,
-            dtype=torch.float64,
-            generator=self.generator,
-            device=self.device,
-        )
-        chosen = torch.searchsorted(self.shares, random).clamp_(max=len(self.pictures) - 1)
-        crops = self.pictures.random_crops(chosen, self.crop(step, steps), self.generator)
+        chosen, crops = self._batch(step, steps)
         with self._autocast():
             features = self.classifier.features(crops)
             logits = self.classifier.logits(features)
