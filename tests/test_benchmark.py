@@ -14,7 +14,7 @@ from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, 
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.network.architecture import BORDER, PAPER, WIDE
+from fast_style.network.architecture import BORDER, PAPER, SMOOTH, WIDE
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network
 
@@ -25,15 +25,17 @@ def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
     side = 64 + 2 * BORDER  # of a 64 x 64 picture inside the network
     both = side**2 * 9 * 9 * 3 * 32  # the first convolution
     both += (side // 2) ** 2 * 3 * 3 * 32 * 64 + (side // 4) ** 2 * 3 * 3 * 64 * 128
-    both += (side // 2) ** 2 * 4 * 128 * 64 + side**2 * 4 * 64 * 32  # 4 of 9 taps
     both += side**2 * 9 * 9 * 32 * 3
-    paper = both + 10 * (side // 4) ** 2 * 3 * 3 * 128 * 128  # the residual blocks
+    up = (side // 4) ** 2 * 4 * 128 * 64 + (side // 2) ** 2 * 4 * 64 * 32  # for each tap
+    residual = 10 * (side // 4) ** 2 * 3 * 3 * 128 * 128
+    paper, smooth = (both + taps * up + residual for taps in (4, 9))
     assert convolution_operations(build_transformer_network(PAPER), 64, 64) == 2 * paper
-    wide = both + (side // 8) ** 2 * 3 * 3 * 128 * 160 + (side // 4) ** 2 * 4 * 160 * 128
+    assert convolution_operations(build_transformer_network(SMOOTH), 64, 64) == 2 * smooth
+    wide = both + 9 * up + (side // 8) ** 2 * (3 * 3 * 128 * 160 + 9 * 4 * 160 * 128)
     wide += 10 * (side // 8) ** 2 * 3 * 3 * 160 * 160
     assert convolution_operations(build_transformer_network(WIDE), 64, 60) == 2 * wide
     documented = (PROJECT / "docs" / "architecture.md").read_text()
-    for name, multiplications in [("paper", paper), ("wide", wide)]:
+    for name, multiplications in [("paper", paper), ("smooth", smooth), ("wide", wide)]:
         [row] = [line for line in documented.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.endswith(f" {multiplications // side**2:,} |")
 

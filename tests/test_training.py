@@ -23,7 +23,7 @@ from fast_style.errors import UserError
 from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
 from fast_style.model_folder.checkpoint import Checkpoint, check_same_training, newest_checkpoint
-from fast_style.model_folder.model import Model, load_network
+from fast_style.model_folder.model import Model, load_network, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.pictures.training_pictures.content_images import ContentImages
@@ -565,6 +565,18 @@ def test_a_training_begins_from_its_own_network_only(config: Config, trained_mod
         "folder with network: wide, or null"
     )
     assert not wide.model_folder.exists()
+
+
+def test_smooth_begins_from_paper_and_paper_from_smooth(
+    config: Config, trained_model: Path, tmp_path: Path
+) -> None:
+    smooth = dataclasses.replace(
+        config, network="smooth", naming="smooth", init_from=str(trained_model), steps=1
+    )
+    folder = train(smooth)
+    assert read_model(folder).architecture.doubling == "bilinear"
+    back = dataclasses.replace(config, naming="back", init_from=str(folder), steps=1)
+    assert read_model(train(back)).architecture.doubling == "nearest"
 
 
 def test_a_training_goes_on_with_its_own_network_only(config: Config, trained_copy: Path) -> None:

@@ -315,13 +315,14 @@ def test_instance_normalization_statistics_survive_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_resize_convolution_is_one_of_the_repeated_picture(training: bool) -> None:
+@pytest.mark.parametrize("doubling", ["nearest", "bilinear"])
+def test_a_resize_convolution_is_one_of_the_doubled_picture(doubling: str, training: bool) -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
-    layer = ResizeConv2D(6, 3, use_bias=False)
-    doubled = np.pad(
-        features.repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"
-    )
+    layer = ResizeConv2D(6, 3, use_bias=False, doubling=doubling)
+    # Of a mirrored picture, as Pillow and TensorFlow repeat pixels beyond the edge.
+    mirrored = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
+    doubled = tf.image.resize(mirrored, (14, 12), doubling).numpy()[:, 1:-1, 1:-1]
     found = np.asarray(layer(features, training=training))
     windows = np.lib.stride_tricks.sliding_window_view(doubled, (3, 3), axis=(1, 2))
     expected = np.einsum("nhwcuv,uvcf->nhwf", windows, np.asarray(layer.kernel))

@@ -9,10 +9,10 @@ import time
 import keras
 from keras import ops
 
+from fast_style.network.architecture import DOUBLINGS
 from fast_style.network.layers import ResizeConv2D
 
 PEAK_SIDE = 2048
-RESIZED_TAPS = 4  # of the 9: see ResizeConv2D
 
 
 def convolution_operations(network: keras.Model, height: int, width: int) -> float:
@@ -27,8 +27,10 @@ def convolution_operations(network: keras.Model, height: int, width: int) -> flo
 
 
 def _taps(layer: keras.layers.Layer) -> int:
+    if isinstance(layer, ResizeConv2D):
+        return DOUBLINGS[layer.doubling].shape[1] ** 2
     rows, columns = layer.kernel.shape[:2]
-    return RESIZED_TAPS if isinstance(layer, ResizeConv2D) else rows * columns
+    return rows * columns
 
 
 def step_operations(

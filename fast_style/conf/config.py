@@ -70,7 +70,7 @@ class Config:
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
     temporal_weight: float = _number(0.0, at_least=0)
-    network: Literal["paper", "wide"] = "paper"
+    network: Literal["paper", "smooth", "wide"] = "paper"
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
 
     dataset: str = "coco/2014"

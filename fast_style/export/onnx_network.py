@@ -13,9 +13,8 @@ from fast_style.network.architecture import (
     NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
-    RESIZED_KERNELS,
-    RESIZED_TAPS,
     Architecture,
+    doubled_kernels,
     noise_tile,
 )
 
@@ -140,19 +139,18 @@ class OnnxLayers:
         y = self._convolution(self._mirrored(y, 1), f"{name}_conv2")
         return self.graph.add("Add", x, self._normalized(y, f"{name}_conv2"))
 
-    def resize_convolution(self, x: str, filters: int, *, name: str) -> str:
-        kernel = self._array(f"{name}/kernel")
-        four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel)
-        four = four.reshape(2, 2, kernel.shape[2], -1).transpose(3, 2, 0, 1)
+    def resize_convolution(self, x: str, filters: int, doubling: str, *, name: str) -> str:
+        four = doubled_kernels(self._array(f"{name}/kernel"), doubling).transpose(3, 2, 0, 1)
         # A symmetric border of one pixel is that pixel once more.
         bordered = self._mirrored(x, 1, "edge")
         found = self.graph.add("Conv", bordered, self.graph.weights(four))
-        moved = [
-            self._part(found, number * filters, (number + 1) * filters, number // 2, number % 2)
-            for number in range(4)
-        ]
-        joined = self.graph.add("Concat", *moved, axis=1)
-        doubled = self.graph.add("DepthToSpace", joined, blocksize=2, mode="DCR")
+        if doubling == "nearest":
+            moved = [
+                self._part(found, number * filters, (number + 1) * filters, number // 2, number % 2)
+                for number in range(4)
+            ]
+            found = self.graph.add("Concat", *moved, axis=1)
+        doubled = self.graph.add("DepthToSpace", found, blocksize=2, mode="DCR")
         return self.graph.add("Relu", self._normalized(doubled, name))
 
     def rgb_convolution(self, x: str, kernel: int, *, name: str) -> str:

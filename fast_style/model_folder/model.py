@@ -20,7 +20,7 @@ from fast_style.model_folder.eight_bit_weights import dequantized
 from fast_style.model_folder.layout import CHECKPOINTS, CONF, RESULT, WEIGHTS, models_there_are
 from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, of_network, variables_as_arrays
-from fast_style.network.architecture import Architecture, architecture_of
+from fast_style.network.architecture import ARCHITECTURES, Architecture, architecture_of
 from fast_style.network.style_mix import mixed, name_in_style, stacked, style_proportions
 
 
@@ -173,11 +173,11 @@ def load_initial_weights(
 
     Where the folder has several styles, those with the names of ours are taken; a name that it
     does not have begins from the mean of them all. Raises UserError where the folder holds no
-    network of the kind `wanted`.
+    network whose weights fit that of the name `wanted`.
     """
     model = read_model(folder)
     found = model.architecture.name
-    if found != wanted:
+    if not model.architecture.has_weights_like(ARCHITECTURES[wanted]):
         raise UserError(
             f"init_from: {folder}: has network: {found}, and the conf network: {wanted}; "
             f"name a folder with network: {wanted}, or null"

@@ -7,11 +7,11 @@ from keras import ops
 
 from fast_style import hardware
 from fast_style.network.architecture import (
+    DOUBLED_KERNELS,
+    DOUBLINGS,
     EPSILON,
     NOISE_KINDS,
     NOISE_SIDE,
-    RESIZED_KERNELS,
-    RESIZED_TAPS,
     noise_tile,
 )
 
@@ -131,39 +131,47 @@ class RowwiseConv2D(ValidConv2D):
 
 @keras.saving.register_keras_serializable("fast_style")
 class ResizeConv2D(ValidConv2D):
-    """Nearest-neighbour doubling, reflection padding and a 3x3 convolution in one.
+    """Doubling, reflection padding and a 3x3 convolution in one.
 
-    Odena et al. (2016): no checkerboard. The 9 taps fall on only 4 different input pixels, which 4
-    they are depending on whether row and column are even. So the same sum is a 2x2 convolution of
-    the small features with four sets of summed kernels, whose outputs interleave: less than half
-    of the arithmetic, and no doubled input in memory.
+    Odena et al. (2016): no checkerboard. doubling: one of architecture.DOUBLINGS. The taps fall on
+    few input pixels, and how much of which is under each depends on whether row and column are
+    even. So the same sum is a convolution of the small features with four sets of kernels, whose
+    outputs interleave, and there is no doubled input in memory. For 'nearest' they are 2x2: less
+    than half of the arithmetic.
     """
+
+    def __init__(self, *args, doubling: str = "nearest", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.doubling = doubling
 
     def call(self, features, training=False):
         _, height, width, channels = ops.shape(features)
         filters = self.filters
-        kernel = ops.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, self.kernel)
-        kernel = ops.cast(ops.reshape(kernel, (2, 2, channels, 4 * filters)), features.dtype)
+        taps = DOUBLINGS[self.doubling]
+        side = taps.shape[1]
+        kernel = ops.einsum(DOUBLED_KERNELS, taps, taps, self.kernel)
+        kernel = ops.cast(ops.reshape(kernel, (side, side, channels, -1)), features.dtype)
         # Reflection of the doubled picture repeats the small one's last pixel.
         padded = ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
         found = self.convolve(padded, kernel, training)
         of_four = ops.split(found, 4, axis=-1)
-        rows = [
-            ops.stack(
-                [
-                    of_four[2 * down + across][:, down : down + height, across : across + width]
-                    for across in (0, 1)
-                ],
-                axis=3,
-            )
-            for down in (0, 1)
-        ]
+        surplus = 3 - side  # 2x2 kernels find a row and a column more than there are pixels
+        rows: list = []
+        for down in (0, surplus):
+            columns: list = []
+            for across in (0, surplus):
+                part = of_four[2 * len(rows) + len(columns)]
+                columns.append(part[:, down : down + height, across : across + width])
+            rows.append(ops.stack(columns, axis=3))
         return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, filters))
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
         grown = [None if side is None else 2 * side for side in (height, width)]
         return (batch, *grown, self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "doubling": self.doubling}
 
 
 @keras.saving.register_keras_serializable("fast_style")
@@ -228,9 +236,9 @@ def residual_block(x, filters: int, *, name: str):
     return keras.layers.Add(name=name)([x, y])
 
 
-def resize_convolution(x, filters: int, *, name: str):
+def resize_convolution(x, filters: int, doubling: str = "nearest", *, name: str):
     """Doubling and a 3x3 convolution, instance normalization, ReLU."""
-    x = ResizeConv2D(filters, 3, use_bias=False, name=name)(x)
+    x = ResizeConv2D(filters, 3, use_bias=False, doubling=doubling, name=name)(x)
     x = InstanceNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 

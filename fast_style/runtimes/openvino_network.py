@@ -16,9 +16,8 @@ from fast_style.network.architecture import (
     NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
-    RESIZED_KERNELS,
-    RESIZED_TAPS,
     Architecture,
+    doubled_kernels,
     noise_tile,
 )
 
@@ -190,9 +189,9 @@ class Layers:
         y = self._padded_convolution(y, filters, 3, name=f"{name}_conv2")
         return x + self._normalized(y, filters, f"{name}_conv2")
 
-    def resize_convolution(self, x: Any, filters: int, *, name: str) -> Any:
+    def resize_convolution(self, x: Any, filters: int, doubling: str, *, name: str) -> Any:
         kernel = self._array(f"{name}/kernel", (3, 3, channels(x), filters))
-        doubled = resize_convolution(mirrored(x, 1, "symmetric"), kernel)
+        doubled = resize_convolution(mirrored(x, 1, "symmetric"), kernel, doubling)
         return ops.relu(self._normalized(doubled, filters, name))
 
     def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
@@ -229,16 +228,18 @@ def convolution(x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
     return ops.convolution(x, filters, [stride, stride], [0, 0], [0, 0], [1, 1])
 
 
-def resize_convolution(x: Any, kernel: np.ndarray) -> Any:
+def resize_convolution(x: Any, kernel: np.ndarray, doubling: str) -> Any:
     """ResizeConv2D of features that have their border of 1 already."""
-    four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel)
-    found = ops.split(convolution(x, four.reshape(2, 2, kernel.shape[2], -1)), CHANNELS, 4)
-    moved = [
-        _cut(found.output(2 * down + across), [down, across], [1 - down, 1 - across])
-        for down in (0, 1)
-        for across in (0, 1)
-    ]
-    return ops.depth_to_space(ops.concat(moved, CHANNELS), "blocks_first", 2)
+    found = convolution(x, doubled_kernels(kernel, doubling))
+    if doubling == "nearest":
+        parts = ops.split(found, CHANNELS, 4)
+        moved = [
+            _cut(parts.output(2 * down + across), [down, across], [1 - down, 1 - across])
+            for down in (0, 1)
+            for across in (0, 1)
+        ]
+        found = ops.concat(moved, CHANNELS)
+    return ops.depth_to_space(found, "blocks_first", 2)
 
 
 def rgb_convolution(x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:

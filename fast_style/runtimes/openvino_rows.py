@@ -65,7 +65,7 @@ def _prepared(x: Any, convolution: Convolution, above: int, below: int, channels
 
 def _convolved(x: Any, convolution: Convolution) -> Any:
     if convolution.kind == "resize":
-        return network.resize_convolution(x, convolution.kernel)
+        return network.resize_convolution(x, convolution.kernel, convolution.doubling)
     if convolution.kind == "rgb":
         assert convolution.bias is not None
         return network.rgb_convolution(x, convolution.kernel, convolution.bias)

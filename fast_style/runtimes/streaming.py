@@ -44,6 +44,7 @@ class Convolution:
     relu: bool
     stride: int = 1
     bias: np.ndarray | None = None  # of 'rgb'
+    doubling: str = "nearest"  # of 'resize'
 
     @property
     def border(self) -> int:
@@ -217,18 +218,22 @@ class StreamedLayers:
             kept.append(x.read(*strip) + y.read(*strip))
         return Features(kept, (), x.shrunk, *_as_it_is(filters))
 
-    def resize_convolution(self, x: Features, filters: int, *, name: str) -> Features:
-        return self._normalized(self._convolved("resize", x, name), name, True)
+    def resize_convolution(
+        self, x: Features, filters: int, doubling: str, *, name: str
+    ) -> Features:
+        return self._normalized(self._convolved("resize", x, name, doubling=doubling), name, True)
 
     def rgb_convolution(self, x: Features, kernel: int, *, name: str) -> Features:
         return self._convolved("rgb", x, name)
 
-    def _convolved(self, kind: Kind, x: Features, name: str, stride: int = 1) -> Features:
+    def _convolved(
+        self, kind: Kind, x: Features, name: str, stride: int = 1, doubling: str = "nearest"
+    ) -> Features:
         kernel, bias = (
             self.arrays[f"network/{name}/kernel"],
             self.arrays.get(f"network/{name}/bias"),
         )
-        convolution = Convolution(kind, kernel, x.factor, x.offset, x.relu, stride, bias)
+        convolution = Convolution(kind, kernel, x.factor, x.offset, x.relu, stride, bias, doubling)
         shrunk = x.shrunk // 2 if kind == "resize" else x.shrunk * stride
         return Features(
             x.source, (*x.convolutions, convolution), shrunk, *_as_it_is(kernel.shape[3])

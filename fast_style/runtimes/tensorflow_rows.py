@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from fast_style.network.architecture import RESIZED_KERNELS, RESIZED_TAPS
+from fast_style.network.architecture import doubled_kernels
 from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
 
 
@@ -42,20 +42,21 @@ class TensorFlowRows:
         above, below = tf.maximum(0, above), tf.maximum(0, below)
         x = tf.pad(x, [[0, 0], [above, below], [pixels, pixels], [0, 0]], mode)
         if convolution.kind == "resize":
-            found = self._resize_convolution(x, convolution.kernel)
+            found = self._resize_convolution(x, convolution.kernel, convolution.doubling)
         else:
             kernel = tf.constant(convolution.kernel, self.dtype)
             found = tf.nn.conv2d(x, kernel, convolution.stride, "VALID")
         found = tf.cast(found, tf.float32)
         return found if convolution.bias is None else found + convolution.bias
 
-    def _resize_convolution(self, x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
-        four = np.einsum(RESIZED_KERNELS, RESIZED_TAPS, RESIZED_TAPS, kernel.astype(np.float32))
-        weights = tf.constant(four.reshape(2, 2, kernel.shape[2], -1), self.dtype)
-        found = tf.nn.conv2d(x, weights, 1, "VALID")
-        height, width = tf.shape(found)[1] - 1, tf.shape(found)[2] - 1
-        moved = [
-            part[:, number // 2 : number // 2 + height, number % 2 : number % 2 + width]
-            for number, part in enumerate(tf.split(found, 4, axis=3))
-        ]
-        return tf.nn.depth_to_space(tf.concat(moved, axis=3), 2)
+    def _resize_convolution(self, x: tf.Tensor, kernel: np.ndarray, doubling: str) -> tf.Tensor:
+        four = doubled_kernels(kernel.astype(np.float32), doubling)
+        found = tf.nn.conv2d(x, tf.constant(four, self.dtype), 1, "VALID")
+        if doubling == "nearest":
+            height, width = tf.shape(found)[1] - 1, tf.shape(found)[2] - 1
+            moved = [
+                part[:, number // 2 : number // 2 + height, number % 2 : number % 2 + width]
+                for number, part in enumerate(tf.split(found, 4, axis=3))
+            ]
+            found = tf.concat(moved, axis=3)
+        return tf.nn.depth_to_space(found, 2)
