@@ -41,6 +41,20 @@ def test_style_image_size_asks_for_another_size(config: Config) -> None:
     assert larger.shape == (40, 40, 3) and larger.dtype == np.uint8
 
 
+def test_only_a_part_of_a_style_image_counts(config: Config, tmp_path: Path, photo: Photo) -> None:
+    whole = photo(100, 200)
+    write_picture(tmp_path / "whole.png", Picture(whole))
+    write_picture(tmp_path / "part.png", Picture(whole[40:100, 20:150]))
+    of_part, of_whole = (
+        dataclasses.replace(config, style_image=str(tmp_path / f"{name}.png"))
+        for name in ("part", "whole")
+    )
+    of_whole = dataclasses.replace(of_whole, style_image_part=[0.1, 0.4, 0.75, 1])
+    np.testing.assert_array_equal(prepare_style_image(of_whole), prepare_style_image(of_part))
+    sliver = dataclasses.replace(of_whole, style_image_part=[0.5, 0.5, 0.5001, 0.5001])
+    assert (prepare_style_image(sliver) == whole[50, 100]).all()
+
+
 def test_a_median_takes_specks_and_leaves_edges(config: Config, tmp_path: Path) -> None:
     rgb = np.full((32, 32, 3), 40, np.uint8)
     rgb[:, 16:] = 200

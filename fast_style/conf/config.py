@@ -62,6 +62,7 @@ class Config:
     style_normalization: Literal["published", "relative", "gatys"] = "published"
     style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
+    style_image_part: list[float] = field(default_factory=lambda: [0.0, 0.0, 1.0, 1.0])
     style_image_median: int = _number(1, at_least=1, at_most=15)
     style_scales: int = _number(1, at_least=1, at_most=4)
     style_border: int = _number(0, at_least=0)
@@ -243,6 +244,12 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
     _check_style_images(config, source)
     _check_layers(config, "content_layers", "content_layer_weights", source)
     _check_layers(config, "style_layers", "style_layer_weights", source)
+    part = config.style_image_part
+    if not _is_part(part):
+        raise UserError(
+            f"{source('style_image_part')}: style_image_part: {part} is not left, top, right and "
+            "bottom in 0 to 1, such as [0, 0.5, 1, 1] for the lower half"
+        )
     if config.style_image_median % 2 == 0:
         raise UserError(
             f"{source('style_image_median')}: style_image_median: {config.style_image_median} is "
@@ -271,6 +278,13 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
             f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
             f"steps: {config.steps}"
         )
+
+
+def _is_part(part: list[float]) -> bool:
+    if len(part) != 4:
+        return False
+    left, top, right, bottom = part
+    return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 
 
 def _check_layers(config: Config, key: str, resolved: str, source: Callable[[str], str]) -> None:

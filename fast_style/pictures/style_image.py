@@ -111,7 +111,8 @@ def prepare_style_image(config: Config) -> np.ndarray:
     """The style image as a training's loss network sees it: (S, S, 3) uint8 RGB.
 
     As in the TF1 program the short side becomes `image_size` and the centre is cropped;
-    `style_image_size` asks for another size, and so for larger or smaller strokes. One that is
+    `style_image_size` asks for another size, and so for larger or smaller strokes. With
+    `style_image_part` only that part of the file counts as the style image. One that is
     transparent, of one colour or smaller than 64 pixels is named in the log.
     `style_image_median` is the side in pixels of a median filter over the square.
     """
@@ -151,9 +152,25 @@ def _read(config: Config) -> Picture:
         if message.startswith("style_image"):
             raise
         raise UserError(f"style_image: {message}") from None
+    picture = _part(picture, config.style_image_part)
     if (lack := _lack(picture)) is not None:
         _warn_once(f"style_image: {config.style_image}: {lack}; there is little to learn from it")
     return picture
+
+
+def _part(picture: Picture, part: list[float]) -> Picture:
+    """From left and top to right and bottom in 0 to 1, rounded to pixels, of which one remains."""
+    cut = []
+    for side, first, last in zip(picture.rgb.shape[:2], part[1::-1], part[:1:-1], strict=True):
+        start = min(round(first * side), side - 1)
+        cut.append(slice(start, max(round(last * side), start + 1)))
+    rows, columns = cut
+    alpha = picture.alpha
+    return dataclasses.replace(
+        picture,
+        rgb=picture.rgb[rows, columns],
+        alpha=None if alpha is None else alpha[rows, columns],
+    )
 
 
 def _lack(picture: Picture) -> str | None:
