@@ -297,7 +297,7 @@ def test_a_wrong_value_is_told_with_file_key_and_what_is_right(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"style_image": PICTURE}, "style_images: stands beside style_image; one is wanted"),
+        ({"style_image": PICTURE}, "style_images: is given together with style_image; give one"),
         (
             {"style_images": ["a/sample.jpg", PICTURE]},
             "needs a name for each; a list takes the files'",
