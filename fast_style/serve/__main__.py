@@ -41,7 +41,7 @@ def main() -> None:
         "--allow-origin",
         nargs="+",
         default=[],
-        help="such as https://example.com, to send requests",
+        help="site whose pages may send requests: https://example.com",
     )
     who.add_argument(
         "--allow-host", nargs="+", default=[], help="names that clients may use for this server"
