@@ -7,8 +7,8 @@ from fast_style.hardware import start_tensorflow
 
 def main() -> None:
     parser = OneLineParser(
-        description="Train the transformer network that a conf file describes. An interrupted "
-        "training goes on from its newest checkpoint when the same command is given again."
+        description="Train the transformer network that a conf file describes. The same "
+        "command continues an interrupted training from its newest checkpoint."
     )
     parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
     parser.add_argument(
@@ -21,7 +21,9 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, help="the same as --set steps=STEPS")
     parser.add_argument(
-        "--restart", action="store_true", help="forget what was trained in the model folder"
+        "--restart",
+        action="store_true",
+        help="begin at step 0; delete what an earlier training wrote",
     )
     parser.add_argument(
         "--download", action="store_true", help="let TFDS fetch the data set (COCO: up to 40 GB)"

@@ -1,4 +1,4 @@
-"""What all programs share: flags, errors in one line, and Ctrl-C."""
+"""What all programs share: common flags, errors in one line, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -143,19 +143,19 @@ def print_error(message: str) -> int:
 
 @contextlib.contextmanager
 def interruption() -> Iterator[list[int]]:
-    """Yield a list that is empty until Ctrl-C, so that the current step can be finished.
+    """Yield a list that is empty until Ctrl-C, so that a loop can finish its current step and end.
 
     A second Ctrl-C stops at once.
     """
     interrupted: list[int] = []
 
-    def note(signum, _frame):
+    def on_sigint(signum, _frame):
         if interrupted:
             raise KeyboardInterrupt
         interrupted.append(signum)
 
     try:
-        previous = signal.signal(signal.SIGINT, note)
+        previous = signal.signal(signal.SIGINT, on_sigint)
     except ValueError:  # not the main thread, where signals do not arrive
         yield interrupted
         return

@@ -18,7 +18,7 @@ from fast_style.command_line import (
 
 
 def gpus(text: str) -> float:
-    """0, a part of one, or a whole number. Raises as argparse wants it."""
+    """0, a part of one, or a whole number. Raises ArgumentTypeError or ValueError."""
     value = float(text)
     if (not 0 <= value <= 1 and not value.is_integer()) or value < 0:
         raise argparse.ArgumentTypeError(f"{text} is neither a part of a GPU nor a number of them")

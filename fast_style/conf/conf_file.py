@@ -34,15 +34,16 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         if not separator:
             raise UserError(f"--set {override}: is not of the form key=value")
         if key == "base":
-            raise UserError(f"--set {override}: base stands in a conf file; make one, or use -c")
+            raise UserError(f"--set {override}: base is for conf files only; name the conf with -c")
         value = _value_of_override(text, hints.get(key), f"--set {override}")
         above[key] = _Sourced(value, "--set")
-    return _build(_laid_over(values, above), str(path))
+    return _checked_config(_overridden(values, above), str(path))
 
 
 def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
     """A Config from plain values, such as a model folder's conf.yml; `source` is for messages."""
-    return _build({key: _Sourced(value, source) for key, value in values.items()}, source)
+    sourced = {key: _Sourced(value, source) for key, value in values.items()}
+    return _checked_config(sourced, source)
 
 
 def config_as_yaml(config: Config) -> str:
@@ -52,6 +53,8 @@ def config_as_yaml(config: Config) -> str:
 
 @dataclass(frozen=True)
 class _Sourced:
+    """The value of a key, and the file or flag that it comes from, for messages."""
+
     value: Any
     source: str
 
@@ -110,7 +113,7 @@ _PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.real_number
 
 
 def read_yaml(path: Path) -> Any:
-    """What the YAML file holds: plain values only, and no objects of any program.
+    """The content of a YAML file: plain values only, no Python objects.
 
     Raises UserError where it is missing, of more than MOST_BYTES or not valid YAML.
     """
@@ -122,7 +125,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def check_types(values: Mapping[str, Any], source: str) -> None:
-    """Raise UserError where a key of a conf has a value that none of its kind has.
+    """Raise UserError where a value of a conf has the wrong type or is outside its limits.
 
     Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
     """
@@ -152,10 +155,10 @@ def _parse_yaml(text: str, source: str) -> Any:
 
 
 def _value_of_override(text: str, hint: Any, source: str) -> Any:
-    """The value of a key of that type hint (None: of no key) behind the = of a --set.
+    """The value after the = of a --set, for a key of that type hint; None: the key is unknown.
 
-    For a key that takes a text, # and [ are letters like any other: the value is read as YAML only
-    where that is of another kind that the key takes, or where it begins with a quote.
+    For a key that takes a text, # and [ have no special meaning: the text is read as YAML only
+    where that gives another type that the key takes, or where it begins with a quote.
     """
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
@@ -185,7 +188,7 @@ def _parse_yaml_without_comment(text: str, source: str) -> Any:
 
 
 def _find_conf(path: Path) -> Path:
-    """The conf file at `path`, or the one of that name in the project, which is then said."""
+    """The conf file at `path`, or else that of the same path in the project, with a warning."""
     found = locate(str(path))
     if found != path.expanduser():
         logging.warning("%s is not there; taking %s", path, found)
@@ -212,12 +215,13 @@ def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
         if not isinstance(base, str):
             raise UserError(f"{path}: base: {base!r} is not the path of a conf file")
         values = _read_with_base(path.parent / base, (*seen, path.resolve()))
-    return _laid_over(
+    return _overridden(
         values, {str(key): _Sourced(value, str(path)) for key, value in content.items()}
     )
 
 
-def _laid_over(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
+def _overridden(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
+    """The keys of `below`, such as those of a base, with those of `above` in their place."""
     # A file of weights belongs to the network that it was named with, a hash to its image.
     superseded = set()
     if "loss_model" in above:
@@ -236,7 +240,8 @@ def _files_beside(files: Any, folder: Path) -> Any:
     return files if files is None or is_url(files) else beside(files, folder)
 
 
-def _build(sourced: Mapping[str, _Sourced], path: str) -> Config:
+def _checked_config(sourced: Mapping[str, _Sourced], path: str) -> Config:
+    """The Config of these keys. Raises UserError for unknown and missing keys and wrong values."""
     fields = {f.name: f for f in dataclasses.fields(Config)}
     hints = typing.get_type_hints(Config)
     values = {}

@@ -25,6 +25,7 @@ StyleImages = list[str] | dict[str, StyleImage]
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
+    """A field with limits, which typed_values.check_limits reads from its metadata."""
     return field(default=default, metadata=limits)
 
 
@@ -240,6 +241,10 @@ def fewest_pixels(config: Config) -> int:
 
 
 def check_meaning(config: Config, source: Callable[[str], str]) -> None:
+    """Raise UserError where values of the right types do not fit each other or name no file.
+
+    source: the file or flag that a key comes from, for the message.
+    """
     check_name(config.naming, f"{source('naming')}: naming")
     _check_style_images(config, source)
     _check_layers(config, "content_layers", "content_layer_weights", source)
@@ -308,7 +313,7 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
         raise UserError(f"{source('style_image')}: the key 'style_image' is missing")
     if config.style_image is not None and several is not None:
         raise UserError(
-            f"{source('style_images')}: style_images: stands beside style_image; one is wanted"
+            f"{source('style_images')}: style_images: is given together with style_image; give one"
         )
     key = "style_image" if several is None else "style_images"
     images = config.named_style_images

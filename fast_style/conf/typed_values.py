@@ -1,4 +1,4 @@
-"""From the values that YAML knows to those that a dataclass field asks for."""
+"""Conversion of YAML values to the types of a dataclass's fields, and their limits."""
 
 import math
 import types
@@ -10,11 +10,11 @@ from fast_style.errors import nearest
 
 
 class WrongValue(Exception):
-    """What is wrong with a value and what would be right, to be written after key and value."""
+    """What is wrong with a value and what would be right; the caller adds key and value."""
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """A value as YAML gives it, as the type hint of its key; WrongValue where it is none such."""
+    """A YAML value converted to the type hint of its key. Raises WrongValue where it cannot be."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)

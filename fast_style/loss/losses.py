@@ -44,7 +44,10 @@ def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def style_statistics(features: Tensor, kind: str) -> tuple[Tensor, ...]:
-    """What of a layer's features is called its style: `kind` is 'gram' or 'mean_covariance'."""
+    """What the style term compares of a layer's (N, H, W, C) features.
+
+    kind: 'gram', for gram_matrix, or 'mean_covariance', for mean_and_covariance.
+    """
     return (gram_matrix(features),) if kind == "gram" else mean_and_covariance(features)
 
 

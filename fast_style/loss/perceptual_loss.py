@@ -29,7 +29,7 @@ SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
 
 
 class PerceptualLoss:
-    """content, style and total variation of stylized pictures, weighted as a conf says.
+    """The terms of losses.TERMS for stylized pictures, with the weights of a conf.
 
     The style images' statistics are computed once, here; the content image passes the loss network
     only as deep as the content layers need.

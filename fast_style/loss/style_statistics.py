@@ -1,7 +1,8 @@
-"""What the objective keeps of a style image, and the style.npz in which it is shipped.
+"""What the objective keeps of a style image, and the file for it, style.npz.
 
-A style.npz stands for the style image in a conf: `style_image: pretrained/wave/style.npz`. The
-picture itself cannot be recovered from it.
+losses.py computes the statistics; here they are read, written and checked. A conf can name such a
+file in place of the style image: `style_image: pretrained/wave/style.npz`. The picture cannot be
+recovered from it.
 """
 
 import json

@@ -27,7 +27,14 @@ HASH_KEYS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to resume after `step` steps as if it had never stopped."""
+    """Everything a training needs to resume after `step` steps as if it had never stopped.
+
+    seconds: spent on them. precision: 'float32' or 'bfloat16'. config: the keys of the conf.
+    notes: the terms of the last step ('last_step'), of the held-out pictures before the first
+    ('validation_before'), the number of training pictures ('pictures'), and the hashes of the
+    style images and the loss network's file, under HASH_KEYS. arrays: the transformer network's
+    variables as 'network/PATH', the optimizer's as 'optimizer/PATH'.
+    """
 
     step: int
     seconds: float

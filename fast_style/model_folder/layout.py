@@ -5,7 +5,7 @@ weights.npz       the trained transformer network's variables
 style.npz         the style's statistics, which can replace its image in another conf
 result.json       losses, steps, seconds, hardware, versions
 saved_model.pb, variables/    the same network as a SavedModel
-checkpoints/      STEP.npz: network, optimizer, step, conf; enough to go on bit for bit
+checkpoints/      STEP.npz: all that a training resumes from, bit for bit (checkpoint.Checkpoint)
 logs/             TensorBoard
 previews/         fixed pictures, stylized as the training went on
 training.lock     while a training runs

@@ -124,7 +124,7 @@ def load_network(folder: Path, policy: str = "float32", style: str | None = None
     """The transformer network of a model folder, computing in the dtype policy `policy`.
 
     style: of a folder with several, a name or a mix such as 'candy=0.6,wave=0.4'.
-    A training that has not finished gives its newest checkpoint, and says so.
+    A training that has not finished gives its newest checkpoint, with a warning.
     Raises UserError where the folder holds no model, a damaged one, or not that style.
     """
     return build_network(read_model(folder).in_style(style), policy)

@@ -1,4 +1,9 @@
-"""What transformer networks are made of, said once for every library that runs them."""
+"""What transformer networks are made of, described once for every library that runs them.
+
+`Architecture.transformed` lists the layers. Each library has functions of their names: Keras in
+network/layers.py, OpenVINO in runtimes/openvino_network.py, ONNX in export/onnx_network.py, and
+runtimes/streaming.py for a few rows of a picture at a time.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -99,8 +104,8 @@ class Architecture:
         """Features of 3 channels from pixels in -1..1.
 
         layers: has normalized_convolution, fixed_noise, residual_block, resize_convolution and
-        rgb_convolution, each of which makes features of features, and has its variables under the
-        name that it is given.
+        rgb_convolution. Each takes features and returns features, and finds its variables by
+        `name`.
         """
         first, *smaller = self.widths
         x = layers.normalized_convolution(x, first, 9, name="conv1")

@@ -76,7 +76,7 @@ def _mirrored_positions(side, multiple: int):
 
 @keras.saving.register_keras_serializable("fast_style")
 class OutputPixels(keras.layers.Layer):
-    """From the last convolution to RGB 0..255, as build_transformer_network tells."""
+    """From the last convolution to RGB 0..255, as build_transformer_network describes it."""
 
     def __init__(self, output: str, **kwargs):
         super().__init__(**kwargs)

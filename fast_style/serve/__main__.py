@@ -33,15 +33,18 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: for other machines too")
     parser.add_argument("--port", type=int, default=8501)
-    who = parser.add_argument_group("who may ask")
+    who = parser.add_argument_group("access")
     who.add_argument(
-        "--token-file", type=Path, help=f"holds what every request has to show; or ${TOKEN}"
+        "--token-file", type=Path, help=f"file of the token that requests must send; or ${TOKEN}"
     )
     who.add_argument(
-        "--allow-origin", nargs="+", default=[], help="web pages that may ask: https://example.com"
+        "--allow-origin",
+        nargs="+",
+        default=[],
+        help="site whose pages may send requests: https://example.com",
     )
     who.add_argument(
-        "--allow-host", nargs="+", default=[], help="names that this server is reached by"
+        "--allow-host", nargs="+", default=[], help="names that clients may use for this server"
     )
     how_much = parser.add_argument_group("limits")
     how_much.add_argument("--queue", type=at_least_1, default=64, help="requests that may wait")

@@ -19,7 +19,7 @@ CALIBRATION_PHOTOS = 64
 
 
 def above_0(text: str) -> float:
-    """The value of a flag that is a positive number. Raises as argparse wants it."""
+    """The value of a flag that is a positive number. Raises ArgumentTypeError."""
     value = not_negative(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -27,7 +27,7 @@ def above_0(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """The value of a flag that is a number from 0 up. Raises as argparse wants it."""
+    """The value of a flag that is a number from 0 up. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
@@ -38,7 +38,7 @@ def not_negative(text: str) -> float:
 
 
 def crop(text: str) -> int:
-    """A side in pixels. Raises as argparse wants it."""
+    """A side in pixels. Raises ArgumentTypeError."""
     value = at_least_1(text)
     if value < 16:  # the fifth block is 16 times smaller than the picture
         raise argparse.ArgumentTypeError(f"{text} is not at least 16")

@@ -16,7 +16,7 @@ from fast_style.video import check_installed
 
 
 def seconds(text: str) -> Fraction:
-    """The value of a flag such as 90, 1:30 or 0:01:30.5. Raises as argparse wants it."""
+    """The value of a flag such as 90, 1:30 or 0:01:30.5. Raises ArgumentTypeError."""
     total = Fraction(0)
     try:
         for part in text.split(":"):

@@ -143,7 +143,7 @@ class Clip:
                     yield Part(waiting)
                     waiting = []
         yield Part(waiting)
-        self._tell_if_cut_short()
+        self._warn_if_cut_short()
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """Those from the place at hand to the end that is wanted, and then None."""
@@ -212,7 +212,7 @@ class Clip:
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         if self._frame_format is None:
             self._frame_format = frame_format_of(frame, self.video, self.max_size)
-            _tell_what_is_lost(self.name, frame, self.video)
+            _warn_of_losses(self.name, frame, self.video)
         elif (frame.width, frame.height) != self._frame_format.decoded:
             logging.log_first_n(
                 logging.WARNING,
@@ -222,7 +222,7 @@ class Clip:
             )
         return self._frame_format.upright(frame)
 
-    def _tell_if_cut_short(self) -> None:
+    def _warn_if_cut_short(self) -> None:
         if self.video.duration is None or self.end is not None:
             return
         whole = self.video.duration * self.time_base
@@ -241,7 +241,7 @@ def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
             return
 
 
-def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> None:
+def _warn_of_losses(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> None:
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)

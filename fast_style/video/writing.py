@@ -133,7 +133,7 @@ class Writer:
             context.sample_aspect_ratio = frame_format.pixel_aspect
         if frame_format.display_matrix:
             video.set_display_matrix(frame_format.display_matrix)
-        _tell_apart(clip.video, video)
+        _copy_tags(clip.video, video)
         return video
 
     def _add_sound_and_subtitles(self) -> None:
@@ -156,7 +156,7 @@ class Writer:
     def _copy(self, stream: Stream) -> None:
         """Make a stream for the packets of a clip's; ValueError where the container has none."""
         copy = self.container.add_stream_from_template(stream)
-        _tell_apart(stream, copy)
+        _copy_tags(stream, copy)
         self.copies[stream] = copy
 
     @contextlib.contextmanager
@@ -239,7 +239,7 @@ def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
             ) from None
 
 
-def _tell_apart(stream: Stream, copy: Stream) -> None:
+def _copy_tags(stream: Stream, copy: Stream) -> None:
     """Copy the tags by which a person recognizes a stream."""
     copy.disposition = stream.disposition
     for key in ("language", "title"):
