@@ -29,6 +29,7 @@ TINY = {
     "content_layers": ["conv2_2"],
     "init_from": None,
     "network": "wide",
+    "temporal_weight": 0.0,
     "batch_size": 2,
     "steps": 3,
     "warmup_steps": 1,
@@ -71,7 +72,12 @@ def zoo_conf(folder: Path, **values: object) -> Path:
 def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: Path) -> None:
     zoo = zoo_conf(tmp_path, palette_weight=0.0)
     # Other than the zoo's conf: the palette is weighed there alone.
-    own = {"palette_weight": 2.0, "style_image_size": 64, "style_image_median": 3}
+    own = {
+        "temporal_weight": 0.5,
+        "palette_weight": 2.0,
+        "style_image_size": 64,
+        "style_image_median": 3,
+    }
     alone = conf(tmp_path, "mosaic", style_image="img/mosaic.jpg", optimizer="soap", **own)
     done = on_jax(
         *("-m", "fast_style.train_zoo", "-c", str(zoo), "--alone", str(alone)),
@@ -90,7 +96,7 @@ def test_zoo_and_single_styles_are_models_that_stylize(tmp_path: Path, photos: P
     assert np.abs(read_model(tmp_path / "mosaic").arrays["network/noise/mix"]).max() > 0
     result = json.loads((tmp_path / "mosaic/result.json").read_text())
     assert result["steps"] == 3 and result["versions"].keys() == {"jax", "keras"}
-    assert result["last_step"]["palette"] > 0
+    assert result["last_step"]["palette"] > 0 and result["last_step"]["temporal"] > 0
     written = read_model(tmp_path / "mosaic").conf
     assert (written["dataset"], written["init_from"]) == (str(photos), str(tmp_path / "zoo"))
     [of_image] = result["style_image_sha256"].values()
@@ -123,11 +129,6 @@ def test_a_model_folder_that_exists_stays_as_it_is(tmp_path: Path, photos: Path)
             "style_image: zoo has another one for mosaic",
         ),
         ({"steps": None}, "steps: null for mosaic; give a number"),
-        (
-            {"temporal_weight": 0.5},
-            "temporal_weight: is 0.5 for mosaic, and this program trains without that term; set "
-            "it to 0, or use train.py",
-        ),
     ],
 )
 def test_confs_that_do_not_belong_are_refused(

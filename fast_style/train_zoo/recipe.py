@@ -53,6 +53,7 @@ from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import style_image_sha256
+from fast_style.pictures.training_pictures.content_images import MOST_SHIFT, VIEW_NOISE
 from fast_style.training.provenance import hashes
 from fast_style.training.schedule import learning_rate, style_ramp
 from fast_style.training.soap import Soap
@@ -75,7 +76,6 @@ OBJECTIVE_KEYS = (
     "output",
     "optimizer",
 )
-WEIGHTED = tuple(term for term in TERMS if not term.moves)
 
 
 def read_photos(files: Sequence[Path], image_size: int) -> jax.Array:
@@ -90,11 +90,12 @@ class Trainer:
     """A network of one or several styles, and the compiled step that trains it."""
 
     def __init__(self, config: Config, objective: PerceptualLoss, weights: np.ndarray, styles: int):
-        """objective: with the statistics of all styles; weights: (all styles, terms) of WEIGHTED.
+        """objective: with the statistics of all styles; weights: (all styles, terms) of TERMS.
 
         styles: how many the network has: all of the objective's, or one, whichever is asked for.
         """
         self.objective, self.weights = objective, weights
+        self.moves = bool(weights[:, [term.moves for term in TERMS]].any())
         keras.utils.set_random_seed(config.seed)
         with default_dtype(POLICY):
             network = build_transformer_network(architecture_of(config.network, config.output))
@@ -149,8 +150,9 @@ class Trainer:
         pictures = random_views(photos, len(styles), side, flip, key)
 
         def loss(variables):
-            of_each = jax.vmap(lambda picture, style: self._terms(variables, picture, style, ramp))
-            terms = jax.tree.map(jnp.mean, of_each(pictures, styles))
+            of_each = jax.vmap(partial(self._terms, variables, ramp))
+            keys = jax.random.split(jax.random.fold_in(key, 0), len(styles))
+            terms = jax.tree.map(jnp.mean, of_each(pictures, styles, keys))
             return terms["total"], terms
 
         (_, terms), gradients = jax.value_and_grad(loss, has_aux=True)(variables)
@@ -161,15 +163,19 @@ class Trainer:
         variables, state = self.optimizer.stateless_apply(state, gradients, variables)
         return variables, state, terms
 
-    def _terms(self, variables, picture, style, ramp):
+    def _terms(self, variables, ramp, picture, style, key):
         picture = picture[None]
+        moved = None
         pairs = zip(self.network.variables, variables, strict=True)
         with keras.StatelessScope(state_mapping=list(pairs)):
             stylized = self.network(picture, style, training=True)
+            if self.moves:
+                part, shift = moved_view(picture, key)
+                moved = self.network(part, style, training=True), shift
         targets = self.objective.content_targets(picture)
-        found = self.objective(stylized, targets, style=style)
-        terms = {term.name: found[term.name] for term in WEIGHTED if term.name in found}
-        weights = zip(WEIGHTED, jnp.asarray(self.weights)[style], strict=True)
+        found = self.objective(stylized, targets, style=style, moved=moved)
+        terms = {term.name: found[term.name] for term in TERMS if term.name in found}
+        weights = zip(TERMS, jnp.asarray(self.weights)[style], strict=True)
         terms["total"] = sum(
             weight * (ramp if term.of_style else 1) * terms[term.name]
             for term, weight in weights
@@ -203,10 +209,21 @@ def random_views(photos, count: int, side: int, flip: bool, key):
     return jnp.clip(jax.vmap(view)(chosen, scale, corner), 0, 255)
 
 
+def moved_view(pictures, key):
+    """Their part, (N, H - 4, W - 4, 3), with noise, and its (2,) shift: as ContentImages has it."""
+    of_shift, of_noise = jax.random.split(key)
+    shift = jax.random.randint(of_shift, (2,), 0, MOST_SHIFT + 1)
+    count, height, width, colours = pictures.shape
+    sizes = (count, height - MOST_SHIFT, width - MOST_SHIFT, colours)
+    part = jax.lax.dynamic_slice(pictures, (0, *shift, 0), sizes)
+    noise = VIEW_NOISE * jax.random.normal(of_noise, sizes)
+    return jnp.clip(part + noise, 0, 255), shift
+
+
 def term_weights(configs: Sequence[Config]) -> np.ndarray:
-    """(confs, terms) float32: the conf's weight of each of WEIGHTED."""
+    """(confs, terms) float32: the conf's weight of each of TERMS."""
     return np.array(
-        [[getattr(config, term.weight) for term in WEIGHTED] for config in configs], np.float32
+        [[getattr(config, term.weight) for term in TERMS] for config in configs], np.float32
     )
 
 
@@ -238,9 +255,7 @@ def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> I
     styles = [read_style(own.get(name, zoo.of_style(name))) for name in names]
     weights = term_weights(configs)
     # A term is computed where the conf of any style weighs it.
-    largest = dict(
-        zip((term.weight for term in WEIGHTED), weights.max(axis=0).tolist(), strict=True)
-    )
+    largest = dict(zip((term.weight for term in TERMS), weights.max(axis=0).tolist(), strict=True))
     objective = PerceptualLoss(replace(zoo, **largest), styles, POLICY)
     squares = read_photos(photos, max(config.image_size for config in configs))
     together = Trainer(zoo, objective, weights, len(names))
@@ -289,12 +304,6 @@ def _trained(trainer: Trainer, config: Config, squares, styles: dict[int, Style]
 def _check_trainable(config: Config) -> None:
     if config.steps is None:
         raise UserError(f"steps: null for {config.naming}; give a number")
-    for term in TERMS:
-        if term.moves and getattr(config, term.weight):
-            raise UserError(
-                f"{term.weight}: is {getattr(config, term.weight)} for {config.naming}, and this "
-                "program trains without that term; set it to 0, or use train.py"
-            )
 
 
 def _diverged(config: Config, problem: str) -> UserError:
