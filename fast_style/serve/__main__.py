@@ -9,7 +9,6 @@ from argparse import ArgumentTypeError
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, number_of_bytes
 from fast_style.errors import UserError
@@ -59,12 +58,11 @@ def main() -> None:
         type=number_of_bytes,
         help="of a pass; default: half of what is free at the start",
     )
-    how_much.add_argument("--max-connections", type=at_least_1, default=1000)
     how_much.add_argument(
-        "--header-seconds", type=_seconds, default=10.0, help="for a request's header to arrive"
+        "--max-connections", type=at_least_1, default=1000, help="open at once; 503 beyond"
     )
     how_much.add_argument(
-        "--body-seconds", type=_seconds, default=60.0, help="for its body, and to take its answer"
+        "--body-seconds", type=_seconds, default=60.0, help="for a request's body to arrive"
     )
     how_much.add_argument(
         "--finish-seconds", type=at_least_1, default=30, help="for what waits, after SIGTERM"
@@ -80,18 +78,11 @@ def main() -> None:
 
     from fast_style.serve.access import LOOPBACK
     from fast_style.serve.app import Access, Limits, application
-    from fast_style.serve.connections import (
-        BACKLOG,
-        ConnectionLimits,
-        Connections,
-        allow_connections,
-    )
     from fast_style.serve.memory import give_memory_back
     from fast_style.serve.models import Models
 
     give_memory_back()
     token = _token(args.token_file)
-    allow_connections(args.max_connections)
     memory = args.max_memory or free_memory() // 2
     models = Models(args.models, args.runtime, args.precision, memory)
     hosts = (*LOOPBACK, args.host, *args.allow_host)
@@ -105,20 +96,19 @@ def main() -> None:
         body_seconds=args.body_seconds,
         pixels=args.max_pixels,
     )
-    connections = ConnectionLimits(args.max_connections, args.header_seconds, args.body_seconds)
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
     print(f"http://{args.host}:{args.port}/ shows them")
     if not (_is_loopback(args.host) or token):
         print(f"anyone who reaches this machine may use it; ${TOKEN} or --token-file sets a token")
-    http: Any = Connections(connections)  # which makes protocols, as the class that is asked for
     uvicorn.run(
         application(models, limits, access),
         host=args.host,
         port=args.port,
-        http=http,
+        http="h11",
         ws="none",
-        backlog=BACKLOG,
         h11_max_incomplete_event_size=HEADER_BYTES,
+        # uvicorn answers 503 when this many are open, and counts the one that asks.
+        limit_concurrency=args.max_connections + 1,
         server_header=False,
         log_level="error",  # a warning for each bad request is a way to fill a disk
         timeout_graceful_shutdown=args.finish_seconds,
