@@ -23,8 +23,11 @@ pytest.importorskip("openvino", reason="TensorFlow takes too long to start here"
 
 from starlette.testclient import TestClient
 
+from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
-from fast_style.serve.app import Access, Limits, application
+from fast_style.serve.__main__ import main
+from fast_style.serve.access import Access
+from fast_style.serve.app import Limits, application
 from fast_style.serve.models import Models
 from fast_style.stylize.stylizer import Stylizer, TooLarge
 from tests.stress import serve_hostile as hostile
@@ -208,12 +211,12 @@ def test_a_token_is_wanted_for_all_but_a_probe(models: Models) -> None:
 
 def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) -> None:
     friend, stranger = {"origin": "https://friend.example"}, {"origin": "https://evil.example"}
-    access = Access("t", ("https://friend.example",), ("testserver", "[::1]"))
+    access = Access("t", ("https://FRIEND.example/",), ("testserver", "[::1]"))
     preflight = {"access-control-request-method": "POST"}
     preflight |= {"access-control-request-headers": "authorization, content-encoding, content-type"}
     with TestClient(application(models, access=access)) as client:
         for host in ("evil.example", "testserver.evil.example", "testserver@evil.example:80"):
-            assert client.get("/healthz", headers={"host": host}).status_code == 403
+            assert client.get("/healthz", headers={"host": host}).status_code == 400
         for host in ("testserver", "TESTSERVER:81", "[::1]:8501"):
             assert client.get("/healthz", headers={"host": host}).status_code == 200
         assert client.get("/healthz", headers=stranger).status_code == 403
@@ -308,3 +311,10 @@ def test_memory_of_a_request_is_given_back() -> None:
         for how in ("keep", "give back")
     )
     assert kept - given_back > 50e6
+
+
+@pytest.mark.parametrize("name", ["style.example.com:443", "https://example.com", "a*.b"])
+def test_a_name_of_the_server_is_only_a_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["serve", "--allow-host", name])
+    with pytest.raises(UserError, match=f"{re.escape(name)} is not a name without a port"):
+        main()

@@ -5,6 +5,7 @@ plain pictures (POST /stylize/NAME), and shows a page at /.
 """
 
 import os
+import re
 from argparse import ArgumentTypeError
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -40,7 +41,11 @@ def main() -> None:
         "--allow-origin", nargs="+", default=[], help="web pages that may ask: https://example.com"
     )
     who.add_argument(
-        "--allow-host", nargs="+", default=[], help="names that this server is reached by"
+        "--allow-host",
+        type=_host_name,
+        nargs="+",
+        default=[],
+        help="names that the server answers to; *.example.com for all of a domain",
     )
     how_much = parser.add_argument_group("limits")
     how_much.add_argument("--queue", type=at_least_1, default=64, help="requests that may wait")
@@ -76,8 +81,8 @@ def main() -> None:
 
     import uvicorn
 
-    from fast_style.serve.access import LOOPBACK
-    from fast_style.serve.app import Access, Limits, application
+    from fast_style.serve.access import LOOPBACK, Access
+    from fast_style.serve.app import Limits, application
     from fast_style.serve.memory import give_memory_back
     from fast_style.serve.models import Models
 
@@ -88,7 +93,7 @@ def main() -> None:
     hosts = (*LOOPBACK, args.host, *args.allow_host)
     # On other interfaces its names are unknown, unless they are given.
     knows_its_names = _is_loopback(args.host) or args.allow_host
-    access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else None)
+    access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else ("*",))
     limits = Limits(
         capacity=args.queue,
         body_bytes=args.max_body,
@@ -130,6 +135,12 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\]", text):
+        raise ArgumentTypeError(f"{text} is not a name without a port, such as style.example.com")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -32,7 +32,7 @@ from fast_style.pictures.images import (
 from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
-from fast_style.serve.access import SameSite, Token
+from fast_style.serve.access import HEALTH, Access
 from fast_style.serve.limits import BodyLimit
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
@@ -48,7 +48,6 @@ QUALITY = 95  # of JPEG and WebP
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
-WARNING = "x-fast-style-warning"
 CLIENT_CLOSED_REQUEST = 499  # as in nginx; only the metrics show it
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
 
@@ -64,15 +63,6 @@ class Limits:
     bytes_together: int = 512_000_000  # of the bodies of all requests
     body_seconds: float = 60.0
     pixels: int = 50_000_000  # of a request's pictures together, with their borders
-
-
-@dataclass(frozen=True)
-class Access:
-    """Which clients may send requests; access.py explains."""
-
-    token: str | None = None
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] | None = None
 
 
 class Pixels:
@@ -135,7 +125,7 @@ class Server:
                 given = [self._counted(picture, pixels) for picture in prediction.pictures]
                 stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
             warning = prediction.warning
-            headers = {WARNING: warning} if warning else None
+            headers = {serving.WARNING: warning} if warning else None
             return JSONResponse(serving.write_prediction(prediction, stylized), headers=headers)
 
         return await self._done(request, work)
@@ -298,45 +288,38 @@ def application(
         Route("/stylize/{name:str}", server.stylize, methods=["POST"]),
         Route("/styles", server.styles),
         Route("/styles/{name:str}.jpg", server.sample),
-        Route("/healthz", server.health),
+        Route(HEALTH, server.health),
         Route("/metrics", metrics.endpoint),
         Route("/", page),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
-    app = Starlette(
+    middleware = [
+        Middleware(metrics.middleware),
+        *access.middleware(),
+        Middleware(
+            BodyLimit,
+            most_bytes=limits.body_bytes,
+            most_together=limits.bytes_together,
+            seconds=limits.body_seconds,
+        ),
+    ]
+    exception_handlers = {
+        UserError: error_response(400),
+        TooManyPixels: error_response(413),
+        TooLarge: error_response(413),
+        QueueFull: error_response(
+            429, "too many requests are waiting; try again", {"retry-after": "1"}
+        ),
+        HTTPException: _http_error,
+        ClientDisconnect: error_response(CLIENT_CLOSED_REQUEST, "the client is gone"),
+        Exception: error_response(500, "an error of the server; its log says which"),
+    }
+    return Starlette(
         routes=routes,
+        middleware=middleware,
+        exception_handlers=exception_handlers,
         lifespan=until_shutdown,
-        exception_handlers={
-            UserError: error_response(400),
-            TooManyPixels: error_response(413),
-            TooLarge: error_response(413),
-            QueueFull: error_response(
-                429, "too many requests are waiting; try again", {"retry-after": "1"}
-            ),
-            HTTPException: _http_error,
-            ClientDisconnect: error_response(CLIENT_CLOSED_REQUEST, "the client is gone"),
-            Exception: error_response(500, "an error of the server; its log says which"),
-        },
     )
-    app.add_middleware(
-        BodyLimit,
-        most_bytes=limits.body_bytes,
-        most_together=limits.bytes_together,
-        seconds=limits.body_seconds,
-    )
-    if access.token:
-        app.add_middleware(Token, token=access.token)
-    if access.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=access.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-encoding", "content-type"],
-            expose_headers=[WARNING],
-        )
-    app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
-    app.add_middleware(metrics.middleware)
-    return app
 
 
 def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized", SERVE:
 FLOATS = (FLOAT, SERVE)
 LARGEST_VALUES = (255, 1)  # of arrays: of grey levels, and of what many libraries scale them to
 VERSION = "1"
+WARNING = "x-fast-style-warning"  # a header of answers
 MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 
 
