@@ -27,7 +27,8 @@ from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.serve.__main__ import main
 from fast_style.serve.access import Access
-from fast_style.serve.app import Limits, application
+from fast_style.serve.app import application
+from fast_style.serve.limits import Limits
 from fast_style.serve.models import Models
 from fast_style.stylize.stylizer import Stylizer, TooLarge
 from tests.stress import serve_hostile as hostile

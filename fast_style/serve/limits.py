@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import zlib
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -11,6 +12,17 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 GZIP = ("gzip", "x-gzip")  # RFC 9110, 8.4.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on requests."""
+
+    capacity: int = 64  # of the queue: requests that wait or are worked on
+    body_bytes: int = 64_000_000
+    bytes_together: int = 512_000_000  # of the bodies of all requests
+    body_seconds: float = 60.0  # for a body to arrive
+    pixels: int = 50_000_000  # of a request's pictures together, with their borders
 
 
 class BodyLimit:
@@ -21,13 +33,10 @@ class BodyLimit:
     Content-Encoding other than gzip, and 400 for a body that is not gzip as it says.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int, most_together: int, seconds: float):
-        """most_together: bytes of the bodies of all requests that are not answered yet."""
+    def __init__(self, app: ASGIApp, limits: Limits):
         self.app = app
-        self.most_bytes = most_bytes
-        self.most_together = most_together
-        self.seconds = seconds
-        self.held = 0  # bytes
+        self.limits = limits
+        self.held = 0  # bytes of the bodies of all requests that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,11 +52,12 @@ class BodyLimit:
 class _Body:
     """The body of one request."""
 
-    def __init__(self, limit: BodyLimit, headers: Headers, receive: Receive):
-        self.limit = limit
+    def __init__(self, of_all: BodyLimit, headers: Headers, receive: Receive):
+        self.of_all = of_all
+        self.limits = of_all.limits
         self.headers = headers
         self.receive_part = receive
-        self.size = 0  # bytes that `limit` holds
+        self.size = 0  # bytes of this body in of_all.held
         self.is_received = False
 
     async def receive(self) -> Message:
@@ -60,13 +70,13 @@ class _Body:
             raise HTTPException(415, reason, {"accept-encoding": "gzip"})
         self._check(int(self.headers.get("content-length", 0)))
         try:
-            async with asyncio.timeout(self.limit.seconds):
+            async with asyncio.timeout(self.limits.body_seconds):
                 body = await self._read()
         except TimeoutError:
-            reason = f"the body did not arrive within {self.limit.seconds:g} s"
+            reason = f"the body did not arrive within {self.limits.body_seconds:g} s"
             raise HTTPException(408, reason, {"connection": "close"}) from None
         if encoding in GZIP:
-            body = await asyncio.to_thread(_unpacked, body, self.limit.most_bytes)
+            body = await asyncio.to_thread(_unpacked, body, self.limits.body_bytes)
             self._hold(len(body))
         self.is_received = True
         return {"type": "http.request", "body": body, "more_body": False}
@@ -84,14 +94,14 @@ class _Body:
 
     def _hold(self, size: int) -> None:
         self._check(size)
-        self.limit.held += size - self.size
+        self.of_all.held += size - self.size
         self.size = size
 
     def _check(self, size: int) -> None:
         """Raises HTTPException if so many bytes are too many."""
-        if size > self.limit.most_bytes:
-            raise HTTPException(413, f"a request has at most {self.limit.most_bytes:,} bytes")
-        if self.limit.held - self.size + size > self.limit.most_together:
+        if size > self.limits.body_bytes:
+            raise HTTPException(413, f"a request has at most {self.limits.body_bytes:,} bytes")
+        if self.of_all.held - self.size + size > self.limits.bytes_together:
             reason = "too many bytes are waiting; try again"
             raise HTTPException(429, reason, {"retry-after": "1"})
 
