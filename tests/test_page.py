@@ -23,7 +23,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fast_style.pictures.images import Picture, read_picture, write_picture
-from fast_style.serve.app import Access, application
+from fast_style.serve.access import Access
+from fast_style.serve.app import application
 from fast_style.serve.models import Models
 from tests.conftest import NAMES, Photo
 

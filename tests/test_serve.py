@@ -24,7 +24,8 @@ from starlette.testclient import TestClient
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
-from fast_style.serve.app import Limits, application
+from fast_style.serve.app import application
+from fast_style.serve.limits import Limits
 from fast_style.serve.models import MIXES_KEPT, Models
 from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer
@@ -166,7 +167,7 @@ def test_arrays_in_0_to_1_are_no_black_pictures(
     ("query", "said"),
     [
         ("max_value=2", "max_value: 2 is not one of 255, 1"),
-        ("max_value=x", "max_value: "),
+        ("max_value=x", "max_value: x is not one of 255, 1"),
         ("strength=1", "unknown parameter 'strength'"),
     ],
 )
@@ -298,8 +299,8 @@ def test_a_body_may_be_compressed(client: TestClient, photo: Photo) -> None:
     ("encoding", "body", "status", "said"),
     [
         ("gzip", b"no gzip", 400, "the body is not gzip"),
-        ("gzip", b"", 400, "cut short"),
-        ("gzip", gzip.compress(b"a" * 100)[:-1], 400, "cut short"),
+        ("gzip", b"", 400, "is empty"),
+        ("gzip", gzip.compress(b"a" * 100)[:-1], 400, "ended before the end-of-stream"),
         ("gzip", gzip.compress(b"a") + b"more", 400, "the body is not gzip"),
         ("gzip", gzip.compress(b"a")[:-4] + b"\2\0\0\0", 400, "the body is not gzip"),
         ("gzip, gzip", gzip.compress(b"a"), 415, "as it is or in gzip"),
@@ -320,7 +321,7 @@ def test_a_body_that_is_not_as_its_encoding_says_is_refused(
     [
         ("strength=2", "strength: 2 is not between 0 and 1"),
         ("max_size=0", "max_size: 0 is not at least 1"),
-        ("preserve_color=maybe", "preserve_color: maybe is neither true nor false"),
+        ("preserve_color=maybe", "preserve_color: maybe is not one of true, false, 1, 0"),
         ("format=gif", "format: gif is not one of png, jpeg, webp"),
         ("format=jpeg&quality=101", "quality: 101 is not between 1 and 100"),
         ("format=webp&quality=0", "quality: 0 is not between 1 and 100"),

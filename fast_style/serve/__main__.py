@@ -1,15 +1,15 @@
 """Serve styles: python -m fast_style.serve --models pretrained --port 8501
 
-Speaks TensorFlow Serving's REST API (GET /v1/models/NAME, POST /v1/models/NAME:predict), takes
-plain pictures (POST /stylize/NAME), and shows a page at /.
+The server has TensorFlow Serving's REST API (GET /v1/models/NAME, POST /v1/models/NAME:predict),
+takes plain pictures (POST /stylize/NAME), and has a web page at /.
 """
 
 import os
+import re
 from argparse import ArgumentTypeError
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, number_of_bytes
 from fast_style.errors import UserError
@@ -29,49 +29,39 @@ def main() -> None:
         type=Path,
         nargs="+",
         default=[Path("pretrained")],
-        help="model folders, or folders of such",
+        help="model folders, or folders of model folders",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: for other machines too")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to accept other machines")
     parser.add_argument("--port", type=int, default=8501)
-    who = parser.add_argument_group("access")
-    who.add_argument(
-        "--token-file", type=Path, help=f"file of the token that requests must send; or ${TOKEN}"
+    access = parser.add_argument_group("access")
+    access.add_argument(
+        "--token-file", type=Path, help=f"a file with the token that clients send; or set ${TOKEN}"
     )
-    who.add_argument(
+    access.add_argument(
         "--allow-origin",
         nargs="+",
         default=[],
-        help="site whose pages may send requests: https://example.com",
+        help="sites whose pages may send requests, such as https://example.com",
     )
-    who.add_argument(
-        "--allow-host", nargs="+", default=[], help="names that clients may use for this server"
+    access.add_argument(
+        "--allow-host",
+        type=_host_name,
+        nargs="+",
+        default=[],
+        help="names that the server answers to; *.example.com for all of a domain",
     )
-    how_much = parser.add_argument_group("limits")
-    how_much.add_argument("--queue", type=at_least_1, default=64, help="requests that may wait")
-    how_much.add_argument(
-        "--max-body", type=number_of_bytes, default=64_000_000, help="such as 64MB"
-    )
-    how_much.add_argument(
-        "--max-bodies", type=number_of_bytes, default=512_000_000, help="of all requests together"
-    )
-    how_much.add_argument(
-        "--max-pixels", type=at_least_1, default=50_000_000, help="of a request's pictures"
-    )
-    how_much.add_argument(
-        "--max-memory",
-        type=number_of_bytes,
-        help="of a pass; default: half of what is free at the start",
-    )
-    how_much.add_argument("--max-connections", type=at_least_1, default=1000)
-    how_much.add_argument(
-        "--header-seconds", type=_seconds, default=10.0, help="for a request's header to arrive"
-    )
-    how_much.add_argument(
-        "--body-seconds", type=_seconds, default=60.0, help="for its body, and to take its answer"
-    )
-    how_much.add_argument(
-        "--finish-seconds", type=at_least_1, default=30, help="for what waits, after SIGTERM"
-    )
+    limits = parser.add_argument_group("limits")
+    for flag, kind, default, text in (
+        ("--queue", at_least_1, 64, "requests that wait or are stylized"),
+        ("--max-body", number_of_bytes, 64_000_000, "of one request, such as 64MB"),
+        ("--max-bodies", number_of_bytes, 512_000_000, "of all requests together"),
+        ("--max-pixels", at_least_1, 50_000_000, "of the pictures of one request"),
+        ("--max-memory", number_of_bytes, None, "of a pass; default: half of what is free"),
+        ("--max-connections", at_least_1, 1000, "that are open; others get 503"),
+        ("--body-seconds", _seconds, 60.0, "in which the body of a request has to arrive"),
+        ("--finish-seconds", at_least_1, 30, "for accepted requests, after SIGTERM"),
+    ):
+        limits.add_argument(flag, type=kind, default=default, help=text)
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
@@ -81,47 +71,40 @@ def main() -> None:
 
     import uvicorn
 
-    from fast_style.serve.access import LOOPBACK
-    from fast_style.serve.app import Access, Limits, application
-    from fast_style.serve.connections import (
-        BACKLOG,
-        ConnectionLimits,
-        Connections,
-        allow_connections,
-    )
+    from fast_style.serve.access import LOOPBACK, Access
+    from fast_style.serve.app import application
+    from fast_style.serve.limits import Limits
     from fast_style.serve.memory import give_memory_back
     from fast_style.serve.models import Models
 
     give_memory_back()
     token = _token(args.token_file)
-    allow_connections(args.max_connections)
     memory = args.max_memory or free_memory() // 2
     models = Models(args.models, args.runtime, args.precision, memory)
-    hosts = (*LOOPBACK, args.host, *args.allow_host)
-    # On other interfaces its names are unknown, unless they are given.
+    # On other interfaces the server has names that it does not know, unless they are given.
     knows_its_names = _is_loopback(args.host) or args.allow_host
-    access = Access(token, tuple(args.allow_origin), hosts if knows_its_names else None)
-    limits = Limits(
+    hosts = (*LOOPBACK, args.host, *args.allow_host) if knows_its_names else ("*",)
+    limited = Limits(
         capacity=args.queue,
         body_bytes=args.max_body,
         bytes_together=args.max_bodies,
         body_seconds=args.body_seconds,
         pixels=args.max_pixels,
     )
-    connections = ConnectionLimits(args.max_connections, args.header_seconds, args.body_seconds)
+    app = application(models, limited, Access(token, tuple(args.allow_origin), hosts))
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
-    print(f"http://{args.host}:{args.port}/ shows them")
+    print(f"the page: http://{args.host}:{args.port}/")
     if not (_is_loopback(args.host) or token):
-        print(f"anyone who reaches this machine may use it; ${TOKEN} or --token-file sets a token")
-    http: Any = Connections(connections)  # which makes protocols, as the class that is asked for
+        print(f"anyone who reaches this machine can use it; set a token: ${TOKEN} or --token-file")
     uvicorn.run(
-        application(models, limits, access),
+        app,
         host=args.host,
         port=args.port,
-        http=http,
+        http="h11",
         ws="none",
-        backlog=BACKLOG,
         h11_max_incomplete_event_size=HEADER_BYTES,
+        # uvicorn answers 503 when this many are open, and counts the one that asks.
+        limit_concurrency=args.max_connections + 1,
         server_header=False,
         log_level="error",  # a warning for each bad request is a way to fill a disk
         timeout_graceful_shutdown=args.finish_seconds,
@@ -143,6 +126,12 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\]", text):
+        raise ArgumentTypeError(f"{text} is not a name without a port, such as style.example.com")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -1,75 +1,110 @@
-"""Who may ask: by the page that a browser shows, the name that it asked for, and a token."""
+"""Which clients may send requests: by the name of the server, the page they come from, a token."""
 
 import base64
 import binascii
+import contextlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import dataclass
 
+from starlette.authentication import AuthenticationBackend, AuthenticationError
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fast_style.serve.tensorflow_serving import WARNING
+
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-FOR_PROBES = "/healthz"
+HEALTH = "/healthz"  # needs no token
 
 
-class SameSite:
-    """ASGI middleware: a page from elsewhere has no use of this server, unless it is allowed.
+@dataclass(frozen=True)
+class Access:
+    """Which clients may send requests; by default all, except pages of other sites."""
 
-    Neither by a request of its own (Origin), nor by a name that its owner lets point here (Host).
+    token: str | None = None
+    origins: tuple[str, ...] = ()  # sites whose pages may send requests: https://example.com
+    hosts: tuple[str, ...] = ("*",)  # names of this server, as TrustedHostMiddleware takes them
+
+    def middleware(self) -> list[Middleware]:
+        """The middleware that refuses other clients, the outermost first."""
+        origins = [origin.lower().rstrip("/") for origin in self.origins]
+        middleware = [
+            Middleware(TrustedHostMiddleware, allowed_hosts=self.hosts),
+            Middleware(OriginCheck, allowed=origins),
+        ]
+        if origins:
+            cors = Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-encoding", "content-type"],
+                expose_headers=[WARNING],
+            )
+            middleware.append(cors)
+        if self.token:
+            backend = TokenBackend(self.token)
+            middleware.append(
+                Middleware(AuthenticationMiddleware, backend=backend, on_error=_unauthorized)
+            )
+        return middleware
+
+
+class OriginCheck:
+    """ASGI middleware: 403 for requests of pages of other sites, unless they are allowed.
+
+    CORS alone lets such a page send a POST, and only keeps the answer from it.
     """
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str], hosts: Iterable[str] | None):
-        """origins: such as https://example.com; hosts: without ports, None for any."""
+    def __init__(self, app: ASGIApp, allowed: Collection[str]):
         self.app = app
-        self.origins = {origin.lower().rstrip("/") for origin in origins}
-        self.hosts = None if hosts is None else {host.lower() for host in hosts}
+        self.allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refused(Headers(scope=scope)) if scope["type"] == "http" else None
-        await (JSONResponse({"error": refused}, 403) if refused else self.app)(scope, receive, send)
+        app = self.app
+        if scope["type"] == "http" and not self._is_allowed(Headers(scope=scope)):
+            reason = "requests of other sites are refused; --allow-origin allows a site"
+            app = JSONResponse({"error": reason}, 403)
+        await app(scope, receive, send)
 
-    def _refused(self, headers: Headers) -> str | None:
-        asked = headers.get("host", "").lower()
-        if asked and self.hosts is not None and _without_port(asked) not in self.hosts:
-            return "this server does not go by the name in Host; --allow-host gives it names"
-        origin = headers.get("origin", "").lower()
-        if origin and origin not in self.origins and origin.partition("://")[2] != asked:
-            return "pages from elsewhere may not ask; --allow-origin names those that may"
-        return None
+    def _is_allowed(self, headers: Headers) -> bool:
+        origin, host = headers.get("origin", "").lower(), headers.get("host", "").lower()
+        return not origin or origin in self.allowed or origin.partition("://")[2] == host
 
 
-class Token:
-    """ASGI middleware: 401 without the token, as a bearer's or as the password of any user.
+class TokenBackend(AuthenticationBackend):
+    """Accepts the token as a bearer token, or as the password of any user.
 
-    A browser asks its user for the latter by itself. Whether the server lives, anybody may ask.
+    A browser asks for the password by itself.
     """
 
-    def __init__(self, app: ASGIApp, token: str):
-        self.app = app
+    def __init__(self, token: str):
         self.token = token.encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == FOR_PROBES or self._is_known(scope):
-            await self.app(scope, receive, send)
-            return
-        asked_for = {"www-authenticate": 'Basic realm="fast-style", charset="UTF-8"'}
-        refusal = JSONResponse({"error": "the server's token is wanted"}, 401, asked_for)
-        await refusal(scope, receive, send)
-
-    def _is_known(self, scope: Scope) -> bool:
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        shown = given.strip().encode("latin-1")
-        if scheme.lower() == "basic":
-            try:
-                shown = base64.b64decode(shown, validate=True).partition(b":")[2]
-            except binascii.Error:
-                return False
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(shown, self.token)
+    async def authenticate(self, conn: HTTPConnection) -> None:
+        """Raises AuthenticationError if the request does not hold the token."""
+        sent = _sent_token(conn.headers.get("authorization", ""))
+        if conn.scope["path"] != HEALTH and not hmac.compare_digest(sent, self.token):
+            raise AuthenticationError
 
 
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+def _sent_token(authorization: str) -> bytes:
+    """The token in an Authorization header, or no bytes."""
+    scheme, _, credentials = authorization.partition(" ")
+    sent = credentials.strip().encode("latin-1")
+    if scheme.lower() == "bearer":
+        return sent
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error):
+            return base64.b64decode(sent, validate=True).partition(b":")[2]
+    return b""
+
+
+def _unauthorized(conn: HTTPConnection, error: Exception) -> JSONResponse:
+    headers = {"www-authenticate": 'Basic realm="fast-style", charset="UTF-8"'}
+    return JSONResponse({"error": "this server needs its token"}, 401, headers)

@@ -5,14 +5,13 @@ import contextlib
 import functools
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -32,8 +31,8 @@ from fast_style.pictures.images import (
 from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
-from fast_style.serve.access import SameSite, Token
-from fast_style.serve.limits import BodyLimit
+from fast_style.serve.access import HEALTH, Access
+from fast_style.serve.limits import BodyLimit, Limits
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
 from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
@@ -43,67 +42,52 @@ from fast_style.stylize.stylizer import Stylizer, TooLarge
 PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
-JPEG = b"\xff\xd8"
 QUALITY = 95  # of JPEG and WebP
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
-WARNING = "x-fast-style-warning"
 CLIENT_CLOSED_REQUEST = 499  # as in nginx; only the metrics show it
 FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
 
 Reader = Callable[[str], Any]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits on requests."""
+class Pictures:
+    """Decodes the pictures of one request, which have a limit of pixels together.
 
-    capacity: int = 64  # of the queue: requests that wait or are worked on
-    body_bytes: int = 64_000_000
-    bytes_together: int = 512_000_000  # of the bodies of all requests
-    body_seconds: float = 60.0
-    pixels: int = 50_000_000  # of a request's pictures together, with their borders
+    A few bytes can claim to be any number of pixels.
+    """
 
-
-@dataclass(frozen=True)
-class Access:
-    """Which clients may send requests; access.py explains."""
-
-    token: str | None = None
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] | None = None
-
-
-class Pixels:
-    """Counts the pixels of a request's pictures: a few bytes can claim to be any number of them."""
-
-    def __init__(self, most: int, architecture: Architecture):
-        self.most = most
+    def __init__(self, most_pixels: int, architecture: Architecture):
+        self.most_pixels = most_pixels
         self.architecture = architecture
-        self.taken = 0
+        self.pixels = 0
 
-    @property
-    def left(self) -> int:
-        return self.most - self.taken
+    def picture(self, given: bytes | np.ndarray) -> Picture:
+        """given: an encoded picture, or an array. Raises UserError, and TooManyPixels."""
+        if isinstance(given, bytes):
+            left = self.most_pixels - self.pixels
+            picture = decode_picture(given, "the picture", most_pixels=left)
+        else:
+            picture = Picture(to_uint8(given))
+        self._count(picture.rgb)
+        return picture
 
-    def take(self, rgb: np.ndarray) -> None:
-        """Raises TooManyPixels."""
-        height, width = rgb.shape[:2]
-        self.taken += self.architecture.pixels_with_border(height, width)
-        if self.left < 0:
+    def mask(self, encoded: bytes, picture: Picture) -> np.ndarray:
+        """The mask of a picture. Raises UserError, and TooManyPixels."""
+        mask = decode_mask(encoded, "the mask", most_pixels=self.most_pixels - self.pixels)
+        self._count(mask)
+        check_proportions(mask, *picture.rgb.shape[:2])
+        return mask
+
+    def _count(self, pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        self.pixels += self.architecture.pixels_with_border(height, width)
+        if self.pixels > self.most_pixels:
             raise TooManyPixels(
-                f"{width}x{height}: at most {self.most:,} pixels are taken, of all the pictures of "
-                "a request with the borders that they are given"
+                f"{width}x{height}: the pictures of a request have at most {self.most_pixels:,} "
+                "pixels together, with the borders that they are given"
             )
-
-
-@dataclass(frozen=True)
-class Given:
-    """A picture that was sent encoded, and the ending of the format of the answer."""
-
-    picture: Picture
-    ending: str
 
 
 class Server:
@@ -130,58 +114,42 @@ class Server:
 
         def work() -> Response:
             prediction = serving.read_prediction(body, **asked)
-            with self._stylizer(name, mix) as (stylizer, pixels):
-                # All are counted before the first is worked on.
-                given = [self._counted(picture, pixels) for picture in prediction.pictures]
-                stylized = [self._predicted(stylizer, prediction.signature, one) for one in given]
+            with self._stylizer(name, mix) as (stylizer, decoded):
+                # All are counted before the first is stylized.
+                pictures = [decoded.picture(given) for given in prediction.pictures]
+                stylized = (_stylized(stylizer, picture) for picture in pictures)
+                answer = serving.write_prediction(prediction, stylized)
             warning = prediction.warning
-            headers = {WARNING: warning} if warning else None
-            return JSONResponse(serving.write_prediction(prediction, stylized), headers=headers)
+            return JSONResponse(answer, headers={serving.WARNING: warning} if warning else None)
 
         return await self._done(request, work)
 
     async def stylize(self, request: Request) -> Response:
         name = self._name(request)
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
-            async with request.form() as form:
-                files = [
-                    (key, await value.read())
-                    for key, value in form.multi_items()
-                    if not isinstance(value, str)
-                ]
-                masks = [data for key, data in files if key == "mask"]
-                pictures = [data for key, data in files if key != "mask"]
-                if len(pictures) != 1 or len(masks) > 1:
-                    raise UserError("the form has to hold one picture, and at most one mask")
-                encoded = pictures[0]
-                texts = [
-                    (key, value) for key, value in form.multi_items() if isinstance(value, str)
-                ]
+            encoded, mask, texts = await _read_form(request)
         else:
-            encoded, masks, texts = await request.body(), [], []
+            encoded, mask, texts = await request.body(), None, []
         asked = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
         mix = self._mix(name, asked)
-        ending = asked.pop("format", _ending_like(encoded))
+        ending = asked.pop("format", serving.ending_like(encoded))
         if "quality" in asked and ending == ".png":
             raise UserError("quality: PNG has none; format=jpeg and format=webp have one")
         quality = asked.pop("quality", QUALITY)
-        how = Stylization(**asked)
 
         def work() -> bytes:
-            with self._stylizer(name, mix) as (stylizer, pixels):
-                given = replace(self._decoded(encoded, pixels), ending=ending)
-                asked_for = self._with_mask(how, masks[0], given, pixels) if masks else how
-                return self._stylized(stylizer, given, asked_for, quality)
+            with self._stylizer(name, mix) as (stylizer, decoded):
+                picture = decoded.picture(encoded)
+                if mask is not None:
+                    asked["mask"] = decoded.mask(mask, picture)
+                stylized = _stylized(stylizer, picture, Stylization(**asked))
+            return encode_picture(stylized, ending, quality)
 
         return Response(await self._done(request, work), media_type=MEDIA_TYPES[ending])
 
     async def styles(self, request: Request) -> Response:
-        return JSONResponse(
-            [
-                {"name": style.name, "artwork": style.artwork}
-                for style in self.models.styles.values()
-            ]
-        )
+        styles = self.models.styles.values()
+        return JSONResponse([{"name": one.name, "artwork": one.artwork} for one in styles])
 
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
@@ -219,52 +187,13 @@ class Server:
             gone.cancel()
 
     @contextlib.contextmanager
-    def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pixels]]:
-        with _fault_of_the_server():
+    def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pictures]]:
+        with _errors_of_the_server():
             stylizer = self.models.stylizer(name, mix)
-        pixels = Pixels(self.limits.pixels, stylizer.architecture)
-        yield stylizer, pixels
-        if pixels.taken > FEW_PIXELS:
+        pictures = Pictures(self.limits.pixels, stylizer.architecture)
+        yield stylizer, pictures
+        if pictures.pixels > FEW_PIXELS:
             stylizer.release()
-
-    def _decoded(self, given: bytes, pixels: Pixels) -> Given:
-        picture = decode_picture(given, "the picture", most_pixels=pixels.left)
-        pixels.take(picture.rgb)
-        return Given(picture, _ending_like(given))
-
-    def _with_mask(
-        self, how: Stylization, encoded: bytes, given: Given, pixels: Pixels
-    ) -> Stylization:
-        mask = decode_mask(encoded, "the mask", most_pixels=pixels.left)
-        pixels.take(mask)
-        check_proportions(mask, *given.picture.rgb.shape[:2])
-        return replace(how, mask=mask)
-
-    def _counted(self, given: bytes | np.ndarray, pixels: Pixels) -> Given | np.ndarray:
-        if isinstance(given, bytes):
-            return self._decoded(given, pixels)
-        pixels.take(given)
-        return given
-
-    def _stylized(
-        self,
-        stylizer: Stylizer,
-        given: Given,
-        how: Stylization = Stylization(),
-        quality: int = QUALITY,
-    ) -> bytes:
-        with _fault_of_the_server():
-            stylized = stylizer.stylize(given.picture, how)
-        return encode_picture(stylized, given.ending, quality)
-
-    def _predicted(
-        self, stylizer: Stylizer, signature: str, given: Given | np.ndarray
-    ) -> bytes | np.ndarray:
-        if isinstance(given, Given):
-            return self._stylized(stylizer, given)
-        with _fault_of_the_server():
-            stylized = stylizer(to_uint8(given))
-        return stylized if signature == serving.UINT8 else stylized.astype(np.float32)
 
     def _stylized_sample(self, name: str) -> bytes:
         sample = fit_within(read_picture(SAMPLE), SAMPLE_SIZE)
@@ -287,56 +216,57 @@ def application(
     async def page(request: Request) -> Response:
         return RedirectResponse("/page/index.html")
 
-    predict = ["POST"]
     routes = [
         Route("/v1/models/{name:str}/metadata", server.metadata),
         Route("/v1/models/{name:str}/versions/1/metadata", server.metadata),
-        Route("/v1/models/{name:str}:predict", server.predict, methods=predict),
-        Route("/v1/models/{name:str}/versions/1:predict", server.predict, methods=predict),
+        Route("/v1/models/{name:str}:predict", server.predict, methods=["POST"]),
+        Route("/v1/models/{name:str}/versions/1:predict", server.predict, methods=["POST"]),
         Route("/v1/models/{name:str}/versions/1", server.model),
         Route("/v1/models/{name:str}", server.model),
         Route("/stylize/{name:str}", server.stylize, methods=["POST"]),
         Route("/styles", server.styles),
         Route("/styles/{name:str}.jpg", server.sample),
-        Route("/healthz", server.health),
+        Route(HEALTH, server.health),
         Route("/metrics", metrics.endpoint),
         Route("/", page),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
-    app = Starlette(
+    middleware = [
+        Middleware(metrics.middleware),
+        *access.middleware(),
+        Middleware(BodyLimit, limits=limits),
+    ]
+    exception_handlers = {
+        UserError: _handler(400),
+        TooManyPixels: _handler(413),
+        TooLarge: _handler(413),
+        QueueFull: _handler(429, "too many requests are waiting; try again", {"retry-after": "1"}),
+        HTTPException: _http_error,
+        ClientDisconnect: _handler(CLIENT_CLOSED_REQUEST, "the client has disconnected"),
+        Exception: _handler(500, "an error of the server; its log has the details"),
+    }
+    return Starlette(
         routes=routes,
+        middleware=middleware,
+        exception_handlers=exception_handlers,
         lifespan=until_shutdown,
-        exception_handlers={
-            UserError: error_response(400),
-            TooManyPixels: error_response(413),
-            TooLarge: error_response(413),
-            QueueFull: error_response(
-                429, "too many requests are waiting; try again", {"retry-after": "1"}
-            ),
-            HTTPException: _http_error,
-            ClientDisconnect: error_response(CLIENT_CLOSED_REQUEST, "the client is gone"),
-            Exception: error_response(500, "an error of the server; its log says which"),
-        },
     )
-    app.add_middleware(
-        BodyLimit,
-        most_bytes=limits.body_bytes,
-        most_together=limits.bytes_together,
-        seconds=limits.body_seconds,
-    )
-    if access.token:
-        app.add_middleware(Token, token=access.token)
-    if access.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=access.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-encoding", "content-type"],
-            expose_headers=[WARNING],
-        )
-    app.add_middleware(SameSite, origins=access.origins, hosts=access.hosts)
-    app.add_middleware(metrics.middleware)
-    return app
+
+
+async def _read_form(request: Request) -> tuple[bytes, bytes | None, list[tuple[str, str]]]:
+    """The picture, the mask if there is one, and the parameters in a form."""
+    texts: list[tuple[str, str]] = []
+    pictures: list[bytes] = []
+    masks: list[bytes] = []
+    async with request.form() as form:
+        for key, value in form.multi_items():
+            if isinstance(value, str):
+                texts.append((key, value))
+            else:
+                (masks if key == "mask" else pictures).append(await value.read())
+    if len(pictures) != 1 or len(masks) > 1:
+        raise UserError("the form has to hold one picture, and at most one mask")
+    return pictures[0], masks[0] if masks else None, texts
 
 
 def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:
@@ -356,24 +286,13 @@ def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> di
     return found
 
 
-def _truth(text: str) -> bool:
-    truths = {"true": True, "1": True, "false": False, "0": False}  # Python writes True
-    if text.lower() not in truths:
-        raise ValueError(f"{text} is neither true nor false")
-    return truths[text.lower()]
+def _choice(values: Mapping[str, Any]) -> Reader:
+    def read(text: str) -> Any:
+        if text.lower() not in values:
+            raise ValueError(f"{text} is not one of {', '.join(values)}")
+        return values[text.lower()]
 
-
-def _max_value(text: str) -> int:
-    for value in serving.LARGEST_VALUES:
-        if float(text) == value:
-            return value
-    raise ValueError(f"{text} is not one of {', '.join(map(str, serving.LARGEST_VALUES))}")
-
-
-def _ending(text: str) -> str:
-    if text.lower() not in ENDINGS:
-        raise ValueError(f"{text} is not one of png, jpeg, webp")
-    return ENDINGS[text.lower()]
+    return read
 
 
 def _quality(text: str) -> int:
@@ -385,23 +304,26 @@ def _quality(text: str) -> int:
 # The parameters of requests; most have the names of arguments of Stylization and read_prediction.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
-    "preserve_color": _truth,
+    "preserve_color": _choice({"true": True, "false": False, "1": True, "0": False}),
     "max_size": at_least_1,
     "scale": factor,
     "style": str,
-    "format": _ending,
+    "format": _choice(ENDINGS),
     "quality": _quality,
 }
-PREDICTION: dict[str, Reader] = {"max_value": _max_value, "style": str}
+PREDICTION: dict[str, Reader] = {
+    "max_value": _choice({"255": 255, "1": 1, "255.0": 255, "1.0": 1}),
+    "style": str,
+}
 
 
-def _ending_like(encoded: bytes) -> str:
-    """The ending of the format in which the stylized picture is sent back."""
-    return ".jpg" if encoded.startswith(JPEG) else ".png"
+def _stylized(stylizer: Stylizer, picture: Picture, how: Stylization = Stylization()) -> Picture:
+    with _errors_of_the_server():
+        return stylizer.stylize(picture, how)
 
 
 @contextlib.contextmanager
-def _fault_of_the_server() -> Iterator[None]:
+def _errors_of_the_server() -> Iterator[None]:
     """Answer a UserError of the network with 500: its message names files of this machine."""
     try:
         yield
@@ -417,23 +339,20 @@ async def _disconnection(request: Request) -> None:
         pass
 
 
-def error_response(
+def _handler(
     status: int, message: str | None = None, headers: dict[str, str] | None = None
-) -> Any:
+) -> Callable[[Request, Exception], Response]:
     """An exception handler that answers with the message, by default that of the exception."""
-
-    def answer(request: Request, error: Exception) -> Response:
-        text = message or _shortened(" ".join(str(error).split()))
-        return JSONResponse({"error": text}, status, headers)
-
-    return answer
+    return lambda request, error: _error(status, message or str(error), headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": _shortened(error.detail)}, error.status_code, error.headers)
+    return _error(error.status_code, error.detail, error.headers)
 
 
-def _shortened(message: str) -> str:
-    whole = len(message) <= MOST_CHARACTERS
-    return message if whole else f"{message[:MOST_CHARACTERS]}..."
+def _error(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+    message = " ".join(message.split())
+    if len(message) > MOST_CHARACTERS:
+        message = f"{message[:MOST_CHARACTERS]}..."
+    return JSONResponse({"error": message}, status, headers)

@@ -1,4 +1,4 @@
-"""The styles that a server has, each loaded when it is first asked for and kept."""
+"""The styles of a server. Each is loaded by the first request for it, and kept."""
 
 import threading
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fast_style.network.style_mix import style_proportions
 from fast_style.stylize.stylizer import Stylizer
 
 MIXES_KEPT = 8
-"""Networks of mixes that stay loaded, of 20 MB each: there is no end to what may be asked for."""
+"""Networks of mixes that stay loaded, of 20 MB each: requests can name any number of mixes."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Mixable:
 
 
 class Models:
-    """The styles of some model folders: those of one style by the folder's name, others by theirs.
+    """The styles of some model folders.
 
-    Where two have one name, the network of that style alone counts, and before it the one that
-    comes first. A folder of several has its own name too, by which mixes of them are asked for.
+    The style of a folder with one style has the folder's name; the styles of a folder with several
+    have their own names, and the folder's name is for mixes. If two styles have the same name, a
+    folder with one style is used rather than one with several, and then the first folder.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class Models:
         precision: str = "auto",
         max_memory: int | None = None,
     ):
-        """folders: model folders, or folders of such. Raises UserError where there are none.
+        """folders: model folders, or folders of model folders; the others are Stylizer's.
 
-        The others are Stylizer's arguments.
+        Raises UserError if there are no model folders.
         """
         found = [model for folder in folders for model in _models_in(locate(str(folder)))]
         if not found:
@@ -61,16 +62,17 @@ class Models:
                 self.mixable.setdefault(folder.name, Mixable(folder, model.styles))
             for style in model.styles:
                 name = folder.name if len(model.styles) == 1 else style
-                self.styles.setdefault(name, Style(name, folder, style, _artwork(model)))
+                artwork = str(model.conf.get("artwork") or "")
+                self.styles.setdefault(name, Style(name, folder, style, artwork))
         self.runtime, self.precision, self.max_memory = runtime, precision, max_memory
         self._latest: Stylizer | None = None
-        self._loaded: dict[Style, Stylizer] = {}  # the one that was asked for last at the end
+        self._loaded: dict[Style, Stylizer] = {}  # the latest last
         self._lock = threading.Lock()
 
     def find(self, name: str, mix: str | None = None) -> Style:
-        """The style of that name; or of the model folder of that name a style, or a mix of them.
+        """The style of that name, or a style or a mix of the model folder of that name.
 
-        mix: such as 'candy:0.6,wave:0.4', or with = for the colons.
+        mix: such as 'candy', 'candy:0.6,wave:0.4' or 'candy=0.6,wave=0.4'.
         Raises KeyError for an unknown name, UserError for a mix that the folder does not have.
         """
         if mix is None and name in self.styles:
@@ -95,31 +97,26 @@ class Models:
         return Style(name, several.folder, mix)
 
     def stylizer(self, name: str, mix: str | None = None) -> Stylizer:
-        """The network of what `find` finds. Only the one that was asked for last keeps memory
-        between pictures.
+        """The stylizer of the style that `find` returns.
 
-        Raises KeyError and UserError as `find` does.
+        Only the latest keeps memory between pictures. Raises KeyError and UserError as `find`.
         """
         style = self.find(name, mix)
         with self._lock:
-            asked_for = self._loaded.pop(style, None) or Stylizer(
+            stylizer = self._loaded.pop(style, None) or Stylizer(
                 style.folder, self.runtime, self.precision, style.style, self.max_memory
             )
-            self._loaded[style] = asked_for
+            self._loaded[style] = stylizer
             mixes = [one for one in self._loaded if one not in self.styles.values()]
-            for forgotten in mixes[:-MIXES_KEPT]:
-                del self._loaded[forgotten]
-            if self._latest not in (None, asked_for):
+            for oldest in mixes[:-MIXES_KEPT]:
+                del self._loaded[oldest]
+            if self._latest not in (None, stylizer):
                 self._latest.release()
-            self._latest = asked_for
-            return asked_for
+            self._latest = stylizer
+            return stylizer
 
 
 def _models_in(folder: Path) -> list[tuple[Path, Model]]:
     if (folder / WEIGHTS).exists():
         return [(by_its_name(folder), read_model(folder))]
     return [(path.parent, read_model(path.parent)) for path in sorted(folder.glob(f"*/{WEIGHTS}"))]
-
-
-def _artwork(model: Model) -> str:
-    return str(model.conf.get("artwork") or "")

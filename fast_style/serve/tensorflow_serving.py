@@ -8,19 +8,22 @@ and serve.
 import base64
 import json
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fast_style.errors import UserError
+from fast_style.pictures.images import Picture, encode_picture
 
 BYTES, UINT8, FLOAT, SERVE = "serving_bytes", "serving_uint8", "serving_default", "serve"
 INPUTS = {BYTES: "image_bytes", UINT8: "pictures", FLOAT: "pictures", SERVE: "pictures"}
 OUTPUTS = {BYTES: "stylized_bytes", UINT8: "stylized", FLOAT: "stylized", SERVE: "output_0"}
 FLOATS = (FLOAT, SERVE)
-LARGEST_VALUES = (255, 1)  # of arrays: of grey levels, and of what many libraries scale them to
+JPEG = b"\xff\xd8"
 VERSION = "1"
+WARNING = "x-fast-style-warning"  # a header of answers
 MOST_PICTURES = 256  # of a request; each takes 20 ms, however few pixels it has
 
 
@@ -45,7 +48,7 @@ class Prediction:
 
 
 def read_prediction(body: bytes, max_value: int = 255) -> Prediction:
-    """max_value: of LARGEST_VALUES. Raises UserError for what is not such a request."""
+    """max_value: 255, or 1 for arrays of 0..1. Raises UserError for a wrong request."""
     try:
         request = json.loads(body, strict=False)  # base64's own line breaks need no escape
     except (ValueError, RecursionError) as error:
@@ -53,15 +56,13 @@ def read_prediction(body: bytes, max_value: int = 255) -> Prediction:
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
         raise UserError("the body has to be an object with either 'instances' or 'inputs'")
     by_row = "instances" in request
-    given = request["instances"] if by_row else request["inputs"]
-    if isinstance(given, dict) and "b64" not in given:
-        given = _only_value(given)
+    given = _without_name(request["instances"] if by_row else request["inputs"])
     given = given if isinstance(given, list) else [given]
     if not given:
         raise UserError("there are no pictures in the request")
     if len(given) > MOST_PICTURES:
         raise UserError(f"{len(given):,} pictures; a request has at most {MOST_PICTURES}")
-    given = [_only_value(one) if _is_named(one) else one for one in given]
+    given = [_without_name(one) for one in given]
     encoded = [isinstance(one, dict | str) for one in given]
     if any(encoded) and not all(encoded):
         raise UserError("pictures have to be all encoded or all arrays")
@@ -77,18 +78,24 @@ def read_prediction(body: bytes, max_value: int = 255) -> Prediction:
     return Prediction(pictures, signature, by_row, max_value)
 
 
-def write_prediction(prediction: Prediction, stylized: list[Any]) -> dict:
+def write_prediction(prediction: Prediction, stylized: Iterable[Picture]) -> dict:
     """The answer: bytes as {"b64": ...}, arrays as lists, whole numbers for serving_uint8."""
 
-    def value(one: Any) -> Any:
-        if isinstance(one, bytes):
-            return {"b64": base64.b64encode(one).decode()}
-        if prediction.max_value != 255:
-            one = one * np.float32(prediction.max_value / 255)
-        return one.tolist()
+    def value(given: bytes | np.ndarray, picture: Picture) -> Any:
+        if isinstance(given, bytes):
+            encoded = encode_picture(picture, ending_like(given))
+            return {"b64": base64.b64encode(encoded).decode()}
+        if prediction.signature == UINT8:
+            return picture.rgb.tolist()
+        return (picture.rgb * np.float32(prediction.max_value / 255)).tolist()
 
-    values = [value(one) for one in stylized]
+    values = list(map(value, prediction.pictures, stylized))
     return {"predictions" if prediction.by_row else "outputs": values}
+
+
+def ending_like(encoded: bytes) -> str:
+    """The ending of the format in which a picture is sent back."""
+    return ".jpg" if encoded.startswith(JPEG) else ".png"
 
 
 def status() -> dict:
@@ -120,14 +127,13 @@ def metadata(name: str) -> dict:
     }
 
 
-def _is_named(one: Any) -> bool:
-    return isinstance(one, dict) and "b64" not in one
-
-
-def _only_value(named: dict) -> Any:
-    if len(named) != 1 or next(iter(named)) not in INPUTS.values():
+def _without_name(given: Any) -> Any:
+    """The value in an object such as {"image_bytes": value}; anything else as it is."""
+    if not isinstance(given, dict) or "b64" in given:
+        return given
+    if len(given) != 1 or next(iter(given)) not in INPUTS.values():
         raise UserError(f"inputs are named {' or '.join(sorted(set(INPUTS.values())))}")
-    return next(iter(named.values()))
+    return next(iter(given.values()))
 
 
 def _is_in_0_to_1(picture: np.ndarray) -> bool:

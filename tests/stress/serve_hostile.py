@@ -1,10 +1,13 @@
 """Hostile clients to a server of its own, and good ones beside them: does it hold?
 
-    python -m tests.stress.serve_hostile --minutes 60
+    python -m tests.stress.serve_hostile --minutes 60 --nginx
 
 Attacks in turn, round after round, then all at once, then SIGTERM under load. Every answer is
 searched for stack traces and paths, every good request's answer is compared with what `Stylizer`
 makes of its picture, and the server's memory is read after each attack. Only to 127.0.0.1.
+
+With --nginx, clients reach the server through nginx with the example of docs/serve.md. Without it,
+the attacks that only a proxy stops are left out.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -45,14 +49,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--port", type=int, default=8598)
+    parser.add_argument("--nginx", action="store_true", help="attack through nginx, at --port + 1")
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--may-grow", type=float, default=150, help="MB, after the first round")
     args = parser.parse_args()
     _allow_files(args.connections + 500)
-    attacks = {**ATTACKS, "connections at once": idle_connections(args.connections)}
-    findings: list[str] = []
-    with server(args.port, "--body-seconds", "10", "--header-seconds", "5") as process:
-        good = GoodClients(args.port)
+    attacks, port = ATTACKS, args.port
+    with contextlib.ExitStack() as running:
+        process = running.enter_context(server(args.port, "--body-seconds", "10"))
+        if args.nginx:
+            port = args.port + 1
+            running.enter_context(nginx(port, args.port))
+            idle = idle_connections(args.connections)
+            attacks = ATTACKS | {"slow headers": slow_headers, "connections at once": idle}
+            # nginx has no limit for a whole body, and keeps a slow one away from the server.
+            del attacks["slow bodies"]
+        findings: list[str] = []
+        good = GoodClients(port)
         started = time.monotonic()
         number, after_first_round = 0, 0.0
         print(
@@ -61,11 +74,11 @@ def main() -> int:
         while number < len(attacks) or time.monotonic() - started < 60 * args.minutes:
             name = list(attacks)[number % len(attacks)]
             rng = np.random.default_rng(number)
-            findings += _attacked({name: attacks[name]}, rng, process, good, args.port, started)
+            findings += _attacked({name: attacks[name]}, rng, process, good, port, started)
             number += 1
             if number == len(attacks):
                 after_first_round = resident_bytes(process.pid) / MEGABYTE
-        findings += _attacked(attacks, rng, process, good, args.port, started)
+        findings += _attacked(attacks, rng, process, good, port, started)
         findings += good.findings
         time.sleep(1)
         grown = resident_bytes(process.pid) / MEGABYTE - after_first_round
@@ -94,14 +107,42 @@ def server(port: int, *flags: str, **environment: str) -> Iterator[subprocess.Po
         env=os.environ | environment,
     )
     try:
-        until = time.monotonic() + PATIENCE
-        while answer(port, get("/healthz"), 1)[0] != "200":
-            assert process.poll() is None and time.monotonic() < until, "the server did not start"
-            time.sleep(0.1)
+        _wait_until_healthy(port, process)
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def nginx(port: int, server_port: int, **changes: str) -> Iterator[None]:
+    """nginx before a server, with the example of docs/serve.md but for TLS, until the block ends.
+
+    changes: values of directives in the example that are to be others.
+    """
+    text = (PROJECT / "docs" / "serve.md").read_text()
+    example = text.partition("```nginx\n")[2].partition("```")[0]
+    example = re.sub(r"(?m)^ *ssl_.*\n", "", example)
+    example = example.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+    example = example.replace("127.0.0.1:8501", f"127.0.0.1:{server_port}")
+    for directive, value in changes.items():
+        example, found = re.subn(rf"\b{directive} [^;]*;", f"{directive} {value};", example)
+        assert found, directive
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+        conf = Path(folder) / "nginx.conf"
+        conf.write_text(
+            f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/errors;\n"
+            f"events {{}}\nhttp {{\naccess_log off;\n{paths}{example}}}\n"
+        )
+        process = subprocess.Popen(["nginx", "-c", conf, "-e", f"{folder}/errors"])
+        try:
+            _wait_until_healthy(port, process)
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
 
 class GoodClients:
@@ -400,7 +441,6 @@ def idle_connections(number: int) -> Attack:
 
 
 ATTACKS: dict[str, Attack] = {
-    "slow headers": slow_headers,
     "slow bodies": slow_bodies,
     "wrong lengths": wrong_lengths,
     "chunked bombs": chunked_bombs,
@@ -427,9 +467,10 @@ def sigterm_under_load(process: subprocess.Popen, port: int, good: GoodClients) 
         asked = [clients.submit(good.ask, one) for one in range(number)]
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
+            done = good.right - right  # before the queue is read, so that none counts twice
             _, told = answer(port, get("/metrics"))
             waiting = re.search(rb"^fast_style_waiting (\d+)", told, re.MULTILINE)
-            if good.right - right + int(waiting[1] if waiting else 0) >= number:
+            if done + int(waiting[1] if waiting else 0) >= number:
                 break
         left = number - (good.right - right)
         process.terminate()
@@ -559,6 +600,13 @@ def _trickle(
     for client in clients:
         counted[OPEN] += 1
         client.close()
+
+
+def _wait_until_healthy(port: int, process: subprocess.Popen) -> None:
+    until = time.monotonic() + PATIENCE
+    while answer(port, get("/healthz"), 1)[0] != "200":
+        assert process.poll() is None and time.monotonic() < until, "the server did not start"
+        time.sleep(0.1)
 
 
 def _is_like(rgb: np.ndarray, expected: np.ndarray) -> bool:

@@ -77,7 +77,7 @@ async function stylize() {
       headers: { "content-type": "application/octet-stream" },
       signal: mine.signal,
     });
-    if (!answer.ok) throw new Error((await answer.json()).error);
+    if (!answer.ok) throw new Error(await reason(answer));
     const stylized = await answer.blob();
     lastSeconds = (performance.now() - started) / 1000;
     show("after", stylized);
@@ -91,6 +91,16 @@ async function stylize() {
     if (!element("after").src) element("save").hidden = true;
   } finally {
     stopProgress(progress);
+  }
+}
+
+// A proxy and a full server (503) do not answer with JSON.
+async function reason(answer) {
+  const text = await answer.text();
+  try {
+    return JSON.parse(text).error;
+  } catch {
+    return `The server answers ${answer.status} ${answer.statusText}.`;
   }
 }
 
