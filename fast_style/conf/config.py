@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from fast_style.conf.locations import locate, looked_in
+from fast_style.conf.locations import locate, locate_weights, looked_in
 from fast_style.conf.names import check_name
 from fast_style.conf.vgg_layers import convolutions, feature_name, pixels_between
 from fast_style.errors import UserError, nearest
@@ -22,6 +22,10 @@ LayerWeights = list[str] | dict[str, float]
 ScaledLayerWeights = list[str] | dict[str, float | list[float]]
 StyleImage = str | list[str]  # several paintings: one style of them all
 StyleImages = list[str] | dict[str, StyleImage]
+
+
+IMAGENET = "imagenet"
+"""As loss_model_file: the weights that Keras publishes."""
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
@@ -52,7 +56,7 @@ class Config:
         default_factory=lambda: ["conv1_2", "conv2_2", "conv3_3", "conv4_3"]
     )
     checkpoint_exclude_scopes: str = ""
-    loss_model_file: str = "imagenet"  # where it is not given, that of OWN_FILES
+    loss_model_file: str = IMAGENET  # where it is not given, that of OWN_FILES
 
     pooling: Literal["max", "avg"] = "max"
     style_statistics: Literal["gram", "mean_covariance"] = "gram"
@@ -120,6 +124,25 @@ class Config:
         return named_images(self.style_images)
 
     @functools.cached_property
+    def paths(self) -> dict[str, Path]:
+        """Where the files and folders are that the conf names, by their names in it; no URLs.
+
+        A saved conf has the names, which hold on other machines too.
+        """
+        names = [*self.preview_images, *filter(None, [self.validation_images])]
+        for images in self.named_style_images.values():
+            names += [images] if isinstance(images, str) else images
+        paths = {name: locate(name) for name in names if not is_url(name)}
+        if self.loss_model_file != IMAGENET:
+            paths[self.loss_model_file] = locate_weights(self.loss_model_file)
+        return paths
+
+    @property
+    def loss_weights(self) -> str:
+        """`imagenet`, or the path of the file that `loss_model_file` names."""
+        return str(self.paths.get(self.loss_model_file, IMAGENET))
+
+    @functools.cached_property
     def content_layer_weights(self) -> dict[str, float]:
         """Canonical layer name, such as relu3_3, to its weight in the content term.
 
@@ -139,6 +162,8 @@ class Config:
 
     def of_style(self, name: str) -> "Config":
         """This conf with one of its styles alone."""
+        if self.style_images is None:
+            return self
         hashes = self.style_image_sha256
         return dataclasses.replace(
             self,
@@ -150,8 +175,8 @@ class Config:
 
 # The weights of each loss network where a conf names no file.
 OWN_FILES = {
-    "vgg_16": "imagenet",
-    "vgg_19": "imagenet",
+    "vgg_16": IMAGENET,
+    "vgg_19": IMAGENET,
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
@@ -259,7 +284,7 @@ def check_meaning(config: Config, source: Callable[[str], str]) -> None:
         )
     _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
     for image in config.preview_images:
-        _check_file(image, "preview_images", source)
+        _check_file(config, image, "preview_images", source)
     stems = [Path(image).stem for image in config.preview_images]
     if len(set(stems)) != len(stems):
         raise UserError(
@@ -307,7 +332,7 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
     for image in images.values():
         for one in [image] if isinstance(image, str) else image:
             if not is_url(one):
-                _check_file(one, key, source, or_folder=True)
+                _check_file(config, one, key, source, or_folder=True)
     hashes = config.style_image_sha256
     if isinstance(hashes, dict) != (several is not None) and hashes is not None:
         raise UserError(
@@ -329,10 +354,10 @@ def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
 
 
 def _check_file(
-    image: str, key: str, source: Callable[[str], str], or_folder: bool = False
+    config: Config, image: str, key: str, source: Callable[[str], str], or_folder: bool = False
 ) -> None:
-    path = locate(image)
-    if not (path.is_file() or (or_folder and image and path.is_dir())):
+    path = config.paths.get(image)
+    if not path or not (path.is_file() or (or_folder and image and path.is_dir())):
         where = looked_in(image, Path(source(key)).parent)
         raise UserError(f"{source(key)}: {key}: no file {image}{where}")
 
