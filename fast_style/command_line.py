@@ -80,6 +80,18 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
+def add_set_flag(parser: argparse.ArgumentParser) -> None:
+    """A flag of programs that read a conf: `overrides`, the list that load_config takes."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="another value for a key of the conf; may be given several times",
+    )
+
+
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of every program that stylizes: how, and on what."""
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")

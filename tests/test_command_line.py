@@ -79,6 +79,15 @@ for module in {modules}:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [["train.py"], *(["-m", f"fast_style.{name}"] for name in ("gallery", "gatys", "train_zoo"))],
+)
+def test_set_has_the_same_description_in_every_program_with_a_conf(command: list[str]) -> None:
+    words = program(*command, "--help").stdout.split()
+    assert "--set KEY=VALUE another value for a key of the conf;" in " ".join(words)
+
+
+@pytest.mark.parametrize(
     "name", [name for name, (where, _) in PROGRAMS.items() if not where.endswith(".py")]
 )
 def test_every_program_is_called_by_its_command(name: str) -> None:

@@ -281,6 +281,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ("style_layers", {"conv3_3": [1, 0]}, "has 2 weights; style_scales is 1"),
         ("style_layers", {"conv3_3": ["x"]}, "is not a mapping of names to numbers"),
         ("style_scales", 5, "is too large; at most 4"),
+        ("scales", [32, "x"], "scales: [32, 'x'] is not a list of whole numbers"),
         ("content_layers", {"conv3_3": [1, 0]}, "is not a mapping of names to numbers"),
         ("style_layers", ["conv3_3", "conv3_3"], "names something twice"),
         ("style_layers", ["conv3_3", "vgg_16/conv3/conv3_3"], "names a layer twice"),
@@ -349,10 +350,10 @@ def test_one_of_several_styles_is_a_conf_of_its_own(tmp_path: Path) -> None:
 )
 def test_any_text_becomes_a_name(text: str, name: str) -> None:
     assert as_name(text) == name
-    check_name(name, "here")
+    check_name(name)
     if text != name:
         with pytest.raises(UserError, match=r"^here: "):
-            check_name(text, "here")
+            check_name(text, "here: ")
 
 
 def test_a_layer_that_only_vgg_19_has_is_accepted_there(tmp_path: Path) -> None:

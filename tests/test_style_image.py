@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf import locations
+from fast_style.conf.conf_file import config_as_yaml, config_from_mapping
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.pictures import style_image
-from fast_style.pictures.images import Picture, write_picture
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.pixels import square
 from fast_style.pictures.style_image import (
     painting_style_image,
     paintings,
@@ -26,6 +29,8 @@ from fast_style.pictures.style_image import (
     style_image_file,
     style_image_sha256,
 )
+from fast_style.training.held_out import HeldOut
+from fast_style.training.provenance import hashes
 
 Photo = Callable[..., np.ndarray]
 
@@ -309,6 +314,33 @@ def test_a_folder_or_a_list_is_one_style_of_several_paintings(
         "conf",
     )
     assert len(paintings(several.of_style("monet"))) == 3
+
+
+def test_what_the_conf_found_is_read_though_a_file_of_that_name_appears(
+    conf_values: dict[str, Any], photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, here = tmp_path / "project", tmp_path / "here"
+    for folder, shade in ((project, 50), (here, 200)):
+        folder.mkdir()
+        write_picture(folder / "a.png", Picture(photo(40, 50) // 2 + shade // 2))
+        (folder / "a.npz").write_bytes(bytes([shade]))
+    monkeypatch.setattr(locations, "PROJECT", project)
+    monkeypatch.chdir(tmp_path)
+    names = {"style_image": "a.png", "preview_images": ["a.png"], "validation_images": "a.png"}
+    config = config_from_mapping(conf_values | names | {"loss_model_file": "a.npz"}, "conf")
+    monkeypatch.chdir(here)
+    digests = [hashlib.sha256((project / name).read_bytes()) for name in ("a.png", "a.npz")]
+    assert list(hashes(config).values()) == [
+        {config.naming: digests[0].hexdigest()},
+        digests[1].hexdigest(),
+    ]
+    expected = square(read_picture(project / "a.png").rgb, config.image_size)
+    np.testing.assert_array_equal(prepare_style_image(config), expected)
+    np.testing.assert_array_equal(HeldOut(config).batches[0][0], expected)
+    # A model folder has the names, which another machine finds in its own folders.
+    saved = yaml.safe_load(config_as_yaml(config))
+    assert {key: saved[key] for key in names} == names
+    assert config_from_mapping(saved, "conf").paths["a.png"] == Path("a.png")
 
 
 def test_a_folder_without_pictures_is_no_style(conf_values: dict[str, Any], tmp_path: Path) -> None:

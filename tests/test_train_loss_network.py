@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style.conf.vgg_layers import convolutions, feature_name
+from fast_style.conf.vgg_layers import convolutions, feature_of
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.vgg_weights import save_weights
@@ -97,11 +97,11 @@ def test_the_loss_network_has_the_features_that_the_classifier_had(
     save_weights(file, recipe.numpy_weights(fold(model)))
     with torch.no_grad():
         expected = model.features(photos.float())
-    network = build_loss_network("vgg_16_half", str(file), list(expected), pooling)
+    network = build_loss_network("vgg_16_half", str(file), list(map(feature_of, expected)), pooling)
     found = network(photos.numpy().astype(np.float32))
     for name, wanted in expected.items():
         wanted = wanted.permute(0, 2, 3, 1).numpy()
-        ours = np.asarray(found[feature_name(name, "vgg_16_half")])
+        ours = np.asarray(found[feature_of(name)])
         # The file keeps 11 bits of every weight.
         assert np.abs(ours - wanted).max() < 0.02 * np.abs(wanted).max(), name
 
@@ -132,11 +132,11 @@ def test_equalized_layers_have_the_same_mean_and_their_statistics_are_those_of_t
     weights, layers = recipe.equalize(fold(classifier), photos)
     save_weights(tmp_path / "equal.npz", recipe.numpy_weights(weights))
     network = build_loss_network(
-        "vgg_16_half", str(tmp_path / "equal.npz"), list(weights), pooling="avg"
+        "vgg_16_half", str(tmp_path / "equal.npz"), list(map(feature_of, weights)), pooling="avg"
     )
     found = network(photos.numpy().astype(np.float32))
     for name, (active, of_means) in layers.items():
-        features = np.asarray(found[feature_name(name, "vgg_16_half")], np.float64)
+        features = np.asarray(found[feature_of(name)], np.float64)
         assert features.mean() == pytest.approx(recipe.MEAN_ACTIVATION, rel=0.02), name
         assert active == pytest.approx((features > 0).mean(), abs=0.01)
         shares = []

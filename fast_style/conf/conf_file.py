@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 import yaml
 from absl import logging
 
-from fast_style.conf.config import FILE_KEYS, OWN_FILES, Config, check_meaning, is_url
-from fast_style.conf.locations import PROJECT, beside, locate
-from fast_style.conf.typed_values import WrongValue, check_limits, convert
+from fast_style.conf.config import FILE_KEYS, OWN_FILES, Config, files_in, is_url, problems
+from fast_style.conf.locations import PROJECT, beside, locate, looked_in
+from fast_style.conf.typed_values import WrongValue, check_limits, convert, kinds_of
 from fast_style.errors import UserError, nearest
 from fast_style.files import read_bytes
 
@@ -28,14 +27,13 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     path = _find_conf(Path(path))
     values = _read_with_base(path, ())
     above: dict[str, _Sourced] = {}
-    hints = typing.get_type_hints(Config)
     for override in overrides or []:
         key, separator, text = (part.strip() for part in override.partition("="))
         if not separator:
             raise UserError(f"--set {override}: is not of the form key=value")
         if key == "base":
             raise UserError(f"--set {override}: base is for conf files only; name the conf with -c")
-        value = _value_of_override(text, hints.get(key), f"--set {override}")
+        value = _value_of_override(text, HINTS.get(key), f"--set {override}")
         above[key] = _Sourced(value, "--set")
     return _checked_config(_overridden(values, above), str(path))
 
@@ -48,7 +46,16 @@ def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
 
 def config_as_yaml(config: Config) -> str:
     """Every key with its resolved value, as load_config reads it back."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+    return as_yaml(dataclasses.asdict(config))
+
+
+def as_yaml(conf: Mapping[str, Any]) -> str:
+    """The keys and values of a conf as the text of a conf file."""
+    return yaml.safe_dump(dict(conf), sort_keys=False, allow_unicode=True)
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+HINTS = typing.get_type_hints(Config)
 
 
 @dataclass(frozen=True)
@@ -129,18 +136,16 @@ def check_types(values: Mapping[str, Any], source: str) -> None:
 
     Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
     """
-    hints = typing.get_type_hints(Config)
-    for field in dataclasses.fields(Config):
-        if field.name in values:
-            _converted(field, values[field.name], hints[field.name], source)
+    for key in FIELDS.keys() & values.keys():
+        _converted(key, values[key], source)
 
 
-def _converted(field: dataclasses.Field, value: Any, hint: Any, source: str) -> Any:
+def _converted(key: str, value: Any, source: str) -> Any:
     try:
-        converted = convert(value, hint)
-        check_limits(converted, field.metadata)
+        converted = convert(value, HINTS[key])
+        check_limits(converted, FIELDS[key].metadata)
     except WrongValue as wrong:
-        raise UserError(f"{source}: {field.name}: {value!r} {wrong}") from None
+        raise UserError(f"{source}: {key}: {value!r} {wrong}") from None
     return converted
 
 
@@ -160,21 +165,14 @@ def _value_of_override(text: str, hint: Any, source: str) -> Any:
     For a key that takes a text, # and [ have no special meaning: the text is read as YAML only
     where that gives another type that the key takes, or where it begins with a quote.
     """
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kinds = typing.get_args(hint) if union else (hint,)
+    kinds = kinds_of(hint)
     if str not in kinds:
         return _parse_yaml_without_comment(text, source)
     try:
         value = _parse_yaml_without_comment(text, source)
     except UserError:
         return text
-    if value is None:
-        as_yaml = type(None) in kinds
-    else:
-        as_yaml = text[:1] in ("'", '"') or any(
-            type(value) is (typing.get_origin(kind) or kind) for kind in kinds
-        )
-    return value if as_yaml else text
+    return value if type(value) in kinds or text[:1] in ("'", '"') else text
 
 
 def _parse_yaml_without_comment(text: str, source: str) -> Any:
@@ -242,20 +240,33 @@ def _files_beside(files: Any, folder: Path) -> Any:
 
 def _checked_config(sourced: Mapping[str, _Sourced], path: str) -> Config:
     """The Config of these keys. Raises UserError for unknown and missing keys and wrong values."""
-    fields = {f.name: f for f in dataclasses.fields(Config)}
-    hints = typing.get_type_hints(Config)
     values = {}
-    for key, (value, source) in ((k, (s.value, s.source)) for k, s in sourced.items()):
-        if key not in fields:
-            raise UserError(f"{source}: unknown key {key!r}; {nearest(key, [*fields, 'base'])}")
-        values[key] = _converted(fields[key], value, hints[key], source)
+    for key, given in sourced.items():
+        if key not in FIELDS:
+            likely = nearest(key, [*FIELDS, "base"])
+            raise UserError(f"{given.source}: unknown key {key!r}; {likely}")
+        values[key] = _converted(key, given.value, given.source)
         if key in FILE_KEYS:
-            values[key] = _files_beside(values[key], Path(source).parent)
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise UserError(f"{path}: the key {name!r} is missing")
+            values[key] = _files_beside(values[key], Path(given.source).parent)
+    images = [values.get("style_image"), values.get("style_images")]
+    for key, missing in (("naming", "naming" not in values), ("style_image", images == [None] * 2)):
+        if missing:
+            raise UserError(f"{path}: the key {key!r} is missing")
     values.setdefault("loss_model_file", OWN_FILES[values.get("loss_model", "vgg_16")])
     config = Config(**values)
-    check_meaning(config, lambda key: sourced[key].source if key in sourced else path)
+    sources = dict.fromkeys(FIELDS, path) | {key: given.source for key, given in sourced.items()}
+    for key, problem in problems(config):
+        raise UserError(f"{sources[key]}: {key}: {problem}")
+    for key in FILE_KEYS:
+        for name in files_in(getattr(config, key)):
+            if not _is_there(config, name, is_style=key != "preview_images"):
+                where = looked_in(name, Path(sources[key]).parent)
+                raise UserError(f"{sources[key]}: {key}: no file {name}{where}")
     return config
+
+
+def _is_there(config: Config, name: str, is_style: bool) -> bool:
+    if name not in config.paths:  # a URL
+        return is_style
+    path = config.paths[name]
+    return path.is_file() or (is_style and name != "" and path.is_dir())

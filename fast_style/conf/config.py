@@ -7,21 +7,25 @@ descends from, and mean what they meant there.
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from fast_style.conf.locations import locate, looked_in
+from fast_style.conf.locations import locate, locate_weights
 from fast_style.conf.names import check_name
-from fast_style.conf.vgg_layers import convolutions, feature_name, pixels_between
+from fast_style.conf.vgg_layers import feature_name, pixels_between
 from fast_style.errors import UserError, nearest
 
 LayerWeights = list[str] | dict[str, float]
 ScaledLayerWeights = list[str] | dict[str, float | list[float]]
 StyleImage = str | list[str]  # several paintings: one style of them all
 StyleImages = list[str] | dict[str, StyleImage]
+
+
+IMAGENET = "imagenet"
+"""As loss_model_file: the weights that Keras publishes."""
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
@@ -53,7 +57,7 @@ class Config:
         default_factory=lambda: ["conv1_2", "conv2_2", "conv3_3", "conv4_3"]
     )
     checkpoint_exclude_scopes: str = ""
-    loss_model_file: str = "imagenet"  # where it is not given, that of OWN_FILES
+    loss_model_file: str = IMAGENET  # where it is not given, that of OWN_FILES
 
     pooling: Literal["max", "avg"] = "max"
     style_statistics: Literal["gram", "mean_covariance"] = "gram"
@@ -122,10 +126,27 @@ class Config:
         return named_images(self.style_images)
 
     @functools.cached_property
+    def paths(self) -> dict[str, Path]:
+        """Where the files and folders are that the conf names, by their names in it; no URLs.
+
+        A saved conf has the names, which hold on other machines too.
+        """
+        values = [getattr(self, key) for key in (*FILE_KEYS, "validation_images")]
+        paths = {name: locate(name) for name in files_in(values) if not is_url(name)}
+        if self.loss_model_file != IMAGENET:
+            paths[self.loss_model_file] = locate_weights(self.loss_model_file)
+        return paths
+
+    @property
+    def loss_weights(self) -> str:
+        """`imagenet`, or the path of the file that `loss_model_file` names."""
+        return str(self.paths.get(self.loss_model_file, IMAGENET))
+
+    @functools.cached_property
     def content_layer_weights(self) -> dict[str, float]:
         """Canonical layer name, such as relu3_3, to its weight in the content term.
 
-        Raises UserError where a layer is unknown.
+        Raises UserError where a layer is unknown or there twice, and of a negative weight.
         """
         weights = _scaled_layer_weights(self.content_layers, self.loss_model, scales=1)
         return {name: weight for name, (weight,) in weights.items()}
@@ -141,6 +162,8 @@ class Config:
 
     def of_style(self, name: str) -> "Config":
         """This conf with one of its styles alone."""
+        if self.style_images is None:
+            return self
         hashes = self.style_image_sha256
         return dataclasses.replace(
             self,
@@ -152,13 +175,13 @@ class Config:
 
 # The weights of each loss network where a conf names no file.
 OWN_FILES = {
-    "vgg_16": "imagenet",
-    "vgg_19": "imagenet",
+    "vgg_16": IMAGENET,
+    "vgg_19": IMAGENET,
     "vgg_16_half": "pretrained/vgg_16_half.npz",
 }
 
 # Keys that name files, which may be in the folder of the conf.
-FILE_KEYS = frozenset({"style_image", "style_images", "preview_images"})
+FILE_KEYS = ("style_image", "style_images", "preview_images")
 
 # Keys of the optimization of one picture's pixels, which a training does not read.
 PAINTING_KEYS = frozenset(
@@ -212,15 +235,20 @@ def _scaled_layer_weights(
     layers: LayerWeights | ScaledLayerWeights, loss_model: str, scales: int
 ) -> dict[str, list[float]]:
     """Canonical layer name to a weight for each scale, from a list of layers or a mapping."""
-    pairs = layers.items() if isinstance(layers, dict) else ((name, 1.0) for name in layers)
+    if not layers:
+        raise UserError("names no layer")
+    given: Mapping[str, Any] = layers if isinstance(layers, dict) else dict.fromkeys(layers, 1.0)
     weights = {}
-    for name, weight in pairs:
+    for name, weight in given.items():
         of_scales = weight if isinstance(weight, list) else [weight] * scales
         if len(of_scales) != scales:
-            raise UserError(
-                f"{name}: {weight} has {len(of_scales)} weights; style_scales is {scales}"
-            )
-        weights[feature_name(name, loss_model)] = [float(each) for each in of_scales]
+            count = len(of_scales)
+            raise UserError(f"{name}: {weight} has {count} weights; style_scales is {scales}")
+        if min(of_scales) < 0:
+            raise UserError(f"{layers} holds a negative weight")
+        weights[feature_name(name, loss_model)] = of_scales
+    if len(weights) != len(layers):
+        raise UserError(f"{list(layers)} names a layer twice")
     return weights
 
 
@@ -240,49 +268,36 @@ def fewest_pixels(config: Config) -> int:
     )
 
 
-def check_meaning(config: Config, source: Callable[[str], str]) -> None:
-    """Raise UserError where values of the right types do not fit each other or name no file.
-
-    source: the file or flag that a key comes from, for the message.
-    """
-    check_name(config.naming, f"{source('naming')}: naming")
-    _check_style_images(config, source)
-    _check_layers(config, "content_layers", "content_layer_weights", source)
-    _check_layers(config, "style_layers", "style_layer_weights", source)
+def problems(config: Config) -> Iterator[tuple[str, str]]:
+    """Keys and what is wrong with them, where values of the right types do not fit together."""
+    yield from _raised("naming", check_name, config.naming)
+    yield from _problems_of_style_images(config)
+    yield from _raised("content_layers", lambda: config.content_layer_weights)
+    yield from _raised("style_layers", lambda: config.style_layer_weights)
+    yield from _raised("canvas", canvas_size, config.canvas, 1, 1)
     part = config.style_image_part
     if not _is_part(part):
-        raise UserError(
-            f"{source('style_image_part')}: style_image_part: {part} is not left, top, right and "
-            "bottom in 0 to 1, such as [0, 0.5, 1, 1] for the lower half"
-        )
+        form = "left, top, right and bottom in 0 to 1, such as [0, 0.5, 1, 1] for the lower half"
+        yield "style_image_part", f"{part} is not {form}"
     if config.style_image_median % 2 == 0:
-        raise UserError(
-            f"{source('style_image_median')}: style_image_median: {config.style_image_median} is "
-            "even; a median filter has an odd side, such as 3 (1: no filter)"
-        )
-    try:
-        canvas_size(config.canvas, 1, 1)
-    except UserError as error:
-        raise UserError(f"{source('canvas')}: {error}") from None
+        odd = "a median filter has an odd side, such as 3 (1: no filter)"
+        yield "style_image_median", f"{config.style_image_median} is even; {odd}"
     if config.scales != sorted(set(config.scales)) or min(config.scales, default=32) < 32:
-        raise UserError(
-            f"{source('scales')}: scales: {config.scales} must rise from one to the next, from at "
-            "least 32 pixels"
-        )
-    _check_excluded_scopes(config, source("checkpoint_exclude_scopes"))
-    for image in config.preview_images:
-        _check_file(image, "preview_images", source)
-    stems = [Path(image).stem for image in config.preview_images]
-    if len(set(stems)) != len(stems):
-        raise UserError(
-            f"{source('preview_images')}: preview_images: {config.preview_images} would overwrite "
-            "each other; give the files different names"
-        )
+        rule = "must rise from one to the next, from at least 32 pixels"
+        yield "scales", f"{config.scales} {rule}"
+    previews = config.preview_images
+    if len({Path(image).stem for image in previews}) != len(previews):
+        different = "would overwrite each other; give the files different names"
+        yield "preview_images", f"{previews} {different}"
     if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
-        raise UserError(
-            f"{source('warmup_steps')}: warmup_steps: {config.warmup_steps} is not below "
-            f"steps: {config.steps}"
-        )
+        yield "warmup_steps", f"{config.warmup_steps} is not below steps: {config.steps}"
+    network = config.loss_model
+    for scope in filter(None, map(str.strip, config.checkpoint_exclude_scopes.split(","))):
+        # Fully connected layers are never read; an excluded convolution would be a random one.
+        if any(f"{network}/conv{i}/".startswith(scope.rstrip("/") + "/") for i in range(1, 6)):
+            only = f"only the fully connected layers can be, such as {network}/fc"
+            problem = f"{scope!r} leaves out convolutions of {network}; {only}"
+            yield "checkpoint_exclude_scopes", problem
 
 
 def _is_part(part: list[float]) -> bool:
@@ -292,68 +307,32 @@ def _is_part(part: list[float]) -> bool:
     return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 
 
-def _check_layers(config: Config, key: str, resolved: str, source: Callable[[str], str]) -> None:
-    layers = getattr(config, key)
-    if not layers:
-        raise UserError(f"{source(key)}: {key}: names no layer")
-    try:
-        weights = getattr(config, resolved)
-    except UserError as error:
-        raise UserError(f"{source(key)}: {key}: {error}") from None
-    if len(weights) != len(layers):
-        raise UserError(f"{source(key)}: {key}: {list(layers)} names a layer twice")
-    lowest = (min(each) if isinstance(each, list) else each for each in weights.values())
-    if min(lowest) < 0:
-        raise UserError(f"{source(key)}: {key}: {layers} holds a negative weight")
-
-
-def _check_style_images(config: Config, source: Callable[[str], str]) -> None:
-    several = config.style_images
-    if config.style_image is None and several is None:
-        raise UserError(f"{source('style_image')}: the key 'style_image' is missing")
-    if config.style_image is not None and several is not None:
-        raise UserError(
-            f"{source('style_images')}: style_images: is given together with style_image; give one"
-        )
-    key = "style_image" if several is None else "style_images"
-    images = config.named_style_images
-    if not images or (several is not None and len(images) < len(several)):
-        raise UserError(
-            f"{source(key)}: {key}: {several} needs a name for each; a list takes the files' names"
-        )
-    for name in images if several is not None else ():
-        check_name(name, f"{source(key)}: {key}")
-    for image in images.values():
-        for one in [image] if isinstance(image, str) else image:
-            if not is_url(one):
-                _check_file(one, key, source, or_folder=True)
-    hashes = config.style_image_sha256
-    if isinstance(hashes, dict) != (several is not None) and hashes is not None:
-        raise UserError(
-            f"{source('style_image_sha256')}: style_image_sha256: is one hash with style_image, "
-            "and a mapping of names to hashes with style_images"
-        )
-    by_name = {config.naming: hashes} if isinstance(hashes, str) else hashes or {}
-    for name, sha256 in by_name.items():
-        if name not in images:
-            raise UserError(
-                f"{source('style_image_sha256')}: style_image_sha256: {name!r} is none of the "
-                f"style_images; {nearest(name, list(images))}"
-            )
+def _problems_of_style_images(config: Config) -> Iterator[tuple[str, str]]:
+    several, names = config.style_images, list(config.named_style_images)
+    if several is not None:
+        key = "style_images"
+        if config.style_image is not None:
+            yield key, "is given together with style_image; give one"
+        if not names or len(names) < len(several):
+            yield key, f"{several} needs a name for each; a list takes the files' names"
+        for name in names:
+            yield from _raised(key, check_name, name)
+    key, hashes = "style_image_sha256", config.style_image_sha256
+    if hashes is not None and isinstance(hashes, dict) == (several is None):
+        kinds = "one hash with style_image, and a mapping of names to hashes with style_images"
+        yield key, f"is {kinds}"
+    for name, sha256 in ({names[0]: hashes} if isinstance(hashes, str) else hashes or {}).items():
+        if name not in names:
+            yield key, f"{name!r} is none of the style_images; {nearest(name, names)}"
         if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-            raise UserError(
-                f"{source('style_image_sha256')}: style_image_sha256: {sha256!r} is not a SHA-256 "
-                "in 64 hexadecimal digits"
-            )
+            yield key, f"{sha256!r} is not a SHA-256 in 64 hexadecimal digits"
 
 
-def _check_file(
-    image: str, key: str, source: Callable[[str], str], or_folder: bool = False
-) -> None:
-    path = locate(image)
-    if not (path.is_file() or (or_folder and image and path.is_dir())):
-        where = looked_in(image, Path(source(key)).parent)
-        raise UserError(f"{source(key)}: {key}: no file {image}{where}")
+def _raised(key: str, check: Callable, *values: object) -> Iterator[tuple[str, str]]:
+    try:
+        check(*values)
+    except UserError as error:
+        yield key, str(error)
 
 
 def named_images(style_images: StyleImages) -> dict[str, StyleImage]:
@@ -362,6 +341,14 @@ def named_images(style_images: StyleImages) -> dict[str, StyleImage]:
         return style_images
     paths = (unquote(urlsplit(i).path) if is_url(i) else i for i in style_images)
     return {PurePosixPath(p).stem: i for p, i in zip(paths, style_images, strict=True)}
+
+
+def files_in(value: Any) -> list[str]:
+    """The names in the value of a key that names files: a text, a list or a mapping, or None."""
+    if value is None or isinstance(value, str):
+        return [] if value is None else [value]
+    each = value.values() if isinstance(value, dict) else value
+    return [name for one in each for name in files_in(one)]
 
 
 def is_url(style_image: str) -> bool:
@@ -384,20 +371,5 @@ def canvas_size(canvas: int | str | None, height: int, width: int) -> tuple[int,
             return int(sides[2]), int(sides[1])
         scale = int(sides[2]) / height
     else:
-        raise UserError(f"canvas: {canvas!r} is not a long side (400), 'x512' or '400x300'")
+        raise UserError(f"{canvas!r} is not a long side (400), 'x512' or '400x300'")
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _check_excluded_scopes(config: Config, source: str) -> None:
-    # Fully connected layers are never read; an excluded convolution would be a random one.
-    for scope in filter(
-        None, (part.strip() for part in config.checkpoint_exclude_scopes.split(","))
-    ):
-        for convolution in convolutions(config.loss_model):
-            slim_name = convolution.replace("block", "conv").partition("_")[0]
-            if f"{config.loss_model}/{slim_name}/".startswith(scope.rstrip("/") + "/"):
-                raise UserError(
-                    f"{source}: checkpoint_exclude_scopes: {scope!r} leaves out convolutions of "
-                    f"{config.loss_model}; only the fully connected layers can be, such as "
-                    f"{config.loss_model}/fc"
-                )

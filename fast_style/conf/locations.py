@@ -1,5 +1,6 @@
 """Where the files that a conf or a flag names are looked for."""
 
+import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -16,6 +17,16 @@ def locate(path: str) -> Path:
     given = Path(path).expanduser()
     under_project = PROJECT / given
     return under_project if not given.exists() and under_project.exists() else given
+
+
+def locate_weights(name: str) -> Path:
+    """As `locate`, for a file of weights; of a TF-slim V2 checkpoint its index.
+
+    People name its prefix, which is no file, or one of its two files.
+    """
+    prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", name)
+    index = locate(f"{prefix}.index")
+    return index if index.is_file() else locate(name)
 
 
 def beside(path: str, folder: Path) -> str:

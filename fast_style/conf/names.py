@@ -5,11 +5,11 @@ import re
 from fast_style.errors import UserError
 
 
-def check_name(name: str, where: str) -> None:
+def check_name(name: str, where: str = "") -> None:
     """Raise UserError, beginning with `where`, for a name that a model or a style cannot have."""
     if not re.fullmatch(r"[\w .-]+", name) or name != name.strip() or not name.strip("."):
         raise UserError(
-            f"{where}: {name!r} is not a name in letters, digits, spaces and . - _, "
+            f"{where}{name!r} is not a name in letters, digits, spaces and . - _, "
             f"such as {as_name(name)!r}"
         )
 

@@ -13,47 +13,31 @@ class WrongValue(Exception):
     """What is wrong with a value and what would be right; the caller adds key and value."""
 
 
+def kinds_of(hint: Any) -> dict[Any, Any]:
+    """Type to hint of each member of a union; of any other hint that one alone."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    members = typing.get_args(hint) if union else (hint,)
+    return {typing.get_origin(member) or member: member for member in members}
+
+
 def convert(value: Any, hint: Any) -> Any:
     """A YAML value converted to the type hint of its key. Raises WrongValue where it cannot be."""
+    kinds = kinds_of(hint)
+    if value is None and types.NoneType in kinds:
+        return None
+    # Of a union, a value of another type is reported as not of the first.
+    hint = kinds.get(type(value), next(iter(kinds.values())))
     origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        for option in options:
-            if (typing.get_origin(option) or option) is type(value):
-                return convert(value, option)
-        return convert(value, options[0])
     if origin is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
             raise WrongValue(f"is not valid; {nearest(str(value), choices)}")
         return value
-    if origin is list and typing.get_args(hint) != (str,):
-        (items,) = typing.get_args(hint)
-        if not isinstance(value, list):
-            raise WrongValue("is not a list of whole numbers" if items is int else "is no list")
-        return [convert(item, items) for item in value]
-    if origin is list:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise WrongValue("is not a list of names")
-        if len(set(value)) != len(value):
-            raise WrongValue("names something twice")
-        return value
-    if origin is dict:
-        _, items = typing.get_args(hint)
-        try:
-            return {str(key): convert(item, items) for key, item in value.items()}
-        except WrongValue:
-            kind = "numbers" if float in (items, *typing.get_args(items)) else "texts"
-            raise WrongValue(f"is not a mapping of names to {kind}") from None
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise WrongValue("is not true or false")
-        return value
-    if hint is str:
-        if not isinstance(value, str):
-            raise WrongValue("is not a text; quote it if it is meant as one")
+    if origin in (list, dict):
+        return _convert_items(value, origin, typing.get_args(hint)[-1])
+    if hint in _NOT:
+        if not isinstance(value, hint):
+            raise WrongValue(_NOT[hint])
         return value
     if isinstance(value, bool):
         raise WrongValue("is not a number")
@@ -70,6 +54,27 @@ def convert(value: Any, hint: Any) -> Any:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise WrongValue("is not a finite number")
     return float(value)
+
+
+_NOT = {bool: "is not true or false", str: "is not a text; quote it if it is meant as one"}
+
+
+def _convert_items(value: Any, kind: Any, hint: Any) -> Any:
+    try:
+        if type(value) is not kind:
+            raise WrongValue
+        if kind is dict:
+            return {str(key): convert(item, hint) for key, item in value.items()}
+        items = [convert(item, hint) for item in value]
+    except WrongValue:
+        if kind is list:
+            what = f"list of {'whole numbers' if hint is int else 'names'}"
+        else:
+            what = f"mapping of names to {'numbers' if float in kinds_of(hint) else 'texts'}"
+        raise WrongValue(f"is not a {what}") from None
+    if hint is str and len(set(items)) != len(items):
+        raise WrongValue("names something twice")
+    return items
 
 
 def check_limits(value: Any, limits: Mapping[str, float]) -> None:

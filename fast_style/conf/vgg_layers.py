@@ -5,7 +5,9 @@ block b is `block{b}_conv{c}` in a network and in a weight file, and its output 
 the feature `relu{b}_{c}`.
 """
 
+import functools
 import re
+from collections.abc import Mapping
 
 from fast_style.errors import UserError, nearest
 
@@ -23,16 +25,13 @@ WIDTHS = {
 PIXEL_MEAN = (123.68, 116.779, 103.939)  # RGB of 0..255, over ImageNet
 
 
-def convolutions(loss_model: str) -> dict[str, tuple[int, int]]:
+@functools.cache
+def convolutions(loss_model: str) -> Mapping[str, tuple[int, int]]:
     """Input and output channels of every convolution, from the first to the deepest.
 
     >>> convolutions("vgg_16")["block2_conv1"]
     (64, 128)
-
-    Raises UserError for an unknown `loss_model`.
     """
-    if loss_model not in CONVOLUTIONS:
-        raise UserError(f"loss_model: unknown {loss_model!r}; {nearest(loss_model, CONVOLUTIONS)}")
     channels = {}
     inputs = 3
     blocks = zip(CONVOLUTIONS[loss_model], WIDTHS[loss_model], strict=True)
@@ -61,6 +60,16 @@ def feature_name(name: str, loss_model: str) -> str:
     the one after the ReLU. The scope may be that of any VGG, so that a conf can change its
     `loss_model` and keep its layers. Raises UserError, with the nearest layer, for any other name.
     """
+    canonical = _spellings(loss_model)
+    if name in canonical:
+        return canonical[name]
+    alike = [known for known in canonical if _letters(known) == _letters(name)]
+    valid = alike or list(dict.fromkeys(canonical.values()))
+    raise UserError(f"no layer {name!r} in {loss_model}; {nearest(name, valid)}")
+
+
+@functools.cache
+def _spellings(loss_model: str) -> Mapping[str, str]:
     canonical = {}
     for convolution in convolutions(loss_model):
         block, conv = re.findall(r"\d", convolution)
@@ -68,11 +77,7 @@ def feature_name(name: str, loss_model: str) -> str:
         scoped = [f"{scope}/conv{block}/{leaf}" for scope in CONVOLUTIONS]
         for spelling in (feature_of(convolution), leaf, convolution, *scoped):
             canonical[spelling] = feature_of(convolution)
-    if name in canonical:
-        return canonical[name]
-    alike = [known for known in canonical if _letters(known) == _letters(name)]
-    valid = alike or list(dict.fromkeys(canonical.values()))
-    raise UserError(f"no layer {name!r} in {loss_model}; {nearest(name, valid)}")
+    return canonical
 
 
 def _letters(name: str) -> str:

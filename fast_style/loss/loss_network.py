@@ -7,8 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fast_style.conf.vgg_layers import PIXEL_MEAN, convolutions, feature_name, feature_of
-from fast_style.errors import UserError, nearest
+from fast_style.conf.vgg_layers import PIXEL_MEAN, feature_of
 from fast_style.loss.vgg_weights import read_weights
 
 FIRST_CONVOLUTION = "block1_conv1"
@@ -25,34 +24,31 @@ def build_loss_network(
     """The VGG of Simonyan and Zisserman 2015 (section 2.1, table 1), up to the deepest layer asked.
 
     Takes (N, H, W, 3) RGB of 0..255 and gives {canonical name: (N, h, w, C)}, features after the
-    ReLU, at least 0, for every name in `layers` (all the spellings of `feature_name`). Block b
-    halves the sides b - 1 times, rounding down, and needs at least 2 ** (b - 1) pixels a side.
+    ReLU, at least 0, for every name in `layers`, such as `relu3_3`. Block b halves the sides b - 1
+    times, rounding down, and needs at least 2 ** (b - 1) pixels a side.
 
     `weights` is what `read_weights` takes. `pooling` is `max`, as the network was trained, or
     `avg`, which Gatys et al. 2016 (section 2) found to look cleaner. `dtype` is a Keras dtype
     policy such as `mixed_bfloat16`; features have its compute dtype, but the mean is subtracted
     in float32, where the pixels are still exact. Nothing in the network is trainable.
 
-    Raises UserError for an unknown model, layer or pooling, and whatever `read_weights` raises.
+    Raises UserError as `read_weights` does.
     """
-    if pooling not in POOLINGS:
-        raise UserError(f"pooling: unknown {pooling!r}; {nearest(pooling, POOLINGS)}")
-    wanted = {feature_name(layer, loss_model) for layer in layers}
-    parameters = read_weights(loss_model, weights)
     inputs = keras.Input((None, None, 3), dtype="float32")
     x = ops.subtract(inputs, np.array(PIXEL_MEAN, np.float32))
     features: dict[str, keras.KerasTensor] = {}
     block = "block1"
-    for name in convolutions(loss_model):
-        if len(features) == len(wanted):
+    for name, parameters in read_weights(loss_model, weights).items():
+        if features.keys() == set(layers):
             break
         if not name.startswith(block):
             x = POOLINGS[pooling](2, dtype=dtype, name=f"{block}_pool")(x)
             block = name.partition("_")[0]
-        x = FrozenConvolution(*parameters[name], dtype=dtype, name=name)(x)
+        x = FrozenConvolution(*parameters, dtype=dtype, name=name)(x)
         feature = feature_of(name)
-        if feature in wanted:
+        if feature in layers:
             features[feature] = x
+    assert features.keys() == set(layers)  # a conf has no others
     return keras.Model(inputs, features, name=loss_model)
 
 

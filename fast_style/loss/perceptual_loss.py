@@ -53,7 +53,7 @@ class PerceptualLoss:
         self.terms = [term for term in TERMS if term.always or getattr(config, term.weight)]
         every_layer = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
         whole = build_loss_network(
-            config.loss_model, config.loss_model_file, every_layer, config.pooling, dtype
+            config.loss_model, config.loss_weights, every_layer, config.pooling, dtype
         )
         self.content_network = keras.Model(
             whole.input, {layer: whole.output[layer] for layer in self.content_layers}

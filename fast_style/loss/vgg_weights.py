@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.conf.locations import locate
+from fast_style.conf.config import IMAGENET
 from fast_style.conf.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, replacement
@@ -42,16 +42,15 @@ def read_weights(loss_model: str, weights: str) -> Weights:
     """Kernel and bias of every convolution, for RGB of 0..255 minus `PIXEL_MEAN`.
 
     `weights` is `imagenet`, which Keras downloads once, or a file: Keras's `.h5` (with or without
-    the fully connected layers), TF-slim's checkpoint (a V1 file, or a V2 prefix), matconvnet's
-    `.mat`, torchvision's weights as `.safetensors`, or our own `.npz`. The path is relative to the
-    current folder or else to the project's.
+    the fully connected layers), TF-slim's checkpoint (a V1 file, or a V2 index), matconvnet's
+    `.mat`, torchvision's weights as `.safetensors`, or our own `.npz`.
 
     Returns {"block1_conv1": (kernel, bias), ...}, from the first convolution to the deepest;
     float32 kernels (3, 3, in, out), float32 biases (out,). Raises UserError where the file is
     missing, damaged, of another kind, or not of this `loss_model`.
     """
     layers = convolutions(loss_model)
-    arrays = _read_imagenet(loss_model) if weights == "imagenet" else _read_file(weights)
+    arrays = _read_imagenet(loss_model) if weights == IMAGENET else _read_file(weights)
     _check(arrays, loss_model, weights)
     return {layer: (arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]) for layer in layers}
 
@@ -61,8 +60,8 @@ def weights_sha256(weights: str) -> str | None:
 
     Of a V2 checkpoint it is that of the index, in which the arrays' checksums are.
     """
-    file = _weights_file(weights)
-    if weights == "imagenet" or not file.is_file():
+    file = Path(weights)
+    if weights == IMAGENET or not file.is_file():
         return None
     return hashlib.sha256(read_bytes(file)).hexdigest()
 
@@ -131,18 +130,11 @@ def _md5(path: Path) -> str:
     return hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()
 
 
-def _weights_file(weights: str) -> Path:
-    # Of a V2 checkpoint people name the prefix, which is no file, or one of its two files.
-    prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", weights)
-    index = locate(f"{prefix}.index")
-    return index if index.is_file() else locate(weights)
-
-
 def _read_file(weights: str) -> Arrays:
-    file = _weights_file(weights)
-    is_index = file.suffix == ".index" and file.is_file()
+    file = Path(weights)
+    is_index = file.suffix == ".index"
     path = file.with_suffix("") if is_index else file
-    if path.is_dir():
+    if file.is_dir():
         raise UserError(f"loss_model_file: {weights!r} is a folder; give {FORMATS} file in it")
     if not file.is_file():
         raise UserError(

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from absl import logging
 
-from fast_style.conf.conf_file import check_types, config_as_yaml, config_from_mapping, read_yaml
+from fast_style.conf.conf_file import (
+    as_yaml,
+    check_types,
+    config_as_yaml,
+    config_from_mapping,
+    read_yaml,
+)
 from fast_style.conf.config import Config, named_images
 from fast_style.conf.names import as_name, check_name
 from fast_style.errors import UserError
@@ -116,7 +121,7 @@ def _read_conf(path: Path) -> dict:
     # They become names of files and of requests.
     for name in [conf.get("naming") or "", *(named_images(conf.get("style_images") or []))]:
         if name:
-            check_name(name, str(path))
+            check_name(name, f"{path}: ")
     return conf
 
 
@@ -158,8 +163,7 @@ def write_result(folder: Path, result: dict) -> None:
 
 def copy_model(model: Model, target: Path) -> None:
     """Make the folder `target` a model folder with the model and its result, if it has one."""
-    conf_text = yaml.safe_dump(model.conf, sort_keys=False, allow_unicode=True)
-    write_atomically(target / CONF, conf_text.encode())
+    write_atomically(target / CONF, as_yaml(model.conf).encode())
     write_arrays(target / WEIGHTS, model.arrays)
     result = model.source.with_name(RESULT)
     if result.exists():

@@ -16,7 +16,6 @@ from PIL import Image, ImageFilter
 
 from fast_style import __version__
 from fast_style.conf.config import Config, fewest_pixels, is_url
-from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.pictures.images import (
@@ -47,13 +46,15 @@ def paintings(config: Config) -> list[Config]:
     given = config.style_image if isinstance(config.style_image, list) else [config.style_image]
     found: list[str] = []
     for image in given:
-        if not is_url(image) and (folder := locate(image)).is_dir():
+        if not is_url(image) and (folder := config.paths[image]).is_dir():
             try:
                 found += map(str, find_pictures(folder))
             except UserError as error:
                 raise UserError(f"style_image: {error}") from None
         else:
             found.append(image)
+    if found == [config.style_image]:
+        return [config]
     return [dataclasses.replace(config, style_image=image) for image in found]
 
 
@@ -67,7 +68,7 @@ def style_image_file(config: Config) -> Path:
     (config,) = _of_one_painting(config)
     image, wanted = config.style_image, config.style_image_sha256
     assert isinstance(image, str) and not isinstance(wanted, dict)
-    path = _kept_at(image) if is_url(image) else locate(image)
+    path = _kept_at(image) if is_url(image) else config.paths[image]
     if is_url(image) and not path.exists():
         encoded = _fetched(image, path)
         _check_sha256(encoded, wanted, image)

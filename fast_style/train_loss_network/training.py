@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fast_style import hardware
 from fast_style.command_line import interruption
+from fast_style.conf.locations import locate_weights
 from fast_style.errors import UserError
 from fast_style.files import make_folder, replacement
 from fast_style.loss.vgg_weights import read_weights
@@ -109,7 +110,8 @@ class Training:
         self.shares = self._shares()
         self.generator = torch.Generator(self.device)
         if settings.init_from is not None:
-            self._begin_with(read_weights(settings.loss_model, settings.init_from))
+            weights = str(locate_weights(settings.init_from))
+            self._begin_with(read_weights(settings.loss_model, weights))
 
     def _begin_with(self, weights: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
         folded = {

@@ -9,7 +9,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error
 from fast_style.conf.conf_file import load_config
 from fast_style.errors import UserError
 from fast_style.pictures.images import find_pictures
@@ -26,14 +26,7 @@ def parse_arguments() -> argparse.Namespace:
         help="confs of single styles, named as in the zoo, which begin from it",
     )
     parser.add_argument("--photos", required=True, help="folder or glob of photos to train on")
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="KEY=VALUE",
-        default=[],
-        dest="overrides",
-        help="another value for a key of all the confs; may be given several times",
-    )
+    add_set_flag(parser)  # for all of the confs
     return parser.parse_args()
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fast_style.conf.config import Config
-from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.loss.named_terms import named_terms
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
@@ -24,7 +23,7 @@ class HeldOut:
         if config.validation_images is None:
             return
         try:
-            paths = find_pictures(locate(config.validation_images))
+            paths = find_pictures(config.paths[config.validation_images])
         except UserError as error:
             raise UserError(f"validation_images: {error}") from None
         pictures = (flatten_on_white(read_picture(path)) for path in paths)

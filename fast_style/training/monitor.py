@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style.conf.config import Config
-from fast_style.conf.locations import locate
 from fast_style.errors import UserError
 from fast_style.files import make_folder
 from fast_style.loss.named_terms import named_terms
@@ -41,7 +40,7 @@ class Monitor:
         self.previews_folder = folder / PREVIEWS
         make_folder(self.previews_folder)
         self.previews = {
-            f"{Path(name).stem}-{size}": fit_within(read_picture(locate(name)), size).rgb
+            f"{Path(name).stem}-{size}": fit_within(read_picture(config.paths[name]), size).rgb
             for name in config.preview_images
             for size in PREVIEW_SIZES
         }

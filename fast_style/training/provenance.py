@@ -29,5 +29,5 @@ def hashes(config: Config) -> dict:
         "style_image_sha256": {
             name: style_image_sha256(config.of_style(name)) for name in config.named_style_images
         },
-        "loss_model_file_sha256": weights_sha256(config.loss_model_file),
+        "loss_model_file_sha256": weights_sha256(config.loss_weights),
     }

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from fast_style.conf.conf_file import as_yaml
 from fast_style.conf.config import PLACE_KEYS
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
@@ -55,8 +55,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
         )
     target.mkdir(parents=True, exist_ok=True)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
-    conf_text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
-    write_atomically(target / CONF, conf_text.encode())
+    write_atomically(target / CONF, as_yaml(conf).encode())
     write_arrays(target / WEIGHTS, pack(model.arrays))
     begun_from = Path(model.conf.get("init_from") or "").name
     result = json.loads(read_bytes(folder / RESULT))
