@@ -21,6 +21,7 @@ from fast_style.errors import UserError
 from fast_style.export import SIZES, encoded_pictures, export
 from fast_style.export.saved_model import tensorflow_finds
 from fast_style.model_folder.model import load_network, read_model
+from fast_style.network import graph
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize.stylizer import Stylizer
 
@@ -359,16 +360,18 @@ def test_a_file_is_the_network_in_its_own_runtime(
     assert np.abs(stylized - expected).max() <= (2 if half else 1)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_a_file_that_does_not_agree_is_not_kept(
-    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    pytest.importorskip("onnxruntime")
-    from fast_style.export import onnx_network
-
-    monkeypatch.setattr(onnx_network, "OUTPUT_GAIN", 0.07)
+    wanted = formats.FORMATS[kind]
+    for package in wanted.packages:
+        pytest.importorskip(package)
+    monkeypatch.setattr(graph, "OUTPUT_GAIN", 0.07)
     monkeypatch.setattr(formats, "SIZES", ((20, 12),))
-    with pytest.raises(RuntimeError, match=r"the ONNX is [0-9.]+ grey levels off the network"):
-        export(trained_model, tmp_path / "tiny.onnx", "onnx")
+    message = rf"the {wanted.title} is [0-9.]+ grey levels off the network"
+    with pytest.raises(RuntimeError, match=message):
+        export(trained_model, tmp_path / f"tiny{wanted.ending}", kind)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,9 +9,9 @@ from fast_style.model_folder.model import Model
 def write(model: Model, network, path: Path, options: ExportOptions) -> None:
     import openvino
 
-    from fast_style.runtimes.openvino_network import exportable_network
+    from fast_style.runtimes.openvino_network import openvino_network
 
-    made = exportable_network(model.arrays, model.architecture, options.pixels)
+    made = openvino_network(model.arrays, model.architecture, options.pixels)
     for key, text in options.metadata.items():
         made.set_rt_info(text, ["fast_style", key])
     try:

@@ -8,10 +8,11 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from fast_style.runtimes import openvino_network as network
+from fast_style.network import graph
+from fast_style.runtimes.openvino_network import add_operator, compile_for_cpu
 from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
 
-ROWS_AND_COLUMNS = np.array([network.DOWN, network.ACROSS])
+ROWS_AND_COLUMNS = np.array([2, 3])
 
 
 class OpenVinoRows:
@@ -41,7 +42,7 @@ class OpenVinoRows:
                 "variance": ops.reduce_mean(apart * apart, ROWS_AND_COLUMNS),
             }
             model = openvino.Model([ops.result(found[name]) for name in wanted], [strip], "strip")
-            run = network.compile_for_cpu(model, self.precision)
+            run = compile_for_cpu(model, self.precision)
             return lambda rows: dict(
                 zip(wanted, (v[0] for v in run([rows[None]]).values()), strict=True)
             )
@@ -54,19 +55,19 @@ def _prepared(x: Any, convolution: Convolution, above: int, below: int, channels
     sides = convolution.border
     if not channels_last:
         factor, offset = factor[:, None, None], offset[:, None, None]
-    x = x * network.constant(factor) + network.constant(offset)
-    x = ops.relu(x) if convolution.relu else x
-    mode = "symmetric" if convolution.kind == "resize" else "reflect"
+    x = add_operator("Add", add_operator("Mul", x, factor), offset)
+    x = add_operator("Relu", x) if convolution.relu else x
     before, behind = (above, sides), (below, sides)
-    if channels_last:
-        return ops.pad(x, (0, *before, 0), (0, *behind, 0), mode)
-    return ops.pad(x, (0, 0, *before), (0, 0, *behind), mode)
+    border = (0, *before, 0, 0, *behind, 0) if channels_last else (0, 0, *before, 0, 0, *behind)
+    return add_operator(
+        "Pad", x, border, mode="edge" if convolution.kind == "resize" else "reflect"
+    )
 
 
 def _convolved(x: Any, convolution: Convolution) -> Any:
     if convolution.kind == "resize":
-        return network.resize_convolution(x, convolution.kernel, convolution.doubling)
+        return graph.resize_convolution(add_operator, x, convolution.kernel, convolution.doubling)
     if convolution.kind == "rgb":
         assert convolution.bias is not None
-        return network.rgb_convolution(x, convolution.kernel, convolution.bias)
-    return network.convolution(x, convolution.kernel, convolution.stride)
+        return graph.rgb_convolution(add_operator, x, convolution.kernel, convolution.bias)
+    return graph.convolution(add_operator, x, convolution.kernel, convolution.stride)

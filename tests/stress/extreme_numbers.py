@@ -124,13 +124,15 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
     """The OpenVINO network before it is clipped, rounded and made bytes, which would hide NaN."""
     import openvino
 
-    from fast_style.runtimes.openvino_network import BORDER, OpenVinoNetwork, compile_for_cpu
+    from fast_style.network.architecture import BORDER
+    from fast_style.runtimes.openvino_network import OpenVinoNetwork, compile_for_cpu
 
     network = OpenVinoNetwork(model.arrays, model.architecture, precision).network
     end = network.get_results()[0].input_value(0)
     while end.get_element_type() != openvino.Type.f32 or end.get_node().get_type_name() in (
         "Clamp",
         "Round",
+        "Slice",
         "Transpose",
     ):
         end = end.get_node().input_value(0)
@@ -138,9 +140,7 @@ def unrounded(model: Model, precision: str) -> Callable[[np.ndarray], np.ndarray
 
     def through(rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
-        borders = model.architecture.borders
-        padded = np.pad(rgb, (borders(height), borders(width), (0, 0)), mode="reflect")
-        found = run([padded[None]])[0][0]
+        found = run([rgb[None]])[0][0]
         if found.shape[0] == 3:
             found = found.transpose(1, 2, 0)
         return found[BORDER : BORDER + height, BORDER : BORDER + width]

@@ -1,0 +1,188 @@
+"""The transformer network as a graph of ONNX operators, made from a model's arrays.
+
+https://onnx.ai/onnx/operators/ explains them. ONNX and OpenVINO each have an AddOperator.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fast_style.errors import UserError
+from fast_style.network.architecture import (
+    BORDER,
+    EPSILON,
+    NOISE_KINDS,
+    NOISE_SIDE,
+    OUTPUT_GAIN,
+    OUTPUT_REACH,
+    Architecture,
+    doubled_kernels,
+    noise_tile,
+)
+
+FLOAT, UINT8 = 1, 2  # types of elements, as ONNX numbers them
+PIXELS = {"float": FLOAT, "uint8": UINT8}
+TO_THE_END = np.iinfo(np.int64).max
+
+
+AddOperator = Callable[..., Any]
+"""add("Conv", x, kernel, strides=[1, 1]) puts an operator of ONNX into a graph.
+
+It returns the operator's first output. Inputs are such outputs and, for constants, what as_constant
+takes; what an output is, is the graph's own.
+"""
+
+
+def as_constant(value: Any) -> np.ndarray:
+    """Floats as float32, whole numbers as int64."""
+    array = np.asarray(value)
+    return np.asarray(array, np.float32 if array.dtype.kind == "f" else np.int64, order="C")
+
+
+def stylized(
+    add: AddOperator,
+    pictures: Any,
+    arrays: Mapping[str, np.ndarray],
+    architecture: Architecture,
+    pixels: str,
+) -> Any:
+    """The stylized pictures, (N, H, W, 3) RGB 0..255 of any N, H and W as the pictures are.
+
+    arrays: of one style, as model.Model has them, and of that architecture.
+    pixels: 'float' or 'uint8', of what goes in and of what comes out.
+    Raises UserError where the arrays are those of another network.
+    """
+    sides, x = add("Gather", add("Shape", pictures), [1, 2], axis=0), pictures
+    for axis in (1, 2):
+        length = add("Gather", sides, axis - 1, axis=0)
+        x = add("Gather", x, _mirrored_positions(add, length, architecture), axis=axis)
+    x = add("Transpose", add("Cast", x, to=FLOAT), perm=[0, 3, 1, 2])
+    x = add("Sub", add("Mul", x, 1 / 127.5), 1.0)
+    x = add("Mul", architecture.transformed(x, GraphLayers(add, arrays)), OUTPUT_GAIN)
+    x = x if architecture.output == "linear" else add("Tanh", x)
+    x = add("Add", add("Mul", x, OUTPUT_REACH[architecture.output]), 127.5)
+    x = add("Transpose", add("Clip", x, 0.0, 255.0), perm=[0, 2, 3, 1])
+    x = add("Slice", x, [BORDER] * 2, add("Add", sides, BORDER), [1, 2])
+    return add("Cast", add("Round", x), to=UINT8) if pixels == "uint8" else x
+
+
+def _mirrored_positions(add: AddOperator, length: Any, architecture: Architecture) -> Any:
+    """Where a picture with its border takes its rows or columns from."""
+    last = add("Sub", length, 1)
+    beyond = add("Mod", add("Neg", length), architecture.downsampling)
+    end = add("Add", add("Add", length, BORDER), beyond)
+    period = add("Max", add("Add", last, last), 1)
+    phase = add("Mod", add("Range", -BORDER, end, 1), period)
+    return add("Min", add("Min", phase, add("Sub", period, phase)), last)
+
+
+class GraphLayers:
+    """What Architecture.transformed asks for; network/layers.py has it for Keras, and explains."""
+
+    def __init__(self, add: AddOperator, arrays: Mapping[str, np.ndarray]):
+        self.add = add
+        self.arrays = arrays
+        self.channels = 3  # of the features that were made last
+
+    def normalized_convolution(
+        self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
+    ) -> Any:
+        found = self._padded_convolution(x, filters, kernel, stride, name=name)
+        return self.add("Relu", self._normalized(found, name))
+
+    def fixed_noise(self, x: Any, *, name: str) -> Any:
+        mix = self._array(f"{name}/mix", (NOISE_KINDS, self.channels))
+        noise: Any = noise_tile()
+        for axis, side in enumerate((2, 3)):
+            length = self.add("Gather", self.add("Shape", x), side, axis=0)
+            places = self.add("Mod", self.add("Range", 0, length, 1), NOISE_SIDE)
+            noise = self.add("Gather", noise, places, axis=axis)
+        mixed = self.add("MatMul", noise, mix)
+        return self.add("Add", x, self.add("Transpose", mixed, perm=[2, 0, 1]))
+
+    def residual_block(self, x: Any, filters: int, *, name: str) -> Any:
+        y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
+        y = self._padded_convolution(y, filters, 3, name=f"{name}_conv2")
+        return self.add("Add", x, self._normalized(y, f"{name}_conv2"))
+
+    def resize_convolution(self, x: Any, filters: int, doubling: str, *, name: str) -> Any:
+        bordered = mirrored(self.add, x, 1, "edge")
+        doubled = resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
+        return self.add("Relu", self._normalized(doubled, name))
+
+    def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
+        taps, bias = self._kernel(name, kernel, 3), self._array(f"{name}/bias", (3,))
+        return rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps, bias)
+
+    def _padded_convolution(
+        self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
+    ) -> Any:
+        bordered = mirrored(self.add, x, kernel // 2)
+        return convolution(self.add, bordered, self._kernel(name, kernel, filters), stride)
+
+    def _normalized(self, x: Any, name: str) -> Any:
+        scale, shift = (
+            self._array(f"{name}_norm/{variable}", (self.channels,))
+            for variable in ("scale", "shift")
+        )
+        return self.add("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
+
+    def _kernel(self, name: str, side: int, filters: int) -> np.ndarray:
+        kernel = self._array(f"{name}/kernel", (side, side, self.channels, filters))
+        self.channels = filters
+        return kernel
+
+    def _array(self, path: str, shape: tuple[int, ...]) -> np.ndarray:
+        array = self.arrays.get(f"network/{path}")
+        if array is None or array.shape != shape:
+            found = "is missing" if array is None else f"has shape {array.shape}"
+            raise UserError(
+                f"{path} of shape {shape} is wanted, and {found}; the file is another network's"
+            )
+        return array
+
+
+def convolution(add: AddOperator, x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
+    """Without a border."""
+    return add("Conv", x, kernel.transpose(3, 2, 0, 1), strides=[stride, stride])
+
+
+def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: str) -> Any:
+    """ResizeConv2D of features that have their border of 1 already."""
+    found = convolution(add, x, doubled_kernels(kernel, doubling))
+    if doubling == "nearest":
+        filters = kernel.shape[3]
+        moved = [
+            _part(add, found, 2 * down + across, filters, [down, across], [1 - down, 1 - across])
+            for down in (0, 1)
+            for across in (0, 1)
+        ]
+        found = add("Concat", *moved, axis=1)
+    return add("DepthToSpace", found, blocksize=2)
+
+
+def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
+    """RowwiseConv2D of features that have their border already."""
+    taps, _, inputs, filters = kernel.shape
+    flat = kernel.transpose(1, 2, 0, 3).reshape(1, taps, inputs, -1)
+    found = convolution(add, x, flat)
+    rgb: Any = bias[None, :, None, None]
+    for row in range(taps):
+        part = _part(add, found, row, filters, [row, 0], [taps - 1 - row, 0])
+        rgb = add("Add", rgb, part)
+    return rgb
+
+
+def mirrored(add: AddOperator, x: Any, pixels: int, mode: str = "reflect") -> Any:
+    """With a border. One of one pixel is symmetric with the mode 'edge'."""
+    return add("Pad", x, [0, 0, pixels, pixels] * 2, mode=mode)
+
+
+def _part(
+    add: AddOperator, x: Any, number: int, channels: int, before: list[int], after: list[int]
+) -> Any:
+    """One of parts of so many channels, without that many rows and columns."""
+    starts = [number * channels, *before]
+    ends = [(number + 1) * channels, *(-cut if cut else TO_THE_END for cut in after)]
+    return add("Slice", x, starts, ends, [1, 2, 3])
