@@ -17,7 +17,7 @@ from typing import Any
 
 from fast_style.batch.actors import Actors
 from fast_style.batch.picture_files import Entry, Pictures
-from fast_style.batch.work import Outcome, Report, Work
+from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 
@@ -42,9 +42,9 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
             if not at_work:
                 return
             for connection in wait(list(at_work)):
-                outcome = at_work[connection].news()
-                if outcome is not None:
-                    yield Report.of([outcome])
+                report = at_work[connection].news()
+                if report is not None:
+                    yield report
 
 
 class Process:
@@ -77,8 +77,8 @@ class Process:
             with contextlib.suppress(OSError):  # it died, as its news will be
                 self.connection.send((number, entry))
 
-    def news(self) -> Outcome | None:
-        """Its next message, if that is an outcome. Raises UserError where it cannot load."""
+    def news(self) -> Report | None:
+        """Its next message, if that is a report. Raises UserError where it cannot load."""
         try:
             said = self.connection.recv()
         except (EOFError, OSError):
@@ -88,16 +88,16 @@ class Process:
         if said is None:
             self.has_loaded = True
             return None
-        number, outcome = said
+        number, report = said
         del self.has[number]
         del self.suspects[:1]
-        return outcome
+        return report
 
     def end(self) -> None:
         self.connection.close()
         self.process.join()
 
-    def _restart(self) -> Outcome | None:
+    def _restart(self) -> Report | None:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
@@ -106,7 +106,7 @@ class Process:
         self.has.clear()
         if self.suspects:
             failing = self.suspects.pop(0)
-            return Outcome(failing.source, reason="2 processes died at this picture")
+            return Report(1, broken=[(failing.source, "2 processes died at this picture")])
         self.suspects = lost
         return None
 
@@ -145,9 +145,9 @@ def _stylize(work: Work, cpus: int, connection: Connection) -> None:
     connection.send(None)
     one_at_a_time = threading.Lock()
 
-    def tell(number: int, outcome: Future[Outcome]) -> None:
+    def tell(number: int, report: Future[Report]) -> None:
         with one_at_a_time, contextlib.suppress(OSError):
-            connection.send((number, outcome.result()))
+            connection.send((number, report.result()))
 
     while True:
         try:
