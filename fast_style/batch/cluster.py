@@ -12,7 +12,8 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from fast_style.batch.actors import Actors
-from fast_style.batch.picture_files import Entry, Pictures
+from fast_style.batch.inputs import Pictures
+from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.ray_cluster import errors_as_they_were

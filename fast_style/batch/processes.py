@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from fast_style.batch.actors import Actors
-from fast_style.batch.picture_files import Entry, Pictures
+from fast_style.batch.inputs import Pictures
+from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError

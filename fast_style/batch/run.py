@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from fast_style.batch import processes
 from fast_style.batch.actors import actors_for
-from fast_style.batch.inputs import find_inputs
-from fast_style.batch.picture_files import Pictures
+from fast_style.batch.inputs import Pictures, find_inputs
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, printable
