@@ -262,7 +262,9 @@ def search(spec: str | os.PathLike[str]) -> Found:
         reason = formats.why_unread(candidate.suffix)
         if reason is not None:
             found.left_out[candidate] = reason
-        elif candidate.suffix.lower() in READ_ENDINGS or _begins_as_picture(candidate):
+        elif candidate.suffix.lower() in READ_ENDINGS or (
+            not _tells_a_kind(candidate.suffix) and formats.format_of_file(candidate)
+        ):
             found.pictures.append(candidate)
         else:
             found.others.append(candidate)
@@ -275,16 +277,6 @@ def search(spec: str | os.PathLike[str]) -> Found:
 def is_hidden(part: str) -> bool:
     """Whether a file or folder of this name is hidden, or a Synology's folder of thumbnails."""
     return part.startswith(".") or part == "@eaDir"
-
-
-def _begins_as_picture(path: Path) -> bool:
-    if _tells_a_kind(path.suffix):
-        return False
-    try:
-        with open(path, "rb") as file:
-            return formats.format_of(file.read(formats.BEGINNING)) is not None
-    except OSError:
-        return False
 
 
 def _tells_a_kind(ending: str) -> bool:

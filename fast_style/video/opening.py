@@ -7,7 +7,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from fast_style.errors import UserError
-from fast_style.video.webp_reading import is_webp, webp_as_clip
+from fast_style.pictures.formats import format_of_file
+from fast_style.video.webp_reading import webp_as_clip
 
 WEBCAM = "/dev/video0"
 BETWEEN_KEY_FRAMES = 10  # seconds, at most, in what is made for broadcasting
@@ -50,7 +51,7 @@ def reason_of(error: av.FFmpegError) -> str:
 def _open(name: str) -> InputContainer:
     device = device_of(name)
     try:
-        if device is None and is_webp(name):
+        if device is None and format_of_file(name) == "WEBP":
             return av.open(webp_as_clip(name), "r")
         return av.open(name) if device is None else av.open(device, format="v4l2")
     except av.FFmpegError as error:
