@@ -1,7 +1,8 @@
 """Errors that the user of a program can correct."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 LONGEST = 1500  # letters of a message
 
@@ -15,6 +16,32 @@ class UserError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(_shortened(printable(str(message))))
+
+
+@contextlib.contextmanager
+def naming(what: object) -> Iterator[None]:
+    """Put `what` and a colon before the message of a UserError that the block raises."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+@contextlib.contextmanager
+def naming_os_errors(file: object, done: str) -> Iterator[None]:
+    """Make a UserError that names the file of an OSError that the block raises.
+
+    done: what cannot be done with the file, such as "written".
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{file}: cannot be {done}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in the words of the system or the library."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
 def _shortened(line: str) -> str:

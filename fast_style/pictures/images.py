@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from fast_style.errors import UserError, nearest, printable
+from fast_style.errors import UserError, naming, nearest, printable, reason
 from fast_style.files import check_target, read_bytes, write_atomically
 from fast_style.pictures import damage, formats
 from fast_style.pictures.formats import READ_ENDINGS, WRITTEN
@@ -114,7 +114,7 @@ def decode_picture(
     except UserError:
         raise
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
-        raise UserError(f"{name}: is damaged: {_reason(error)}") from error
+        raise UserError(f"{name}: is damaged: {reason(error)}") from error
     width, height = image.size
     if width * height > most_pixels:
         raise TooManyPixels(
@@ -130,7 +130,7 @@ def decode_picture(
     except UserError:
         raise
     except Exception as error:  # as above
-        raise UserError(f"{name}: is damaged or cut short: {_reason(error)}") from error
+        raise UserError(f"{name}: is damaged or cut short: {reason(error)}") from error
     if picture.rgb.size == 0:
         raise UserError(f"{name}: has no pixels ({width}x{height})")
     return picture
@@ -177,7 +177,7 @@ def encode_picture(picture: Picture, ending: str, quality: int = 95) -> bytes:
     except Exception as error:  # every format has limits and exceptions of its own
         height, width = picture.rgb.shape[:2]
         raise UserError(
-            f"a {width}x{height} picture cannot be written as {file_format} ({_reason(error)}); "
+            f"a {width}x{height} picture cannot be written as {file_format} ({reason(error)}); "
             "try .png"
         ) from error
     return buffer.getvalue()
@@ -188,19 +188,15 @@ def write_picture(path: str | os.PathLike[str], picture: Picture, quality: int =
 
     Raises UserError naming the file for all that encode_picture and write_atomically refuse.
     """
-    try:
+    with naming(path):
         data = encode_picture(picture, Path(path).suffix, quality)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     write_atomically(path, data)
 
 
 def check_picture_target(path: str | os.PathLike[str]) -> None:
     """Raise UserError, before any work, where write_picture could not write to `path`."""
-    try:
+    with naming(path):
         _format_of(Path(path).suffix)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     check_target(path)
 
 
@@ -225,10 +221,10 @@ def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
     """
     found = search(spec)
     if found.left_out:
-        path, reason = next(iter(found.left_out.items()))
+        path, why = next(iter(found.left_out.items()))
         logging.warning(
             "%s: %d pictures are left out, the first is %s: %s",
-            *(spec, len(found.left_out), printable(str(path)), reason),
+            *(spec, len(found.left_out), printable(str(path)), why),
         )
     return found.pictures
 
@@ -259,9 +255,9 @@ def search(spec: str | os.PathLike[str]) -> Found:
     for candidate in sorted(candidates):
         if any(map(is_hidden, set(candidate.parts) - named)) or not candidate.is_file():
             continue
-        reason = formats.why_unread(candidate.suffix)
-        if reason is not None:
-            found.left_out[candidate] = reason
+        why_unread = formats.why_unread(candidate.suffix)
+        if why_unread is not None:
+            found.left_out[candidate] = why_unread
         elif candidate.suffix.lower() in READ_ENDINGS or (
             not _tells_a_kind(candidate.suffix) and formats.format_of_file(candidate)
         ):
@@ -306,10 +302,8 @@ def _format_of(ending: str) -> str:
 def _opened(data: bytes, name: str) -> Image.Image:
     file_format = formats.format_of(data)
     if file_format == formats.HEIC:
-        try:
+        with naming(name):
             formats.add_heic()
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
     readable = (formats.HEIC,) if file_format == formats.HEIC else formats.READ
     try:
         return Image.open(io.BytesIO(data), formats=readable)
@@ -358,11 +352,6 @@ def _loaded(image: Image.Image, data: bytes, at_least: int | None) -> Image.Imag
         image.draft(image.mode, (at_least, at_least))
     image.load()
     return image
-
-
-def _reason(error: BaseException) -> str:
-    strerror = getattr(error, "strerror", None)
-    return strerror or str(error) or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from fast_style import __version__
 from fast_style.conf.config import Config, fewest_pixels, is_url
 from fast_style.conf.locations import locate
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.pictures.images import (
     Picture,
@@ -48,10 +48,8 @@ def paintings(config: Config) -> list[Config]:
     found: list[str] = []
     for image in given:
         if not is_url(image) and (folder := locate(image)).is_dir():
-            try:
+            with naming("style_image"):
                 found += map(str, find_pictures(folder))
-            except UserError as error:
-                raise UserError(f"style_image: {error}") from None
         else:
             found.append(image)
     return [dataclasses.replace(config, style_image=image) for image in found]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, naming, printable
 from fast_style.files import make_folder
 from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
@@ -109,10 +109,8 @@ def stylize_files(
     def stylized(job: Job) -> Job:
         assert job.picture is not None
         started = time.perf_counter()
-        try:
+        with naming(job.source):
             picture = stylizer.stylize(job.picture, how)
-        except UserError as error:
-            raise UserError(f"{job.source}: {error}") from error
         return replace(job, picture=picture, seconds=time.perf_counter() - started)
 
     jobs = (Job(*paths) for paths in targets.items())

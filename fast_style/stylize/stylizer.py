@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming
 from fast_style.hardware import (
     DTYPE_POLICIES,
     fastest_precision,
@@ -192,10 +192,8 @@ def _load_in_openvino(model: Model, precision: str) -> Network:
             model.arrays, model.architecture, OpenVinoRows(precision), rgb, rows_at_once
         )
 
-    try:
+    with naming(model.source):
         whole = OpenVinoNetwork(model.arrays, model.architecture, precision)
-    except UserError as error:
-        raise UserError(f"{model.source}: {error}") from None
     return Network(whole, in_rows, whole.release)
 
 

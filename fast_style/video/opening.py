@@ -6,7 +6,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, reason
 from fast_style.pictures.formats import format_of_file
 from fast_style.video.webp_reading import webp_as_clip
 
@@ -43,11 +43,6 @@ def device_of(name: str) -> str | None:
     return WEBCAM if name == "webcam" else name if name.startswith("/dev/video") else None
 
 
-def reason_of(error: av.FFmpegError) -> str:
-    """FFmpeg's words for what went wrong, for the end of a sentence."""
-    return (error.strerror or str(error)).lower()
-
-
 def _open(name: str) -> InputContainer:
     device = device_of(name)
     try:
@@ -56,7 +51,7 @@ def _open(name: str) -> InputContainer:
         return av.open(name) if device is None else av.open(device, format="v4l2")
     except av.FFmpegError as error:
         kind = "a clip" if device is None else "a camera"
-        message = f"{device or name}: cannot be read as {kind}: {reason_of(error)}"
+        message = f"{device or name}: cannot be read as {kind}: {reason(error).lower()}"
         raise UserError(message) from None
     except ValueError:  # a format that this FFmpeg lacks
         raise UserError(f"--input {name}: cameras are read through Linux's v4l2 alone") from None

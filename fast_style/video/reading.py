@@ -9,10 +9,10 @@ import av
 import numpy as np
 from absl import logging
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, reason
 from fast_style.video.decoding import Decoder
 from fast_style.video.frame_format import FrameFormat, frame_format_of
-from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
+from fast_style.video.opening import beginning, device_of, open_at, video_stream
 
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
 CUT_SHORT = 1  # a second
@@ -157,7 +157,8 @@ class Clip:
                 elif packet.size:  # those that PyAV adds at the end have none
                     yield packet
         except av.FFmpegError as error:
-            logging.warning("%s: cannot be read any further: %s", self.name, reason_of(error))
+            why = reason(error).lower()
+            logging.warning("%s: cannot be read any further: %s", self.name, why)
         yield None
 
     def _is_behind_the_end(self, packet: av.Packet) -> bool:

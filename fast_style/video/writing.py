@@ -13,10 +13,9 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.reformatter import ColorRange
 
-from fast_style.errors import UserError, nearest
+from fast_style.errors import UserError, nearest, reason
 from fast_style.files import replacement
 from fast_style.video import animation
-from fast_style.video.opening import reason_of
 from fast_style.video.reading import Clip, Part
 
 
@@ -164,7 +163,8 @@ class Writer:
         try:
             yield
         except av.FFmpegError as error:
-            raise UserError(f"{self.output}: cannot be written: {reason_of(error)}") from error
+            message = f"{self.output}: cannot be written: {reason(error).lower()}"
+            raise UserError(message) from error
 
 
 AnyWriter = Writer | animation.AnimationWriter
