@@ -3,8 +3,10 @@
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 LONGEST = 1500  # letters of a message
+PACKAGES = {"cv2": "opencv-python-headless"}  # of modules that are called otherwise
 
 
 class UserError(Exception):
@@ -55,6 +57,16 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
         for letter in text
     )
+
+
+def check_installed(beginning: str, extra: str, *modules: str) -> None:
+    """Raise UserError where a module of an optional extra is missing.
+
+    beginning: of the message, such as "curves need". extra: of fast-style, such as "gatys".
+    """
+    missing = [PACKAGES.get(module, module) for module in modules if not find_spec(module)]
+    if missing:
+        raise UserError(f"{beginning} {', '.join(missing)}: pip install 'fast-style[{extra}]'")
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:

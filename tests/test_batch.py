@@ -25,7 +25,7 @@ import pyarrow
 import ray
 from pyarrow import parquet
 
-import fast_style.batch.run
+from fast_style import errors
 from fast_style.batch import processes
 from fast_style.batch.actors import Actors, actors_for
 from fast_style.batch.cluster import Actor, Attempts, rows_of_a_block
@@ -626,9 +626,7 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
 def test_a_missing_extra_is_told(
     trained_model: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        fast_style.batch.run, "find_spec", lambda name: None if name == "ray" else name
-    )
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "ray" else name)
     out = tmp_path / "out"
     said = complaint(trained_model, collection, out, address="auto")
     assert said == "--address auto: needs ray: pip install 'fast-style[batch]'"

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from fast_style.batch.actors import actors_for
 from fast_style.batch.inputs import Pictures, find_inputs
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, check_installed, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.model_folder.layout import names_of_models
 from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
@@ -26,7 +25,6 @@ from fast_style.pictures.masks import decode_mask
 from fast_style.stylize.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
-NEEDED_BY_RAY = ("ray", "pandas")
 SHOWN = 5  # broken pictures; the table has them all
 
 
@@ -107,10 +105,8 @@ def _reports(
     if address is None and not wants_gpus:
         here = {"CPU": usable_cores(), "memory": free_memory()}
         return processes.reports(work, pictures, actors_for([here], pictures.count, **asked))
-    missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
-    if missing:
-        asking = f"--address {address}" if address else "--gpus-per-actor"
-        raise UserError(f"{asking}: needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+    asking = f"--address {address}" if address else "--gpus-per-actor"
+    check_installed(f"{asking}: needs", "batch", "ray", "pandas")
     return _reports_of_cluster(work, pictures, address, asked)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fast_style.command_line import OneLineParser, exit_on_user_error
 from fast_style.conf.conf_file import load_config
-from fast_style.errors import UserError
+from fast_style.errors import check_installed
 from fast_style.pictures.images import find_pictures
 
 
@@ -45,12 +45,8 @@ def main() -> None:
     )
     photos: list[Path] = find_pictures(args.photos)
 
-    try:
-        from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
-    except ModuleNotFoundError as error:
-        if error.name != "jax":
-            raise
-        raise UserError("training the zoo needs JAX: pip install 'fast-style[train-zoo]'") from None
+    check_installed("training the zoo needs", "train-zoo", "jax")
+    from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
 
     for folder in train_zoo(zoo, alone, photos):
         print(f"{folder} is written")

@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from absl import logging
 
 from fast_style.conf.config import Config
 from fast_style.conf.locations import locate
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, check_installed, printable
 from fast_style.hardware import usable_cores
 from fast_style.pictures.images import (
     decode_picture,
@@ -132,11 +131,7 @@ class ContentImages:
         if self._config.data_service is None:
             yield from self._in_order(self.picture, usable_cores(), first_step)
             return
-        if not find_spec("ray"):
-            raise UserError(
-                f"data_service: {self._config.data_service}: needs ray: "
-                "pip install 'fast-style[batch]'"
-            )
+        check_installed(f"data_service: {self._config.data_service}: needs", "batch", "ray")
         from fast_style.pictures.training_pictures.data_service import readers
 
         same_elsewhere = functools.partial(ContentImages, self._config)
