@@ -1,6 +1,6 @@
 """Train one style: python train.py -c conf/candy.yml"""
 
-from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error
 from fast_style.conf.conf_file import load_config
 from fast_style.hardware import start_tensorflow
 
@@ -11,14 +11,7 @@ def main() -> None:
         "training goes on from its newest checkpoint when the same command is given again."
     )
     parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="KEY=VALUE",
-        default=[],
-        dest="overrides",
-        help="another value for a key of the conf; may be given several times",
-    )
+    add_set_flag(parser)
     parser.add_argument("--steps", type=int, help="the same as --set steps=STEPS")
     parser.add_argument(
         "--restart", action="store_true", help="forget what was trained in the model folder"

@@ -101,6 +101,18 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_set_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of programs that load confs; args.overrides is what load_config takes."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        dest="overrides",
+        help="another value for a key of the conf; may be given several times",
+    )
+
+
 def stylization(args: argparse.Namespace) -> Stylization:
     """The Stylization that the flags of add_stylization_flags ask for."""
     # Not at the top: it imports NumPy and Pillow, which not all programs need.

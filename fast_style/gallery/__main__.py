@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.command_line import OneLineParser, add_set_flag, at_least_1, exit_on_user_error
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.gallery.sheets import styles_by_photos, sweep, swept_confs
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
     parser.add_argument("--output", type=Path, default=Path("gallery.jpg"), help="contact sheet")
     parser.add_argument("-c", "--conf", help="with --sweep: the conf to vary")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    add_set_flag(parser)
     parser.add_argument("--steps", type=at_least_1, default=SWEEP_STEPS, help="of each in --sweep")
     args = parser.parse_args()
     if (args.sweep is None) != (args.conf is None):

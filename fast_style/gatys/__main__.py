@@ -9,7 +9,13 @@ best quality where minutes do not matter.
 from dataclasses import replace
 from pathlib import Path
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
+from fast_style.command_line import (
+    OneLineParser,
+    add_set_flag,
+    at_least_1,
+    exit_on_user_error,
+    unit_interval,
+)
 from fast_style.conf.conf_file import load_config
 from fast_style.conf.config import canvas_size
 from fast_style.files import make_folder
@@ -30,9 +36,9 @@ def main() -> None:
     parser.add_argument("--every", type=at_least_1, help="steps between intermediate pictures")
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", default=[], dest="overrides")
+    add_set_flag(parser)
     args = parser.parse_args()
-    overrides = list(args.overrides)
+    overrides = args.overrides
     if args.style is not None:
         overrides.append(f"style_image={args.style}")
     if args.steps is not None:

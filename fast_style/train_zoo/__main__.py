@@ -5,17 +5,15 @@
 It needs JAX for your accelerator, such as `pip install "jax[cuda13]"`. TensorFlow is not used.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
-from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error
 from fast_style.conf.conf_file import load_config
 from fast_style.errors import check_installed
 from fast_style.pictures.images import find_pictures
 
 
-def parse_arguments() -> argparse.Namespace:
+def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-c", "--conf", required=True, help="conf with `style_images`: the zoo")
     parser.add_argument(
@@ -26,24 +24,13 @@ def parse_arguments() -> argparse.Namespace:
         help="confs of single styles, named as in the zoo, which begin from it",
     )
     parser.add_argument("--photos", required=True, help="folder or glob of photos to train on")
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="KEY=VALUE",
-        default=[],
-        dest="overrides",
-        help="another value for a key of all the confs; may be given several times",
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
+    add_set_flag(parser)
+    args = parser.parse_args()
     zoo, *alone = (
         replace(load_config(conf, args.overrides), dataset=args.photos)
         for conf in (args.conf, *args.alone)
     )
-    photos: list[Path] = find_pictures(args.photos)
+    photos = find_pictures(args.photos)
 
     check_installed("training the zoo needs", "train-zoo", "jax")
     from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
