@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from fast_style.batch import processes
@@ -20,8 +19,9 @@ from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.errors import UserError, check_installed, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.model_folder.layout import names_of_models
-from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
+from fast_style.pictures.images import MAX_PIXELS
 from fast_style.pictures.masks import decode_mask
+from fast_style.stylize.files import naming_allow_huge
 from fast_style.stylize.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
@@ -68,7 +68,10 @@ def stylize_collection(
     left = pictures.without(done, list(named))
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
-        how = replace(how, mask=_read_mask(mask, most_pixels))
+        mask_store, mask_path = open_store(mask)
+        with naming_allow_huge():
+            data = mask_store.read(mask_path)
+            how = replace(how, mask=decode_mask(data, mask, most_pixels=most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     left_out = list(pictures.left_out.items())
     total = Report(already_done=(pictures.count - left.count) * len(named), broken=left_out)
@@ -88,14 +91,6 @@ def stylize_collection(
             store.remove(f"{folder}/{BROKEN}")
     _print_summary(work, total, time.monotonic() - started)
     return 1 if total.broken else 0
-
-
-def _read_mask(place: str, most_pixels: int) -> np.ndarray:
-    store, path = open_store(place)
-    try:
-        return decode_mask(store.read(path), place, most_pixels=most_pixels)
-    except TooManyPixels as error:
-        raise UserError(f"{error}; --allow-huge reads it") from None
 
 
 def _reports(

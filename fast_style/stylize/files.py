@@ -90,14 +90,14 @@ def stylize_files(
         refuse_own_inputs("--output", targets)
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
-        with _naming_allow_huge():
+        with naming_allow_huge():
             data = read_picture_file(mask, most_pixels=most_pixels)
             how = replace(how, mask=decode_mask(data, mask, most_pixels=most_pixels))
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
     @_unless_it_failed
     def read(job: Job) -> Job:
-        with _naming_allow_huge():
+        with naming_allow_huge():
             picture = read_picture(job.source, most_pixels=most_pixels)
         job = replace(job, picture=picture)
         # Before the network runs: a target that cannot be written costs no work then.
@@ -149,7 +149,8 @@ def _report(found: Inputs, failed: int) -> None:
 
 
 @contextlib.contextmanager
-def _naming_allow_huge() -> Iterator[None]:
+def naming_allow_huge() -> Iterator[None]:
+    """Name the flag that reads it in the message of a picture that is refused for its size."""
     try:
         yield
     except TooManyPixels as error:
