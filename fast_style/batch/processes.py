@@ -64,7 +64,12 @@ class Process:
         self._begin()
 
     def _begin(self) -> None:
-        self.process, self.connection = _begun(self.work, self.cpus)
+        context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_stylize, args=(self.work, self.cpus, theirs))
+        with _ignore_sigint():
+            self.process.start()
+        theirs.close()
         self.has_loaded = False
 
     def take(self, entries: Iterator[Entry]) -> None:
@@ -110,16 +115,6 @@ class Process:
             return Report(1, broken=[(failing.source, "2 processes died at this picture")])
         self.suspects = lost
         return None
-
-
-def _begun(work: Work, cpus: int) -> tuple[Any, Connection]:
-    context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_stylize, args=(work, cpus, theirs))
-    with _ignore_sigint():
-        process.start()
-    theirs.close()
-    return process, ours
 
 
 @contextlib.contextmanager

@@ -48,7 +48,10 @@ class Store:
         none.
         """
         if glob.has_magic(path):
-            insides = {found: posixpath.basename(found) for found in self._globbed(path)}
+            from fsspec.implementations.arrow import ArrowFSWrapper
+
+            globbed = ArrowFSWrapper(self.filesystem).glob(path)
+            insides = {found: posixpath.basename(found) for found in globbed}
         elif self._is_file(path):
             return {path: posixpath.basename(path)}
         else:
@@ -126,11 +129,6 @@ class Store:
 
     def _errors(self, path: str, done: str) -> AbstractContextManager[None]:
         return naming_os_errors(self.label(path), done)
-
-    def _globbed(self, path: str) -> list[str]:
-        from fsspec.implementations.arrow import ArrowFSWrapper
-
-        return ArrowFSWrapper(self.filesystem).glob(path)
 
 
 def open_store(place: str) -> tuple[Store, str]:

@@ -106,7 +106,7 @@ def against(
 
 def _sample(size: int, folder: Path) -> Path:
     path = folder / f"{size}.png"
-    write_picture(path, Picture(rgb=sample_picture(size), alpha=None, icc_profile=None))
+    write_picture(path, Picture(sample_picture(size)))
     return path
 
 

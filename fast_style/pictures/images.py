@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from fast_style.errors import UserError, naming, nearest, printable, reason
 from fast_style.files import check_target, read_bytes, write_atomically
@@ -38,8 +38,7 @@ PICTURE_ENDINGS = tuple(WRITTEN)
 
 _WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
 
-# What turns a picture upright, by the value of its EXIF orientation (EXIF 2.32, tag 0x0112).
-_ORIENTATION_TAG = 0x0112
+# What turns a picture upright, by the value of its EXIF orientation.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -183,13 +182,13 @@ def encode_picture(picture: Picture, ending: str, quality: int = 95) -> bytes:
     return buffer.getvalue()
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture, quality: int = 95) -> None:
+def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     """Write a picture file, whole or not at all, in the format of its name's ending.
 
     Raises UserError naming the file for all that encode_picture and write_atomically refuse.
     """
     with naming(path):
-        data = encode_picture(picture, Path(path).suffix, quality)
+        data = encode_picture(picture, Path(path).suffix)
     write_atomically(path, data)
 
 
@@ -347,11 +346,7 @@ def _loaded(image: Image.Image, data: bytes, at_least: int | None) -> Image.Imag
         ended = damage.with_its_end(data) if image.format in ("JPEG", "MPO") else None
         if ended is None:
             raise
-    image = Image.open(io.BytesIO(ended), formats=("JPEG",))
-    if at_least is not None:
-        image.draft(image.mode, (at_least, at_least))
-    image.load()
-    return image
+    return _loaded(Image.open(io.BytesIO(ended), formats=("JPEG",)), ended, at_least)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -359,7 +354,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         if damage.names_too_much(image.info.get("exif", b"")):
             return 1
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged metadata does not spoil the pixels
         return 1
 

@@ -62,8 +62,13 @@ def style_image_file(config: Config) -> Path:
     `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
     that one, and where the conf has several paintings.
     """
-    (config,) = _of_one_painting(config)
-    image, wanted = config.style_image, config.style_image_sha256
+    image, *others = [painting.style_image for painting in paintings(config)]
+    wanted = config.style_image_sha256
+    if others:
+        raise UserError(
+            f"style_image: one painting is wanted here, the conf has {1 + len(others)}: "
+            f"{image}, {others[0]} ..."
+        )
     assert isinstance(image, str) and not isinstance(wanted, dict)
     path = _kept_at(image) if is_url(image) else locate(image)
     if is_url(image) and not path.exists():
@@ -81,16 +86,6 @@ def style_image_file(config: Config) -> Path:
     elif wanted is not None:
         _check_sha256(read_bytes(path), wanted, f"{image} ({path})")
     return path
-
-
-def _of_one_painting(config: Config) -> list[Config]:
-    found = paintings(config)
-    if len(found) > 1:
-        raise UserError(
-            f"style_image: one painting is wanted here, the conf has {len(found)}: "
-            f"{found[0].style_image}, {found[1].style_image} ..."
-        )
-    return found
 
 
 def style_image_sha256(config: Config) -> str:

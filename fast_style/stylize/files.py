@@ -87,7 +87,7 @@ def stylize_files(
     found = gather_inputs(inputs, output or DEFAULT_OUTPUT, names_of_models([folder]))
     targets = _targets(found, output, name_in_style(folder.name, style))
     if not overwrite:
-        refuse_own_inputs("--output", targets)
+        refuse_own_inputs(targets)
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
         with naming_allow_huge():

@@ -68,9 +68,12 @@ class Clip:
             self._reached = 0
             self._early: list[int] = []
             self._parts = self._read()
-            # Only a frame has its format.
-            self._first = list(_up_to_a_frame(self._parts))
-            if self._frame_format is None:
+            self._first: list[Part] = []
+            for part in self._parts:  # up to a frame, as only that has its format
+                self._first.append(part)
+                if part.content is not None:
+                    break
+            else:
                 raise UserError(self._no_frame())
         except BaseException:
             self.container.close()
@@ -233,13 +236,6 @@ class Clip:
                 "%s: ends after %.2f s of the %.2f s that it says it has",
                 *(self.name, float(found), float(whole)),
             )
-
-
-def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
-    for part in parts:
-        yield part
-        if part.content is not None:
-            return
 
 
 def _tell_what_is_lost(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> None:

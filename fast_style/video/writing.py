@@ -63,7 +63,7 @@ class Writer:
         self.output = output
         self.clip = clip
         self.container = container
-        self.last = 0
+        self.seconds = 0.0  # the time of the last frame
         self.frames = 0
         self.format = _format_of(output)
         self.is_odd = bool(clip.frame_format.width % 2 or clip.frame_format.height % 2)
@@ -75,11 +75,6 @@ class Writer:
             container.metadata[key] = clip.container.metadata[key]
         with self._encoding():
             container.start_encoding()
-
-    @property
-    def seconds(self) -> float:
-        """The time of the last frame."""
-        return float(self.last * self.clip.time_base)
 
     def write(self, part: Part) -> None:
         """Raises UserError where the disk or the container refuses it."""
@@ -94,7 +89,8 @@ class Writer:
                 frame.pts, frame.duration = part.time, part.duration
                 frame.time_base = self.clip.time_base
                 self.container.mux(self.video.encode(frame))
-                self.last, self.frames = part.time, self.frames + 1
+                self.seconds = float(part.time * self.clip.time_base)
+                self.frames += 1
 
     def finish(self) -> None:
         with self._encoding():
