@@ -30,7 +30,10 @@ PROGRAMS = {
 def main() -> int | None:
     name, *flags = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(_overview())
+        print("usage: fast-style PROGRAM ...\n")
+        for program, (_, what) in PROGRAMS.items():
+            print(f"  {program:10} {what}")
+        print("\nfast-style PROGRAM --help lists its flags; --version: which fast-style this is")
         return 0
     if name == "--version":
         print(f"fast-style {__version__}")
@@ -42,19 +45,6 @@ def main() -> int | None:
         )
     sys.argv = [f"fast-style {name}", *flags]
     return _program(PROGRAMS[name][0]).main()
-
-
-def _overview() -> str:
-    lines = [f"  {name:10} {what}" for name, (_, what) in PROGRAMS.items()]
-    return "\n".join(
-        [
-            "usage: fast-style PROGRAM ...",
-            "",
-            *lines,
-            "",
-            "fast-style PROGRAM --help lists its flags; --version: which fast-style this is",
-        ]
-    )
 
 
 def _program(where: str) -> ModuleType:

@@ -37,13 +37,9 @@ class OneLineParser(argparse.ArgumentParser):
 
 def at_least_1(text: str) -> int:
     """The value of a flag that counts something. Raises ArgumentTypeError."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if value < 1:
+    if _number(text, int, "a whole number") < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+    return int(text)
 
 
 def number_of_bytes(text: str) -> int:
@@ -73,23 +69,11 @@ def factor(text: str) -> float:
     return float(text)
 
 
-def _number(text: str) -> float:
+def _number(text: str, of: type[float] = float, called: str = "a number") -> float:
     try:
-        return float(text)
+        return of(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def add_set_flag(parser: argparse.ArgumentParser) -> None:
-    """A flag of programs that read a conf: `overrides`, the list that load_config takes."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="another value for a key of the conf; may be given several times",
-    )
+        raise argparse.ArgumentTypeError(f"{text!r} is not {called}") from None
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +94,18 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
         "--mask",
         help="picture: what is white is stylized, black stays, grey is stylized in part; of the "
         "proportions of each picture, and scaled to its size",
+    )
+
+
+def add_set_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of programs that load confs; args.overrides is what load_config takes."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        dest="overrides",
+        help="another value for a key of the conf; may be given several times",
     )
 
 

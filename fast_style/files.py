@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming_os_errors, reason
 
 UNFINISHED_FILES = ".*.tmp"  # a kill leaves one where it was being written
 
@@ -35,7 +35,7 @@ def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> byte
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder; name a file") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path}: cannot be read: {reason(error)}") from error
     except ValueError as error:  # a null character in the name
         raise UserError(f"{path!r}: is not a file name: {error}") from error
 
@@ -70,7 +70,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # that error would hide this one
             temporary.unlink()
         if isinstance(error, OSError):
-            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise UserError(f"{path}: cannot be written: {reason(error)}") from error
         raise
 
 
@@ -81,10 +81,8 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     """
     # A link keeps pointing where it points: its target is what is replaced.
     target = Path(os.path.realpath(path))
-    try:
-        target.exists()
-    except OSError as error:  # a name that is longer than the disk allows
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with naming_os_errors(path, "written"):
+        target.exists()  # which a name does not that is longer than the disk allows
     if target.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
     if not target.parent.is_dir():
@@ -124,7 +122,5 @@ def flush_folder(folder: Path) -> None:
 
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder and those above it. Raises UserError naming it where that is refused."""
-    try:
+    with naming_os_errors(path, "made"):
         Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made: {error.strerror or error}") from error

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fast_style import CHOOSES_ONEDNN
 
@@ -59,13 +60,7 @@ def _silent_stderr() -> Iterator[None]:
 
 def cpu_name() -> str:
     """The processor's name, for model cards and benchmark tables."""
-    try:
-        for line in CPUINFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return _of_first_cpu("model name") or platform.processor() or platform.machine()
 
 
 def bfloat16_unit() -> str | None:
@@ -102,11 +97,16 @@ def _widest_is_avx2() -> bool:
 
 def _cpu_flags() -> set[str]:
     """What the first processor can do, in Linux's names; empty where nothing says so."""
+    return set(_of_first_cpu("flags").split())
+
+
+def _of_first_cpu(key: str) -> str:
+    """What Linux says of the first processor; '' where nothing does."""
     try:
         lines = CPUINFO.read_text().splitlines()
     except OSError:
-        return set()
-    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def free_memory() -> int:
@@ -136,7 +136,7 @@ def usable_cores() -> int:
 
 def describe() -> str:
     """One line for cards and logs: GPUs if there are any, CPU, cores, what multiplies bfloat16."""
-    return ", ".join([*_gpu_names(), describe_cpu()])
+    return ", ".join([*(gpu.get("device_name", "GPU") for gpu in _gpus()), describe_cpu()])
 
 
 def describe_cpu() -> str:
@@ -151,19 +151,16 @@ def fastest_precision() -> str:
     bfloat16 is faster on GPUs of compute capability 8 and up, 3 to 5 times on CPUs with AMX and up
     to 2 times on those with AVX512_BF16, and slower than float32 everywhere else.
     """
+    if gpus := _gpus():
+        multiplies = all(gpu.get("compute_capability", (0, 0))[0] >= 8 for gpu in gpus)
+    else:
+        multiplies = bfloat16_unit() is not None
+    return "bfloat16" if multiplies else "float32"
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """What TensorFlow knows of each GPU."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        new_enough = all(d.get("compute_capability", (0, 0))[0] >= 8 for d in details)
-        return "bfloat16" if new_enough else "float32"
-    return "bfloat16" if bfloat16_unit() else "float32"
-
-
-def _gpu_names() -> list[str]:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return [d.get("device_name", "GPU") for d in details]
+    return [tf.config.experimental.get_device_details(gpu) for gpu in gpus]

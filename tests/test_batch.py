@@ -25,7 +25,7 @@ import pyarrow
 import ray
 from pyarrow import parquet
 
-import fast_style.batch.run
+from fast_style import errors
 from fast_style.batch import processes
 from fast_style.batch.actors import Actors, actors_for
 from fast_style.batch.cluster import Actor, Attempts, rows_of_a_block
@@ -34,7 +34,7 @@ from fast_style.batch.parquet_rows import entries_of_rows, read_rows
 from fast_style.batch.picture_files import Entry, PictureFiles
 from fast_style.batch.run import stylize_collection
 from fast_style.batch.stores import Store, open_store
-from fast_style.batch.work import Outcome, Report, Work, models_by_name
+from fast_style.batch.work import Report, Work, models_by_name
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 from fast_style.hardware import usable_cores
@@ -234,9 +234,11 @@ def test_a_picture_that_claims_too_many_pixels_is_listed(work: Work, photo: Phot
     large = encode_picture(Picture(photo(41, 56)), ".png")
     worker = Worker(work, 2)
     worker.load()
-    outcome = worker.submit(Entry("large.png", "large.png", partial(bytes, large))).result()
-    assert outcome.reason.startswith("56x41 is 2,296 pixels")
-    assert outcome.reason.endswith("; --allow-huge reads it")
+    report = worker.submit(Entry("large.png", "large.png", partial(bytes, large))).result()
+    ((source, reason),) = report.broken
+    assert source == "large.png"
+    assert reason.startswith("56x41 is 2,296 pixels")
+    assert reason.endswith("; --allow-huge reads it")
 
 
 class Entries(list[Entry]):
@@ -288,22 +290,17 @@ def test_a_picture_at_which_ray_s_actors_die_is_given_up(
     for begun in (f"block of {paths[0]}", paths[1]) * 2:
         ray.get(attempts.begin.remote(begun))
     died = "2 processes died at this picture"
-    first = {"source": paths, "made": [1, 0], "already_done": [0, 0], "reason": ["", died]}
-    assert actor(block) == first
-    assert actor(block) == {
-        "source": paths,
-        "made": [0, 1],
-        "already_done": [1, 0],
-        "reason": ["", ""],
-    }
+    assert actor(block) == {"report": [Report(1, 1), Report(1, broken=[(paths[1], died)])]}
+    assert actor(block) == {"report": [Report(1, 0, 1), Report(1, 1)]}
 
 
 def test_reports_add_up() -> None:
-    total = Report.of([Outcome("a", 2), Outcome("b", 1, 1), Outcome("c", 0, 1, "is damaged")])
-    assert (total.pictures, total.made, total.already_done) == (3, 3, 2)
-    assert total.broken == [("c", "is damaged")]
-    total.add(Report.of([Outcome("d", reason="is empty")]))
-    assert total.pictures == 4 and total.broken == [("c", "is damaged"), ("d", "is empty")]
+    total = Report(1, 2)
+    total.add(Report(1, 1, 1))
+    total.add(Report(1, 0, 1, [("c", "is damaged")]))
+    assert total == Report(3, 3, 2, [("c", "is damaged")])
+    total.add(Report(1, broken=[("d", "is empty")]))
+    assert total == Report(4, 3, 2, [("c", "is damaged"), ("d", "is empty")])
 
 
 @pytest.mark.parametrize("actors", [1, 3, 200])
@@ -629,9 +626,7 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
 def test_a_missing_extra_is_told(
     trained_model: Path, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        fast_style.batch.run, "find_spec", lambda name: None if name == "ray" else name
-    )
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "ray" else name)
     out = tmp_path / "out"
     said = complaint(trained_model, collection, out, address="auto")
     assert said == "--address auto: needs ray: pip install 'fast-style[batch]'"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_style import video
+from fast_style import errors
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.model_folder.model import copy_model, read_model
@@ -700,12 +700,12 @@ runpy.run_module("fast_style.video", run_name="__main__")
 
 
 def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "find_spec", lambda name: None if name == "cv2" else name)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "cv2" else name)
     needed = ["--model", "m", "--input", "i.mp4", "--output", "o.mp4", "--smooth", "0.5"]
     monkeypatch.setattr(sys, "argv", ["video", *needed])
     with pytest.raises(UserError, match=r"need opencv-python-headless: pip install 'fast-style\["):
         command.main()
-    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["video", *needed[:-2]])
     with pytest.raises(UserError, match=r"videos need av: pip install 'fast-style\[video\]'"):
         command.main()

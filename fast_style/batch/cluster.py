@@ -4,7 +4,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow
@@ -13,8 +12,9 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from fast_style.batch.actors import Actors
-from fast_style.batch.picture_files import Entry, Pictures
-from fast_style.batch.work import Outcome, Report, Work
+from fast_style.batch.inputs import Pictures
+from fast_style.batch.picture_files import Entry
+from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.ray_cluster import errors_as_they_were
 
@@ -59,7 +59,8 @@ class Pipeline:
                 return None
             report, until = Report(), time.monotonic() + SECONDS_BETWEEN_REPORTS
             while block is not None:
-                report.add(_report_of(block))
+                for each in block["report"]:
+                    report.add(each)
                 block = next(self.blocks, None) if time.monotonic() < until else None
         return report
 
@@ -98,29 +99,28 @@ class Actor:
         self.entries = entries
         self.attempts = attempts
 
-    def __call__(self, block: pyarrow.Table) -> dict[str, list]:
-        """The outcomes as columns. Raises UserError where the networks cannot be loaded."""
+    def __call__(self, block: pyarrow.Table) -> dict[str, list[Report]]:
+        """The reports as a column. Raises UserError where the networks cannot be loaded."""
         self.worker.load()
         entries = list(self.entries(block))
         named = f"block of {entries[0].source}"
         if self._begin(named) > 1:
-            outcomes = [self._one_by_one(entry) for entry in entries]
+            reports = [self._one_by_one(entry) for entry in entries]
         else:
             begun = [self.worker.submit(entry) for entry in entries]
-            outcomes = [each.result() for each in begun]
+            reports = [each.result() for each in begun]
         self._end(named)
-        rows = [asdict(outcome) for outcome in outcomes]
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        return {"report": reports}
 
-    def _one_by_one(self, entry: Entry) -> Outcome:
-        """The outcome of one picture of a block in which a process has died before."""
+    def _one_by_one(self, entry: Entry) -> Report:
+        """The report of one picture of a block in which a process has died before."""
         deaths = self._begin(entry.source) - 1
         if deaths >= MOST_DEATHS:
-            outcome = Outcome(entry.source, reason=f"{deaths} processes died at this picture")
+            report = Report(1, broken=[(entry.source, f"{deaths} processes died at this picture")])
         else:
-            outcome = self.worker.submit(entry).result()
+            report = self.worker.submit(entry).result()
         self._end(entry.source)
-        return outcome
+        return report
 
     def _begin(self, name: str) -> int:
         return ray.get(self.attempts.begin.remote(name))
@@ -151,8 +151,3 @@ def rows_of_a_block(pictures: int, actors: int) -> int:
     """The number of pictures that an actor gets at once."""
     rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
     return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))
-
-
-def _report_of(block: dict[str, Any]) -> Report:
-    columns = (block[name].tolist() for name in ("source", "made", "already_done", "reason"))
-    return Report.of(Outcome(*row) for row in zip(*columns, strict=True))

@@ -1,10 +1,10 @@
 """Inputs: files, folders, globs, Parquet files, and URLs of all these."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from fast_style.batch.parquet_rows import survey_rows
-from fast_style.batch.picture_files import PictureFiles, Pictures
+from fast_style.batch.parquet_rows import ParquetRows, survey_rows
+from fast_style.batch.picture_files import PictureFiles
 from fast_style.batch.stores import Store, open_store
 from fast_style.errors import UserError
 from fast_style.pictures.formats import READ_ENDINGS, UNREAD_ENDINGS, why_unread
@@ -17,6 +17,9 @@ from fast_style.stylize.output_names import (
 )
 
 PARQUET_ENDINGS = (".parquet", ".pq")
+
+Pictures = PictureFiles | ParquetRows
+"""The pictures of an input."""
 
 
 def find_inputs(
@@ -43,7 +46,9 @@ def find_inputs(
     if in_rows and len(in_rows) < len(paths):
         raise UserError("--input: takes pictures or Parquet files, not both in one run")
     if in_rows:
-        found = _merged(store.find(path, PARQUET_ENDINGS) for path in paths)
+        found: dict[str, str] = {}
+        for path in paths:
+            found |= store.find(path, PARQUET_ENDINGS)
         return survey_rows(store, found, image, name, models[0])
     written_to = output[1] if output is not None and output[0] == store else None
     if store.is_disk:
@@ -78,7 +83,3 @@ def _in_bucket(
     if not pictures:
         raise UserError(f"{store.label(paths[0])}: no pictures that are read, and no results")
     return pictures, left_out
-
-
-def _merged(found: Iterable[dict[str, str]]) -> dict[str, str]:
-    return {path: inside for some in found for path, inside in some.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -49,10 +49,7 @@ class ParquetRows:
     name: str
     count: int
     image_bytes: int  # of all pictures
-
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        return {}
+    left_out: Mapping[str, str] = field(default_factory=dict)  # as in PictureFiles; there is none
 
     def __iter__(self) -> Iterator[Entry]:
         files = pyarrow.Table.from_pylist(self._files())
@@ -63,6 +60,7 @@ class ParquetRows:
         return self  # which rows are done is seen when they have been read
 
     def blocks(self, rows: int, readers: int) -> Dataset:
+        """As those of PictureFiles; readers: how many tasks may read at once."""
         import ray.data
 
         context = ray.data.DataContext.get_current()
@@ -150,10 +148,10 @@ def _holds_bytes(kind: pyarrow.DataType) -> bool:
 
 def _leaves(fields: Iterable[pyarrow.Field], prefix: str = "") -> Iterator[pyarrow.Field]:
     """The columns of a schema, and for structs their fields as column.field."""
-    for field in fields:
-        named = field.with_name(prefix + field.name)
-        if pyarrow.types.is_struct(field.type):
-            yield from _leaves(field.type, f"{named.name}.")
+    for column in fields:
+        named = column.with_name(prefix + column.name)
+        if pyarrow.types.is_struct(column.type):
+            yield from _leaves(column.type, f"{named.name}.")
         else:
             yield named
 
@@ -189,7 +187,8 @@ def read_rows(
                 encoded = _column(table, image).cast(pyarrow.large_binary())
                 yield _table(label, folder, names, encoded)
         except (OSError, pyarrow.ArrowException) as error:
-            yield _refusal(label, f"cannot be read to its end: {' '.join(str(error).split())}")
+            refusal = f"cannot be read to its end: {' '.join(str(error).split())}"
+            yield pyarrow.table([[label], [""], [b""], [refusal]], ROW_SCHEMA)
 
 
 def _table(label: str, folder: str, names: list[Any], encoded: Any) -> pyarrow.Table:
@@ -203,10 +202,6 @@ def _table(label: str, folder: str, names: list[Any], encoded: Any) -> pyarrow.T
             refusals.append(str(error))
     sources = [f"{label}: {name}" for name in names]
     return pyarrow.table([sources, insides, encoded, refusals], ROW_SCHEMA)
-
-
-def _refusal(label: str, reason: str) -> pyarrow.Table:
-    return pyarrow.table([[label], [""], [b""], [reason]], ROW_SCHEMA)
 
 
 def entries_of_rows(block: pyarrow.Table) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""The interface of an input of pictures, and the input of picture files."""
+"""An input of picture files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow
 
@@ -27,42 +27,13 @@ class Entry:
     refusal: str = ""  # why it cannot be stylized, where that is known already
 
 
-class Pictures(Protocol):
-    """The pictures of an input.
-
-    left_out: further pictures, of kinds that are not read, each with the reason. `blocks` gives the
-    pictures as blocks of rows, which are divided among machines, and `entries` turns a block into
-    entries on the machine that has it.
-    """
-
-    @property
-    def left_out(self) -> Mapping[str, str]: ...
-
-    @property
-    def count(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Entry]: ...
-
-    def without(self, done: set[str], models: Sequence[str]) -> Pictures:
-        """The pictures without all stylized images, as far as that is known before rows are read.
-
-        done: what the output's folder has. models: the suffixes of pictures' names there.
-        """
-        ...
-
-    def blocks(self, rows: int, readers: int) -> Dataset:
-        """In blocks of about so many; readers: how many tasks may read at once, where any do."""
-        ...
-
-    def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]: ...
-
-
 @dataclass(frozen=True)
 class PictureFiles:
     """Picture files. Only their names are sent from machine to machine."""
 
     store: Store
     insides: Mapping[str, str]  # each file's path in the store to that inside the input
+    # Further pictures, of kinds that are not read, each with the reason.
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -74,6 +45,10 @@ class PictureFiles:
             yield _entry(self.store, path, inside)
 
     def without(self, done: set[str], models: Sequence[str]) -> PictureFiles:
+        """The pictures without those that have all of their stylized images.
+
+        done: what the output's folder has. models: the suffixes of pictures' names there.
+        """
         left = {
             path: inside
             for path, inside in self.insides.items()
@@ -82,12 +57,14 @@ class PictureFiles:
         return PictureFiles(self.store, left, self.left_out)
 
     def blocks(self, rows: int, readers: int) -> Dataset:
+        """In blocks of about so many, which are divided among machines."""
         import ray.data
 
         items = [{"path": path, "inside": inside} for path, inside in self.insides.items()]
         return ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / rows))
 
     def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
+        """What turns a block into entries on the machine that has it."""
         return partial(entries_of_files, self.store)
 
 

@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from fast_style.batch.actors import Actors
-from fast_style.batch.picture_files import Entry, Pictures
-from fast_style.batch.work import Outcome, Report, Work
+from fast_style.batch.inputs import Pictures
+from fast_style.batch.picture_files import Entry
+from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
 from fast_style.errors import UserError
 
@@ -42,9 +43,9 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
             if not at_work:
                 return
             for connection in wait(list(at_work)):
-                outcome = at_work[connection].news()
-                if outcome is not None:
-                    yield Report.of([outcome])
+                report = at_work[connection].news()
+                if report is not None:
+                    yield report
 
 
 class Process:
@@ -63,7 +64,12 @@ class Process:
         self._begin()
 
     def _begin(self) -> None:
-        self.process, self.connection = _begun(self.work, self.cpus)
+        context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_stylize, args=(self.work, self.cpus, theirs))
+        with _ignore_sigint():
+            self.process.start()
+        theirs.close()
         self.has_loaded = False
 
     def take(self, entries: Iterator[Entry]) -> None:
@@ -77,8 +83,8 @@ class Process:
             with contextlib.suppress(OSError):  # it died, as its news will be
                 self.connection.send((number, entry))
 
-    def news(self) -> Outcome | None:
-        """Its next message, if that is an outcome. Raises UserError where it cannot load."""
+    def news(self) -> Report | None:
+        """Its next message, if that is a report. Raises UserError where it cannot load."""
         try:
             said = self.connection.recv()
         except (EOFError, OSError):
@@ -88,16 +94,16 @@ class Process:
         if said is None:
             self.has_loaded = True
             return None
-        number, outcome = said
+        number, report = said
         del self.has[number]
         del self.suspects[:1]
-        return outcome
+        return report
 
     def end(self) -> None:
         self.connection.close()
         self.process.join()
 
-    def _restart(self) -> Outcome | None:
+    def _restart(self) -> Report | None:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
@@ -106,19 +112,9 @@ class Process:
         self.has.clear()
         if self.suspects:
             failing = self.suspects.pop(0)
-            return Outcome(failing.source, reason="2 processes died at this picture")
+            return Report(1, broken=[(failing.source, "2 processes died at this picture")])
         self.suspects = lost
         return None
-
-
-def _begun(work: Work, cpus: int) -> tuple[Any, Connection]:
-    context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_stylize, args=(work, cpus, theirs))
-    with _ignore_sigint():
-        process.start()
-    theirs.close()
-    return process, ours
 
 
 @contextlib.contextmanager
@@ -145,9 +141,9 @@ def _stylize(work: Work, cpus: int, connection: Connection) -> None:
     connection.send(None)
     one_at_a_time = threading.Lock()
 
-    def tell(number: int, outcome: Future[Outcome]) -> None:
+    def tell(number: int, report: Future[Report]) -> None:
         with one_at_a_time, contextlib.suppress(OSError):
-            connection.send((number, outcome.result()))
+            connection.send((number, report.result()))
 
     while True:
         try:

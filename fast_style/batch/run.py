@@ -7,27 +7,24 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from fast_style.batch import processes
 from fast_style.batch.actors import actors_for
-from fast_style.batch.inputs import find_inputs
-from fast_style.batch.picture_files import Pictures
+from fast_style.batch.inputs import Pictures, find_inputs
 from fast_style.batch.stores import open_store
 from fast_style.batch.work import Report, Work, models_by_name
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, check_installed, printable
 from fast_style.hardware import free_memory, nvidia_gpu, usable_cores
 from fast_style.model_folder.layout import names_of_models
-from fast_style.pictures.images import MAX_PIXELS, TooManyPixels
+from fast_style.pictures.images import MAX_PIXELS
 from fast_style.pictures.masks import decode_mask
+from fast_style.stylize.files import naming_allow_huge
 from fast_style.stylize.stylization import Stylization
 
 BROKEN = "broken.csv"  # in the output's folder
-NEEDED_BY_RAY = ("ray", "pandas")
 SHOWN = 5  # broken pictures; the table has them all
 
 
@@ -71,7 +68,10 @@ def stylize_collection(
     left = pictures.without(done, list(named))
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
-        how = replace(how, mask=_read_mask(mask, most_pixels))
+        mask_store, mask_path = open_store(mask)
+        with naming_allow_huge():
+            data = mask_store.read(mask_path)
+            how = replace(how, mask=decode_mask(data, mask, most_pixels=most_pixels))
     work = Work(named, store, folder, most_pixels, runtime, precision, how)
     left_out = list(pictures.left_out.items())
     total = Report(already_done=(pictures.count - left.count) * len(named), broken=left_out)
@@ -93,14 +93,6 @@ def stylize_collection(
     return 1 if total.broken else 0
 
 
-def _read_mask(place: str, most_pixels: int) -> np.ndarray:
-    store, path = open_store(place)
-    try:
-        return decode_mask(store.read(path), place, most_pixels=most_pixels)
-    except TooManyPixels as error:
-        raise UserError(f"{error}; --allow-huge reads it") from None
-
-
 def _reports(
     work: Work, pictures: Pictures, address: str | None, asked: dict[str, Any]
 ) -> Generator[Report]:
@@ -108,10 +100,8 @@ def _reports(
     if address is None and not wants_gpus:
         here = {"CPU": usable_cores(), "memory": free_memory()}
         return processes.reports(work, pictures, actors_for([here], pictures.count, **asked))
-    missing = [package for package in NEEDED_BY_RAY if not find_spec(package)]
-    if missing:
-        asking = f"--address {address}" if address else "--gpus-per-actor"
-        raise UserError(f"{asking}: needs {', '.join(missing)}: pip install 'fast-style[batch]'")
+    asking = f"--address {address}" if address else "--gpus-per-actor"
+    check_installed(f"{asking}: needs", "batch", "ray", "pandas")
     return _reports_of_cluster(work, pictures, address, asked)
 
 

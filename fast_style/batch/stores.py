@@ -4,6 +4,7 @@ import glob
 import os
 import posixpath
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import pyarrow
 from pyarrow import fs
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming_os_errors, reason
 from fast_style.files import make_folder, write_atomically
 from fast_style.pictures.images import is_hidden
 
@@ -47,7 +48,10 @@ class Store:
         none.
         """
         if glob.has_magic(path):
-            insides = {found: posixpath.basename(found) for found in self._globbed(path)}
+            from fsspec.implementations.arrow import ArrowFSWrapper
+
+            globbed = ArrowFSWrapper(self.filesystem).glob(path)
+            insides = {found: posixpath.basename(found) for found in globbed}
         elif self._is_file(path):
             return {path: posixpath.basename(path)}
         else:
@@ -68,34 +72,30 @@ class Store:
         None where the folder is not there. Raises UserError where it cannot be listed.
         """
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
-        try:
+        with self._errors(folder, "listed"):
             infos = self.filesystem.get_file_info(selector)
-        except OSError as error:
-            raise UserError(f"{self.label(folder)}: cannot be listed: {_reason(error)}") from error
         return {posixpath.relpath(info.path, folder): info.size for info in infos if info.is_file}
 
     def has(self, path: str) -> bool:
         """Whether there is such a file, and anything in it."""
         if self.is_disk:
             return os.path.isfile(path) and os.path.getsize(path) > 0
-        try:
-            # Not get_file_info: of what is not there S3 would be asked twice.
-            with self.filesystem.open_input_file(path) as file:
-                return file.size() > 0
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
+        with self._errors(path, "reached"):
+            try:
+                # Not get_file_info: of what is not there S3 would be asked twice.
+                with self.filesystem.open_input_file(path) as file:
+                    return file.size() > 0
+            except FileNotFoundError:
+                return False
 
     def read(self, path: str) -> bytes:
         """All of a file. Raises UserError where that fails."""
-        try:
-            with self.filesystem.open_input_file(path) as file:
-                return file.read(file.size())  # in one request
-        except FileNotFoundError:
-            raise UserError(f"{self.label(path)}: no such file") from None
-        except OSError as error:
-            raise UserError(f"{self.label(path)}: cannot be read: {_reason(error)}") from error
+        with self._errors(path, "read"):
+            try:
+                with self.filesystem.open_input_file(path) as file:
+                    return file.read(file.size())  # in one request
+            except FileNotFoundError:
+                raise UserError(f"{self.label(path)}: no such file") from None
 
     def write(self, path: str, data: bytes) -> None:
         """Put data into a file, whole or not at all. Raises UserError where that fails."""
@@ -103,7 +103,7 @@ class Store:
             make_folder(Path(path).parent)
             write_atomically(path, data)
             return
-        try:
+        with self._errors(path, "written"):
             if self.filesystem.type_name in PUT_WHOLE:
                 self._put(path, data)
             else:
@@ -112,33 +112,23 @@ class Store:
                 temporary = f"{folder}/.{secrets.token_hex(8)}.tmp"
                 self._put(temporary, data)
                 self.filesystem.move(temporary, path)
-        except OSError as error:
-            raise UserError(f"{self.label(path)}: cannot be written: {_reason(error)}") from error
 
     def remove(self, path: str) -> None:
         """Remove a file where there is one. Raises UserError where that fails."""
         if self.has(path):
-            try:
+            with self._errors(path, "removed"):
                 self.filesystem.delete_file(path)
-            except OSError as error:
-                raise UserError(
-                    f"{self.label(path)}: cannot be removed: {_reason(error)}"
-                ) from error
 
     def _put(self, path: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(path) as file:
             file.write(data)
 
     def _is_file(self, path: str) -> bool:
-        try:
+        with self._errors(path, "reached"):
             return self.filesystem.get_file_info(path).is_file
-        except OSError as error:
-            raise UserError(f"{self.label(path)}: cannot be reached: {_reason(error)}") from error
 
-    def _globbed(self, path: str) -> list[str]:
-        from fsspec.implementations.arrow import ArrowFSWrapper
-
-        return ArrowFSWrapper(self.filesystem).glob(path)
+    def _errors(self, path: str, done: str) -> AbstractContextManager[None]:
+        return naming_os_errors(self.label(path), done)
 
 
 def open_store(place: str) -> tuple[Store, str]:
@@ -155,7 +145,7 @@ def open_store(place: str) -> tuple[Store, str]:
     try:
         filesystem, path = _opened(place)
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"{place}: cannot be reached: {_reason(error)}") from error
+        raise UserError(f"{place}: cannot be reached: {reason(error)}") from error
     if isinstance(filesystem, fs.LocalFileSystem):
         return Store(filesystem), path
     return Store(filesystem, f"{scheme}://"), path.rstrip("/")
@@ -171,7 +161,3 @@ def _opened(url: str) -> tuple[fs.FileSystem, str]:
 
         filesystem, path = fsspec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

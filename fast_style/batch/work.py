@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fast_style.batch.stores import Store
@@ -26,32 +26,14 @@ class Work:
     how: Stylization = Stylization()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one picture."""
-
-    source: str
-    made: int = 0  # stylized images, one for each model
-    already_done: int = 0  # those that the output had before
-    reason: str = ""  # why there are no more of them; "" where all are there
-
-
 @dataclass
 class Report:
-    """The results of several pictures."""
+    """The results of one picture, or of several."""
 
     pictures: int = 0
-    made: int = 0
-    already_done: int = 0
+    made: int = 0  # stylized images, one for each model
+    already_done: int = 0  # those that the output had before
     broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
-
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> Report:
-        report = cls()
-        for outcome in outcomes:
-            broken = [(outcome.source, outcome.reason)] if outcome.reason else []
-            report.add(cls(1, outcome.made, outcome.already_done, broken))
-        return report
 
     def add(self, other: Report) -> None:
         self.pictures += other.pictures

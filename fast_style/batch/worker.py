@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from absl import logging
 
 from fast_style.batch.picture_files import Entry
-from fast_style.batch.work import Outcome, Work
+from fast_style.batch.work import Report, Work
 from fast_style.errors import UserError
 from fast_style.hardware import free_memory, usable_cores
 from fast_style.pictures.images import TooManyPixels, decode_picture, encode_picture
@@ -44,18 +44,17 @@ class Worker:
                 for name, model in self.work.models.items()
             }
 
-    def submit(self, entry: Entry) -> Future[Outcome]:
+    def submit(self, entry: Entry) -> Future[Report]:
         """Start to stylize a picture. `load` comes first."""
         return self.threads.submit(self._stylized, entry)
 
-    def _stylized(self, entry: Entry) -> Outcome:
-        made = already_done = 0
-        reason = ""
-        if entry.refusal:
-            return Outcome(entry.source, reason=entry.refusal)
+    def _stylized(self, entry: Entry) -> Report:
+        report = Report(1)
         try:
+            if entry.refusal:
+                raise UserError(entry.refusal)
             missing = self._missing(entry.inside)
-            already_done = len(self.stylizers) - len(missing)
+            report.already_done = len(self.stylizers) - len(missing)
             if missing:
                 most = self.work.most_pixels
                 picture = decode_picture(entry.encoded(), entry.source, most_pixels=most)
@@ -64,7 +63,8 @@ class Worker:
                 target = targets[stylized.alpha is not None]
                 ending = os.path.splitext(target)[1]
                 self.work.output.write(target, encode_picture(stylized, ending))
-                made += 1
+                report.made += 1
+            return report
         except TooManyPixels as error:
             reason = f"{error}; --allow-huge reads it"
         except UserError as error:
@@ -72,7 +72,8 @@ class Worker:
         except Exception as error:  # a run of days does not end for one picture
             logging.exception("%s", entry.source)
             reason = f"{type(error).__name__}: {error}"
-        return Outcome(entry.source, made, already_done, reason.removeprefix(f"{entry.source}: "))
+        report.broken.append((entry.source, reason.removeprefix(f"{entry.source}: ")))
+        return report
 
     def _missing(self, inside: str) -> dict[str, tuple[str, str]]:
         """By model, the targets (as in stylized_names) of images that do not exist yet."""

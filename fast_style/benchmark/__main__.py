@@ -67,27 +67,26 @@ def main() -> None:
         hardware.start_tensorflow_to_stylize()
     from fast_style.benchmark import networks, programs
 
-    found: dict[str, list[dict[str, Any]]] = {}
     sizes, rounds = args.sizes or SIZES[args.what], args.rounds
     if args.what == "train":
-        found["train"] = networks.train(sizes[0], args.batch_size, rounds)
+        records = networks.train(sizes[0], args.batch_size, rounds)
     else:
         folder = find_model_folder(args.model)
         style = args.style or read_model(folder).styles[0]
         if args.against is not None:
-            found["against"] = programs.against(args.against, folder, style, sizes, rounds)
+            records = programs.against(args.against, folder, style, sizes, rounds)
         elif args.what == "stylize":
-            found["stylize"] = networks.stylize(folder, style, sizes, rounds)
+            records = networks.stylize(folder, style, sizes, rounds)
         elif args.what == "memory":
-            found["memory"] = programs.memory(folder, style, sizes)
+            records = programs.memory(folder, style, sizes)
         else:
-            found["startup"] = programs.startup(folder, style, sizes[0], rounds)
+            records = programs.startup(folder, style, sizes[0], rounds)
     machine, date = hardware.describe(), datetime.datetime.now(datetime.UTC).date().isoformat()
     print(f"{machine}, {date}")
-    for records in found.values():
-        print(table(records))
+    print(table(records))
     if args.json is not None:
-        report = {"machine": machine, "date": date, **found}
+        measured = args.what if args.against is None else "against"
+        report = {"machine": machine, "date": date, measured: records}
         write_atomically(args.json, json.dumps(report, indent=2).encode())
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fast_style.benchmark.in_turns import in_turns, runtimes, sample_picture
 from fast_style.conf.locations import PROJECT
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming_os_errors
 from fast_style.pictures.images import Picture, write_picture
 
 # A process of its own, as a parent is told the peak of all its children together.
@@ -106,7 +106,7 @@ def against(
 
 def _sample(size: int, folder: Path) -> Path:
     path = folder / f"{size}.png"
-    write_picture(path, Picture(rgb=sample_picture(size), alpha=None, icc_profile=None))
+    write_picture(path, Picture(sample_picture(size)))
     return path
 
 
@@ -116,10 +116,8 @@ def _evaluate(folder: Path, style: str, picture: Path) -> list[str]:
 
 
 def _run(command: list[str]) -> str:
-    try:
+    with naming_os_errors(shlex.join(command), "run"):
         done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        raise UserError(f"{shlex.join(command)}: cannot be run: {error.strerror}") from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"{shlex.join(command)}: status {done.returncode}: {last[0]}")

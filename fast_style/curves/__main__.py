@@ -7,12 +7,11 @@ step by step. Each point is the mean over the steps around it, as single picture
 recipes do.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.curves.totals import plot, read_totals, smoothed, steps_to_reach
-from fast_style.errors import UserError
+from fast_style.errors import check_installed
 from fast_style.files import check_target
 
 
@@ -22,8 +21,7 @@ def main() -> None:
     parser.add_argument("--window", type=at_least_1, default=50, help="steps that a mean is over")
     parser.add_argument("--output", type=Path, default=Path("curves.png"), help="a PNG")
     args = parser.parse_args()
-    if not find_spec("matplotlib"):
-        raise UserError("curves need matplotlib: pip install 'fast-style[gatys]'")
+    check_installed("curves need", "gatys", "matplotlib")
     check_target(args.output)
     curves = []
     for folder in args.folders:

@@ -8,10 +8,10 @@ Writes flicker.json into the model folder; fast_style.flicker.warping_error expl
 import json
 
 from fast_style.command_line import OneLineParser, exit_on_user_error, unit_interval
+from fast_style.errors import check_installed
 from fast_style.files import write_atomically
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.network.style_mix import name_in_style
-from fast_style.video import check_installed
 
 FLICKER = "flicker"  # .json; flicker-STYLE of a folder with several
 
@@ -29,7 +29,7 @@ def main() -> None:
         help="measure also with these values of --smooth of fast_style.video",
     )
     args = parser.parse_args()
-    check_installed("av", "cv2")
+    check_installed("videos need", "video", "av", "cv2")
     from fast_style.flicker.warping_error import measure_flicker, table
 
     folder = find_model_folder(args.model)

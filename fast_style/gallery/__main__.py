@@ -48,7 +48,7 @@ def main() -> int:
         if not models:
             raise UserError(f"{SHIPPED}: holds no models; name some with --models")
         sheet = styles_by_photos(models, photos)
-    write_picture(args.output, Picture(rgb=sheet, alpha=None, icc_profile=None))
+    write_picture(args.output, Picture(sheet))
     print(args.output)
     for error in broken:
         print(f"error: {error}", file=sys.stderr)

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     add_set_flag(parser)
     args = parser.parse_args()
-    overrides = list(args.overrides)
+    overrides = args.overrides
     if args.style is not None:
         overrides.append(f"style_image={args.style}")
     if args.steps is not None:

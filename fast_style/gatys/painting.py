@@ -58,20 +58,16 @@ def paint(
     sizes = painting_sizes(config, *content.shape[:2])
     for scale, (height, width) in enumerate(sizes):
         target = resize(content, height, width)
-        if progress is None:
-            progress = _beginning(0, starting_pixels(config, target))
-        elif progress.scale < scale:
-            grown = resize(to_uint8(progress.best), height, width)
-            progress = _beginning(scale, grown.astype(np.float32))
+        if progress is None or progress.scale < scale:
+            if progress is None:
+                start = starting_pixels(config, target)
+            else:
+                start = resize(to_uint8(progress.best), height, width).astype(np.float32)
+            progress = Progress(scale, 0, start, start, math.inf, {})
         if progress.scale == scale:
             progress = _paint_at_one_size(config, target, observe, progress)
     assert progress is not None  # because there is at least one size
     return to_uint8(progress.best)
-
-
-def _beginning(scale: int, pixels: np.ndarray) -> Progress:
-    """The state before the first iteration of a size."""
-    return Progress(scale, 0, pixels, pixels, math.inf, {})
 
 
 def _paint_at_one_size(

@@ -15,13 +15,12 @@ L-BFGS from noise.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
-from fast_style.errors import UserError
+from fast_style.errors import UserError, check_installed
 from fast_style.files import read_bytes, write_atomically
 from fast_style.measure.figures import (
     PAINTING,
@@ -99,8 +98,8 @@ def main() -> None:
         raise UserError("--model and --images say what to measure; --compare what to show again")
     if min(args.sizes) < SMALLEST:
         raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
-    if args.lbfgs and not (find_spec("scipy") and find_spec("matplotlib")):
-        raise UserError("--lbfgs: needs scipy and matplotlib: pip install 'fast-style[gatys]'")
+    if args.lbfgs:
+        check_installed("--lbfgs: needs", "gatys", "scipy", "matplotlib")
     figures: dict[str, dict | None] = {}
     measured: dict[str, dict] = {}
     if args.model:

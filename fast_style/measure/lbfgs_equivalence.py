@@ -52,16 +52,16 @@ def objective(
                 curves[name].append(curve)
                 step_seconds.append(seconds)
     ours = float(np.mean([entry["total"] for entry in terms[:optimized]]))
+    means = {name: np.mean(curve, axis=0) for name, curve in curves.items()}
     return {
         "network": _mean_and_spread(terms),
         "network_total_on_the_same": ours,
-        "lbfgs_from": {name: _against(ours, np.mean(curves[name], axis=0)) for name in STARTS},
+        "lbfgs_from": {
+            name: {"equals_iterations": iterations_equalled(ours, mean), "totals": mean.tolist()}
+            for name, mean in means.items()
+        },
         "seconds_per_lbfgs_iteration": float(np.median(step_seconds)),
     }
-
-
-def _against(total: float, curve: np.ndarray) -> dict:
-    return {"equals_iterations": iterations_equalled(total, curve), "totals": curve.tolist()}
 
 
 def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:

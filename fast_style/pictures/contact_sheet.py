@@ -32,29 +32,24 @@ def contact_sheet(columns: Mapping[str, Sequence[np.ndarray]], most_across: int 
 
 
 def _block(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    headings, rows = list(columns), list(zip(*columns.values(), strict=True))
-    tiles = [[_with_height(picture, row[0].shape[0]) for picture in row] for row in rows]
-    widths = [max(row[column].shape[1] for row in tiles) for column in range(len(headings))]
-    heights = [row[0].shape[0] for row in tiles]
-    page = Image.new(
-        "RGB",
-        (sum(widths) + GAP * (len(widths) + 1), HEADING + sum(heights) + GAP * len(heights)),
-        PAPER,
-    )
+    heights = [len(picture) for picture in next(iter(columns.values()))]
+    tiles = [
+        [
+            resize(picture, height, max(1, round(picture.shape[1] * height / len(picture))))
+            for picture, height in zip(pictures, heights, strict=True)
+        ]
+        for pictures in columns.values()
+    ]
+    widths = [max(tile.shape[1] for tile in column) for column in tiles]
+    size = GAP + sum(width + GAP for width in widths), HEADING + sum(h + GAP for h in heights)
+    page = Image.new("RGB", size, PAPER)
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(HEADING * 0.6)
     left = GAP
-    for column, (heading, width) in enumerate(zip(headings, widths, strict=True)):
+    for heading, column, width in zip(columns, tiles, widths, strict=True):
         pen.text((left + width / 2, HEADING / 2), heading, INK, font, anchor="mm")
         top = HEADING
-        for row, height in zip(tiles, heights, strict=True):
-            tile = row[column]
+        for tile in column:
             page.paste(Image.fromarray(tile), (left + (width - tile.shape[1]) // 2, top))
-            top += height + GAP
+            top += len(tile) + GAP
         left += width + GAP
     return np.asarray(page)
-
-
-def _with_height(picture: np.ndarray, height: int) -> np.ndarray:
-    if picture.shape[0] == height:
-        return picture
-    return resize(picture, height, max(1, round(picture.shape[1] * height / picture.shape[0])))

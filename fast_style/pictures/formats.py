@@ -1,6 +1,7 @@
 """Which picture formats are read and written, and what tells them: a file's name, and its bytes."""
 
 import functools
+import os
 import struct
 from importlib.util import find_spec
 
@@ -74,6 +75,15 @@ def format_of(data: bytes) -> str | None:
         found = {data[place : place + 4] for place in range(8, size, 4)}
         return next((name for name, brands in _BRANDS.items() if found & brands), None)
     return None
+
+
+def format_of_file(path: str | os.PathLike[str]) -> str | None:
+    """format_of the first bytes of a file; None where it cannot be read, too."""
+    try:
+        with open(path, "rb") as file:
+            return format_of(file.read(BEGINNING))
+    except OSError:
+        return None
 
 
 def why_unread(ending: str) -> str | None:

@@ -29,7 +29,7 @@ def in_the_same_form(given: Any, stylize: Callable[[Picture], Picture]) -> Any:
         return _as_image(stylize(_of_image(given)))
     array = _checked(given)
     pictures = [_of_array(one) for one in (array if array.ndim == 4 else [array])]
-    stylized = [_as_array(stylize(picture), array.dtype) for picture in pictures]
+    stylized = [_channels(stylize(p)).astype(array.dtype, copy=False) for p in pictures]
     return np.stack(stylized) if array.ndim == 4 else stylized[0]
 
 
@@ -108,10 +108,6 @@ def _of_array(array: np.ndarray) -> Picture:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     return Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[-1] == 4 else None)
-
-
-def _as_array(picture: Picture, dtype: np.dtype) -> np.ndarray:
-    return _channels(picture).astype(dtype, copy=False)
 
 
 def _channels(picture: Picture) -> np.ndarray:

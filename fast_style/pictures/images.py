@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from fast_style.errors import UserError, nearest, printable
+from fast_style.errors import UserError, naming, nearest, printable, reason
 from fast_style.files import check_target, read_bytes, write_atomically
 from fast_style.pictures import damage, formats
 from fast_style.pictures.formats import READ_ENDINGS, WRITTEN
@@ -38,8 +38,7 @@ PICTURE_ENDINGS = tuple(WRITTEN)
 
 _WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
 
-# What turns a picture upright, by the value of its EXIF orientation (EXIF 2.32, tag 0x0112).
-_ORIENTATION_TAG = 0x0112
+# What turns a picture upright, by the value of its EXIF orientation.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -114,7 +113,7 @@ def decode_picture(
     except UserError:
         raise
     except Exception as error:  # on damaged headers Pillow's readers raise nearly anything
-        raise UserError(f"{name}: is damaged: {_reason(error)}") from error
+        raise UserError(f"{name}: is damaged: {reason(error)}") from error
     width, height = image.size
     if width * height > most_pixels:
         raise TooManyPixels(
@@ -130,7 +129,7 @@ def decode_picture(
     except UserError:
         raise
     except Exception as error:  # as above
-        raise UserError(f"{name}: is damaged or cut short: {_reason(error)}") from error
+        raise UserError(f"{name}: is damaged or cut short: {reason(error)}") from error
     if picture.rgb.size == 0:
         raise UserError(f"{name}: has no pixels ({width}x{height})")
     return picture
@@ -177,30 +176,26 @@ def encode_picture(picture: Picture, ending: str, quality: int = 95) -> bytes:
     except Exception as error:  # every format has limits and exceptions of its own
         height, width = picture.rgb.shape[:2]
         raise UserError(
-            f"a {width}x{height} picture cannot be written as {file_format} ({_reason(error)}); "
+            f"a {width}x{height} picture cannot be written as {file_format} ({reason(error)}); "
             "try .png"
         ) from error
     return buffer.getvalue()
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture, quality: int = 95) -> None:
+def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     """Write a picture file, whole or not at all, in the format of its name's ending.
 
     Raises UserError naming the file for all that encode_picture and write_atomically refuse.
     """
-    try:
-        data = encode_picture(picture, Path(path).suffix, quality)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    with naming(path):
+        data = encode_picture(picture, Path(path).suffix)
     write_atomically(path, data)
 
 
 def check_picture_target(path: str | os.PathLike[str]) -> None:
     """Raise UserError, before any work, where write_picture could not write to `path`."""
-    try:
+    with naming(path):
         _format_of(Path(path).suffix)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     check_target(path)
 
 
@@ -225,10 +220,10 @@ def find_pictures(spec: str | os.PathLike[str]) -> list[Path]:
     """
     found = search(spec)
     if found.left_out:
-        path, reason = next(iter(found.left_out.items()))
+        path, why = next(iter(found.left_out.items()))
         logging.warning(
             "%s: %d pictures are left out, the first is %s: %s",
-            *(spec, len(found.left_out), printable(str(path)), reason),
+            *(spec, len(found.left_out), printable(str(path)), why),
         )
     return found.pictures
 
@@ -259,10 +254,12 @@ def search(spec: str | os.PathLike[str]) -> Found:
     for candidate in sorted(candidates):
         if any(map(is_hidden, set(candidate.parts) - named)) or not candidate.is_file():
             continue
-        reason = formats.why_unread(candidate.suffix)
-        if reason is not None:
-            found.left_out[candidate] = reason
-        elif candidate.suffix.lower() in READ_ENDINGS or _begins_as_picture(candidate):
+        why_unread = formats.why_unread(candidate.suffix)
+        if why_unread is not None:
+            found.left_out[candidate] = why_unread
+        elif candidate.suffix.lower() in READ_ENDINGS or (
+            not _tells_a_kind(candidate.suffix) and formats.format_of_file(candidate)
+        ):
             found.pictures.append(candidate)
         else:
             found.others.append(candidate)
@@ -275,16 +272,6 @@ def search(spec: str | os.PathLike[str]) -> Found:
 def is_hidden(part: str) -> bool:
     """Whether a file or folder of this name is hidden, or a Synology's folder of thumbnails."""
     return part.startswith(".") or part == "@eaDir"
-
-
-def _begins_as_picture(path: Path) -> bool:
-    if _tells_a_kind(path.suffix):
-        return False
-    try:
-        with open(path, "rb") as file:
-            return formats.format_of(file.read(formats.BEGINNING)) is not None
-    except OSError:
-        return False
 
 
 def _tells_a_kind(ending: str) -> bool:
@@ -314,10 +301,8 @@ def _format_of(ending: str) -> str:
 def _opened(data: bytes, name: str) -> Image.Image:
     file_format = formats.format_of(data)
     if file_format == formats.HEIC:
-        try:
+        with naming(name):
             formats.add_heic()
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
     readable = (formats.HEIC,) if file_format == formats.HEIC else formats.READ
     try:
         return Image.open(io.BytesIO(data), formats=readable)
@@ -361,16 +346,7 @@ def _loaded(image: Image.Image, data: bytes, at_least: int | None) -> Image.Imag
         ended = damage.with_its_end(data) if image.format in ("JPEG", "MPO") else None
         if ended is None:
             raise
-    image = Image.open(io.BytesIO(ended), formats=("JPEG",))
-    if at_least is not None:
-        image.draft(image.mode, (at_least, at_least))
-    image.load()
-    return image
-
-
-def _reason(error: BaseException) -> str:
-    strerror = getattr(error, "strerror", None)
-    return strerror or str(error) or type(error).__name__
+    return _loaded(Image.open(io.BytesIO(ended), formats=("JPEG",)), ended, at_least)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -378,7 +354,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         if damage.names_too_much(image.info.get("exif", b"")):
             return 1
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged metadata does not spoil the pixels
         return 1
 

@@ -49,8 +49,6 @@ def check_proportions(mask: np.ndarray, height: int, width: int) -> None:
 
 def scaled_to(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mask at the size of its picture."""
-    if mask.shape == (height, width):
-        return mask
     # Not Lanczos, whose waves would stylize a little beside an edge.
     size, bilinear = (width, height), Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(mask).resize(size, bilinear))

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from fast_style import __version__
 from fast_style.conf.config import Config, fewest_pixels, is_url
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.pictures.images import (
     Picture,
@@ -47,10 +47,8 @@ def paintings(config: Config) -> list[Config]:
     found: list[str] = []
     for image in given:
         if not is_url(image) and (folder := config.paths[image]).is_dir():
-            try:
+            with naming("style_image"):
                 found += map(str, find_pictures(folder))
-            except UserError as error:
-                raise UserError(f"style_image: {error}") from None
         else:
             found.append(image)
     if found == [config.style_image]:
@@ -65,10 +63,15 @@ def style_image_file(config: Config) -> Path:
     `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
     that one, and where the conf has several paintings.
     """
-    (config,) = _of_one_painting(config)
-    image, wanted = config.style_image, config.style_image_sha256
+    painting, *others = paintings(config)
+    image, wanted = painting.style_image, config.style_image_sha256
+    if others:
+        raise UserError(
+            f"style_image: one painting is wanted here, the conf has {1 + len(others)}: "
+            f"{image}, {others[0].style_image} ..."
+        )
     assert isinstance(image, str) and not isinstance(wanted, dict)
-    path = _kept_at(image) if is_url(image) else config.paths[image]
+    path = _kept_at(image) if is_url(image) else painting.paths[image]
     if is_url(image) and not path.exists():
         encoded = _fetched(image, path)
         _check_sha256(encoded, wanted, image)
@@ -84,16 +87,6 @@ def style_image_file(config: Config) -> Path:
     elif wanted is not None:
         _check_sha256(read_bytes(path), wanted, f"{image} ({path})")
     return path
-
-
-def _of_one_painting(config: Config) -> list[Config]:
-    found = paintings(config)
-    if len(found) > 1:
-        raise UserError(
-            f"style_image: one painting is wanted here, the conf has {len(found)}: "
-            f"{found[0].style_image}, {found[1].style_image} ..."
-        )
-    return found
 
 
 def style_image_sha256(config: Config) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, naming, printable
 from fast_style.files import make_folder
 from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
@@ -87,17 +87,17 @@ def stylize_files(
     found = gather_inputs(inputs, output or DEFAULT_OUTPUT, names_of_models([folder]))
     targets = _targets(found, output, name_in_style(folder.name, style))
     if not overwrite:
-        refuse_own_inputs("--output", targets)
+        refuse_own_inputs(targets)
     most_pixels = sys.maxsize if allow_huge else MAX_PIXELS
     if mask is not None:
-        with _naming_allow_huge():
+        with naming_allow_huge():
             data = read_picture_file(mask, most_pixels=most_pixels)
             how = replace(how, mask=decode_mask(data, mask, most_pixels=most_pixels))
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
     @_unless_it_failed
     def read(job: Job) -> Job:
-        with _naming_allow_huge():
+        with naming_allow_huge():
             picture = read_picture(job.source, most_pixels=most_pixels)
         job = replace(job, picture=picture)
         # Before the network runs: a target that cannot be written costs no work then.
@@ -109,10 +109,8 @@ def stylize_files(
     def stylized(job: Job) -> Job:
         assert job.picture is not None
         started = time.perf_counter()
-        try:
+        with naming(job.source):
             picture = stylizer.stylize(job.picture, how)
-        except UserError as error:
-            raise UserError(f"{job.source}: {error}") from error
         return replace(job, picture=picture, seconds=time.perf_counter() - started)
 
     jobs = (Job(*paths) for paths in targets.items())
@@ -151,7 +149,8 @@ def _report(found: Inputs, failed: int) -> None:
 
 
 @contextlib.contextmanager
-def _naming_allow_huge() -> Iterator[None]:
+def naming_allow_huge() -> Iterator[None]:
+    """Name the flag that reads it in the message of a picture that is refused for its size."""
     try:
         yield
     except TooManyPixels as error:

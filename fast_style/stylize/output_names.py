@@ -140,11 +140,11 @@ def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, tuple[Place,
             origins[target] = picture
 
 
-def refuse_own_inputs(flag: str, pictures: Mapping[Path, Iterable[Path]]) -> None:
+def refuse_own_inputs(pictures: Mapping[Path, Iterable[Path]]) -> None:
     """Raise UserError where a picture would be replaced by a stylized image, of any of them."""
     real = {os.path.realpath(picture): picture for picture in pictures}
     for targets in pictures.values():
         for target in targets:
             replaced = real.get(os.path.realpath(target))
             if replaced is not None:
-                raise UserError(f"{flag}: {target} would replace {replaced}; --overwrite does it")
+                raise UserError(f"--output: {target} would replace {replaced}; --overwrite does it")

@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from absl import logging
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming
 from fast_style.hardware import (
     DTYPE_POLICIES,
     fastest_precision,
@@ -146,7 +147,11 @@ class Stylizer:
             )
         if self.max_memory is None and (height, width) not in self.reported_sizes:
             self.reported_sizes.add((height, width))
-            _warn_of_streaming(width, height, needed, memory)
+            logging.warning(
+                "%d x %d: takes %.1f GB at once and %.1f GB are free; it goes through in rows "
+                "instead, to the same result in more than twice the time",
+                *(width, height, needed / 1e9, memory / 1e9),
+            )
         stylized = np.empty_like(rgb)
         done = 0
         for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
@@ -163,22 +168,11 @@ def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:
 def _choose_runtime(runtime: str) -> str:
     if runtime == "tensorflow":
         return runtime
-    installed = find_spec("openvino") is not None
-    if runtime == "openvino" and not installed:
+    if find_spec("openvino"):
+        return "tensorflow" if runtime == "auto" and nvidia_gpu() else "openvino"
+    if runtime == "openvino":
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
-    if runtime == "auto":
-        return "openvino" if installed and not nvidia_gpu() else "tensorflow"
-    return runtime
-
-
-def _warn_of_streaming(width: int, height: int, needed: int, free: int) -> None:
-    from absl import logging
-
-    logging.warning(
-        "%d x %d: takes %.1f GB at once and %.1f GB are free; it goes through in rows instead, to "
-        "the same result in more than twice the time",
-        *(width, height, needed / 1e9, free / 1e9),
-    )
+    return "tensorflow"
 
 
 def _load_in_openvino(model: Model, precision: str) -> Network:
@@ -192,10 +186,8 @@ def _load_in_openvino(model: Model, precision: str) -> Network:
             model.arrays, model.architecture, OpenVinoRows(precision), rgb, rows_at_once
         )
 
-    try:
+    with naming(model.source):
         whole = OpenVinoNetwork(model.arrays, model.architecture, precision)
-    except UserError as error:
-        raise UserError(f"{model.source}: {error}") from None
     return Network(whole, in_rows, whole.release)
 
 

@@ -5,17 +5,15 @@
 It needs JAX for your accelerator, such as `pip install "jax[cuda13]"`. TensorFlow is not used.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error
 from fast_style.conf.conf_file import load_config
-from fast_style.errors import UserError
+from fast_style.errors import check_installed
 from fast_style.pictures.images import find_pictures
 
 
-def parse_arguments() -> argparse.Namespace:
+def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-c", "--conf", required=True, help="conf with `style_images`: the zoo")
     parser.add_argument(
@@ -27,23 +25,15 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--photos", required=True, help="folder or glob of photos to train on")
     add_set_flag(parser)  # for all of the confs
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
+    args = parser.parse_args()
     zoo, *alone = (
         replace(load_config(conf, args.overrides), dataset=args.photos)
         for conf in (args.conf, *args.alone)
     )
-    photos: list[Path] = find_pictures(args.photos)
+    photos = find_pictures(args.photos)
 
-    try:
-        from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
-    except ModuleNotFoundError as error:
-        if error.name != "jax":
-            raise
-        raise UserError("training the zoo needs JAX: pip install 'fast-style[train-zoo]'") from None
+    check_installed("training the zoo needs", "train-zoo", "jax")
+    from fast_style.train_zoo.recipe import train_zoo  # JAX and Keras take seconds
 
     for folder in train_zoo(zoo, alone, photos):
         print(f"{folder} is written")

@@ -107,12 +107,7 @@ class Trainer:
             self._one_step, static_argnames=("side", "flip"), donate_argnames=("variables", "state")
         )
 
-    def train(
-        self,
-        config: Config,
-        photos: jax.Array,
-        styles: Sequence[int],
-    ) -> dict[str, float]:
+    def train(self, config: Config, photos: jax.Array, styles: Sequence[int]) -> dict[str, float]:
         """Take the conf's steps from the network's present weights; the terms of the last one.
 
         styles: the objective's numbers of those that the pictures take in turn. Raises UserError

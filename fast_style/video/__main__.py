@@ -11,8 +11,7 @@ from fast_style.command_line import (
     stylization,
     unit_interval,
 )
-from fast_style.errors import UserError
-from fast_style.video import check_installed
+from fast_style.errors import UserError, check_installed
 
 
 def seconds(text: str) -> Fraction:
@@ -47,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.end is not None and args.end <= args.start:
         raise UserError(f"--end {float(args.end):g}: is not after --start {float(args.start):g}")
-    check_installed("av", *(["cv2"] if args.smooth else []))
+    check_installed("videos need", "video", "av", *(["cv2"] if args.smooth else []))
 
     from fast_style.video.stylize_clip import stylize_clip  # after the flags, and PyAV is there
 

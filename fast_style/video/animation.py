@@ -96,18 +96,13 @@ class AnimationWriter:
         self.output, self.clip, self.file = output, clip, file
         self.format = FORMATS[output.suffix.lower()]
         self.frames = self.passed_over = 0
-        self.last = Fraction(0)
+        self.seconds = 0.0  # the time of the last frame
         self._waiting: Waiting | None = None
         if clip.sound or clip.subtitles:
             logging.warning(
                 "%s: %s has neither sound nor subtitles; those of %s are left out",
                 *(output, self.format.title, clip.name),
             )
-
-    @property
-    def seconds(self) -> float:
-        """The time of the last frame."""
-        return float(self.last)
 
     def write(self, part: Part) -> None:
         """Raises UserError for a size that the format cannot hold."""
@@ -126,7 +121,7 @@ class AnimationWriter:
         else:
             self._put(self._waiting, begin)
         self._waiting = Waiting(encoded, begin, end)
-        self.last, self.frames = time, self.frames + 1
+        self.seconds, self.frames = float(time), self.frames + 1
 
     def finish(self) -> None:
         if self._waiting is not None:

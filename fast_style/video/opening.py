@@ -6,8 +6,9 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from fast_style.errors import UserError
-from fast_style.video.webp_reading import is_webp, webp_as_clip
+from fast_style.errors import UserError, reason
+from fast_style.pictures.formats import format_of_file
+from fast_style.video.webp_reading import webp_as_clip
 
 WEBCAM = "/dev/video0"
 BETWEEN_KEY_FRAMES = 10  # seconds, at most, in what is made for broadcasting
@@ -42,20 +43,15 @@ def device_of(name: str) -> str | None:
     return WEBCAM if name == "webcam" else name if name.startswith("/dev/video") else None
 
 
-def reason_of(error: av.FFmpegError) -> str:
-    """FFmpeg's words for what went wrong, for the end of a sentence."""
-    return (error.strerror or str(error)).lower()
-
-
 def _open(name: str) -> InputContainer:
     device = device_of(name)
     try:
-        if device is None and is_webp(name):
+        if device is None and format_of_file(name) == "WEBP":
             return av.open(webp_as_clip(name), "r")
         return av.open(name) if device is None else av.open(device, format="v4l2")
     except av.FFmpegError as error:
         kind = "a clip" if device is None else "a camera"
-        message = f"{device or name}: cannot be read as {kind}: {reason_of(error)}"
+        message = f"{device or name}: cannot be read as {kind}: {reason(error).lower()}"
         raise UserError(message) from None
     except ValueError:  # a format that this FFmpeg lacks
         raise UserError(f"--input {name}: cameras are read through Linux's v4l2 alone") from None

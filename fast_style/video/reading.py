@@ -9,10 +9,10 @@ import av
 import numpy as np
 from absl import logging
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, reason
 from fast_style.video.decoding import Decoder
 from fast_style.video.frame_format import FrameFormat, frame_format_of
-from fast_style.video.opening import beginning, device_of, open_at, reason_of, video_stream
+from fast_style.video.opening import beginning, device_of, open_at, video_stream
 
 MOST_PACKETS = 1000  # of other streams, that wait for a frame
 CUT_SHORT = 1  # a second
@@ -68,9 +68,12 @@ class Clip:
             self._reached = 0
             self._early: list[int] = []
             self._parts = self._read()
-            # Only a frame has its format.
-            self._first = list(_up_to_a_frame(self._parts))
-            if self._frame_format is None:
+            self._first: list[Part] = []
+            for part in self._parts:  # up to a frame, as only that has its format
+                self._first.append(part)
+                if part.content is not None:
+                    break
+            else:
                 raise UserError(self._no_frame())
         except BaseException:
             self.container.close()
@@ -157,7 +160,8 @@ class Clip:
                 elif packet.size:  # those that PyAV adds at the end have none
                     yield packet
         except av.FFmpegError as error:
-            logging.warning("%s: cannot be read any further: %s", self.name, reason_of(error))
+            why = reason(error).lower()
+            logging.warning("%s: cannot be read any further: %s", self.name, why)
         yield None
 
     def _is_behind_the_end(self, packet: av.Packet) -> bool:
@@ -232,13 +236,6 @@ class Clip:
                 "%s: ends after %.2f s of the %.2f s that it says it has",
                 *(self.name, float(found), float(whole)),
             )
-
-
-def _up_to_a_frame(parts: Iterator[Part]) -> Iterator[Part]:
-    for part in parts:
-        yield part
-        if part.content is not None:
-            return
 
 
 def _warn_of_losses(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> None:

@@ -43,7 +43,7 @@ def stylize_clip(
     """
     check_output(output)
     if not overwrite:
-        refuse_own_inputs("--output", {Path(name): [output]})
+        refuse_own_inputs({Path(name): [output]})
     folder = find_model_folder(model)
     make_folder(output.parent)
     with Clip(name, start, end, how.max_size) as clip:

@@ -10,19 +10,10 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from fast_style.errors import UserError
-from fast_style.pictures.formats import BEGINNING, format_of
 from fast_style.pictures.images import MAX_PIXELS
 
 MILLISECOND = Fraction(1, 1000)
 UNKNOWN = 100  # milliseconds of a frame that says none, as browsers show it
-
-
-def is_webp(name: str) -> bool:
-    try:
-        with open(name, "rb") as file:
-            return format_of(file.read(BEGINNING)) == "WEBP"
-    except OSError:
-        return False
 
 
 def webp_as_clip(name: str) -> IO[bytes]:

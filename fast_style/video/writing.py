@@ -13,10 +13,9 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.reformatter import ColorRange
 
-from fast_style.errors import UserError, nearest
+from fast_style.errors import UserError, nearest, reason
 from fast_style.files import replacement
 from fast_style.video import animation
-from fast_style.video.opening import reason_of
 from fast_style.video.reading import Clip, Part
 
 
@@ -64,7 +63,7 @@ class Writer:
         self.output = output
         self.clip = clip
         self.container = container
-        self.last = 0
+        self.seconds = 0.0  # the time of the last frame
         self.frames = 0
         self.format = _format_of(output)
         self.is_odd = bool(clip.frame_format.width % 2 or clip.frame_format.height % 2)
@@ -76,11 +75,6 @@ class Writer:
             container.metadata[key] = clip.container.metadata[key]
         with self._encoding():
             container.start_encoding()
-
-    @property
-    def seconds(self) -> float:
-        """The time of the last frame."""
-        return float(self.last * self.clip.time_base)
 
     def write(self, part: Part) -> None:
         """Raises UserError where the disk or the container refuses it."""
@@ -95,7 +89,8 @@ class Writer:
                 frame.pts, frame.duration = part.time, part.duration
                 frame.time_base = self.clip.time_base
                 self.container.mux(self.video.encode(frame))
-                self.last, self.frames = part.time, self.frames + 1
+                self.seconds = float(part.time * self.clip.time_base)
+                self.frames += 1
 
     def finish(self) -> None:
         with self._encoding():
@@ -164,7 +159,8 @@ class Writer:
         try:
             yield
         except av.FFmpegError as error:
-            raise UserError(f"{self.output}: cannot be written: {reason_of(error)}") from error
+            message = f"{self.output}: cannot be written: {reason(error).lower()}"
+            raise UserError(message) from error
 
 
 AnyWriter = Writer | animation.AnimationWriter

@@ -1,7 +1,7 @@
 """Shipped models described in Markdown: the card of each, and a table of several."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fast_style.files import read_bytes
@@ -9,6 +9,7 @@ from fast_style.measure.tables import iterations_in_words, likeness_cells
 from fast_style.model_folder.layout import RESULT
 from fast_style.model_folder.model import Model, read_model
 
+TERMS = ("content", "style", "total")
 LBFGS_FROM = ("noise", "content")  # the order of the columns
 
 
@@ -16,12 +17,13 @@ def card(folder: Path) -> str:
     """A shipped model's card: how it was made and how good it is, in Markdown."""
     model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
     conf, name = model.conf, folder.name
+    style = f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
     lines = [
         f"# {name}",
         "",
         conf.get("artwork") or f"{len(model.styles)} styles: {', '.join(model.styles)}.",
         "",
-        f"    python eval.py --model models/{name} {_example_style(model)}--image img/sample.jpg",
+        f"    python eval.py --model models/{name} {style}--image img/sample.jpg",
         f"    python train.py -c conf/{name}.yml",
         "",
         f"- Data: {result['data']}",
@@ -42,23 +44,18 @@ def card(folder: Path) -> str:
     return "\n".join([*lines, *_losses(model, result), *_measured(folder), *_flicker(folder)])
 
 
-def _example_style(model: Model) -> str:
-    return f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
-
-
 def _losses(model: Model, result: dict) -> list[str]:
     after, before = result["validation_after"], result["validation_before"]
     if not after:
         return []
-    lines = ["Held-out photos, before the training where that was measured, and after it:", ""]
-    lines += ["| style | content | style | total |", "|---|---|---|---|"]
+    rows = []
     for style in model.styles:
         prefix = f"{style}/" if len(model.styles) > 1 else ""
-        terms = [f"{prefix}{term}" for term in ("content", "style", "total")]
+        terms = [f"{prefix}{term}" for term in TERMS]
         begun = [f"{before[term]:.3f} → " if before else "" for term in terms]
-        cells = [b + f"{after[term]:.3f}" for b, term in zip(begun, terms, strict=True)]
-        lines.append(f"| {style} | {' | '.join(cells)} |")
-    return [*lines, ""]
+        rows.append([style, *(b + f"{after[t]:.3f}" for b, t in zip(begun, terms, strict=True))])
+    title = "Held-out photos, before the training where that was measured, and after it:"
+    return [title, "", *_rows(["style", *TERMS], rows), ""]
 
 
 def _measured(folder: Path) -> list[str]:
@@ -66,40 +63,28 @@ def _measured(folder: Path) -> list[str]:
     if not paths:
         return []
     found = [json.loads(read_bytes(path)) for path in paths]
-    rows = [
-        (f"| {one['model']} | {size}", at) for one in found for size, at in one["sizes"].items()
-    ]
     lines = []
     if any("likeness" in one for one in found):
-        lines += ["Strokes and palette (photo 1, painting 0), and scene (photo 1):", ""]
-        lines += [
-            "| model | strokes | from fine to coarse | palette | scene |",
-            "|---|---|---|---|---|",
-        ]
-        for one in found:
-            lines.append(f"| {one['model']} | {' | '.join(likeness_cells(one.get('likeness')))} |")
-        lines.append("")
-    lines += [
-        "Checkerboards and frames:",
-        "",
-        "| model | size | grid | frame |",
-        "|---|---|---|---|",
-    ]
-    for row, at in rows:
+        head = ["model", "strokes", "from fine to coarse", "palette", "scene"]
+        rows = [[one["model"], *likeness_cells(one.get("likeness"))] for one in found]
+        title = "Strokes and palette (photo 1, painting 0), and scene (photo 1):"
+        lines += [title, "", *_rows(head, rows), ""]
+    at_sizes = [(one["model"], size, at) for one in found for size, at in one["sizes"].items()]
+    rows = []
+    for model, size, at in at_sizes:
         art = at["artefacts"]
         grid = f"{art['grid']:.2f} (photo {art['grid_of_content']:.2f})"
-        lines.append(f"{row} | {grid} | {art['frame']:.1f} |")
-    lines.append("")
-    slow = [(row, at) for row, at in rows if "lbfgs_from" in at]
-    if slow:
-        lines += ["One pass in iterations of L-BFGS on the same objective:", ""]
-        lines += ["| model | size | total | from noise | from the content image |"]
-        lines += ["|---|---|---|---|---|"]
-        for row, at in slow:
+        rows.append([model, size, grid, f"{art['frame']:.1f}"])
+    lines += ["Checkerboards and frames:", "", *_rows(["model", "size", "grid", "frame"], rows), ""]
+    rows = []
+    for model, size, at in at_sizes:
+        if "lbfgs_from" in at:
             equals = [iterations_in_words(at["lbfgs_from"][start]) for start in LBFGS_FROM]
-            total = at["network"]["total"]["mean"]
-            lines.append(f"{row} | {total:.3f} | {' | '.join(equals)} |")
-        lines.append("")
+            rows.append([model, size, f"{at['network']['total']['mean']:.3f}", *equals])
+    if rows:
+        head = ["model", "size", "total", "from noise", "from the content image"]
+        title = "One pass in iterations of L-BFGS on the same objective:"
+        lines += [title, "", *_rows(head, rows), ""]
     return lines
 
 
@@ -111,31 +96,31 @@ def _flicker(folder: Path) -> list[str]:
     for path in paths:
         measured = json.loads(read_bytes(path))
         width, height = measured["size"]
-        lines += [
-            f"| {measured['clip']}, {measured['frames']} frames of {width}x{height} | error |",
-            "|---|---|",
-            *(f"| {row} | {error:.2f} |" for row, error in measured["warping_error"].items()),
-            "",
-        ]
+        clip = f"{measured['clip']}, {measured['frames']} frames of {width}x{height}"
+        rows = [[row, f"{error:.2f}"] for row, error in measured["warping_error"].items()]
+        lines += [*_rows([clip, "error"], rows), ""]
     return lines
 
 
 def table(folders: Iterable[Path]) -> str:
     """A table of models of one style: how they were trained and how good they are."""
-    lines = [
-        "| style | steps | minutes | content | style | total | before | strokes | palette | scene "
-        "| grid (photo) | frame | blotched |",
-        "|" + "---|" * 13,
-    ]
+    head = ["style", "steps", "minutes", *TERMS, "before", "strokes", "palette", "scene"]
+    head += ["grid (photo)", "frame", "blotched"]
+    rows = []
     for folder in folders:
         model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
         after, before = result["validation_after"], result["validation_before"]
         cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
-        terms = ("content", "style", "total")
-        cells += [f"{after[term]:.3f}" for term in terms] if after else ["-"] * len(terms)
+        cells += [f"{after[term]:.3f}" for term in TERMS] if after else ["-"] * len(TERMS)
         cells += [f"{before['total']:.3f}"] if before else ["-"]
-        lines.append(f"| {' | '.join([*cells, *_measured_cells(folder)])} |")
-    return "\n".join(lines)
+        rows.append([*cells, *_measured_cells(folder)])
+    return "\n".join(_rows(head, rows))
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def _measured_cells(folder: Path) -> list[str]:

@@ -70,8 +70,8 @@ def ship(folder: Path, data: str, target: Path) -> None:
         for known in folder.glob(pattern):
             write_atomically(target / known.name, known.read_bytes())
     for style in model.styles:
-        picture = Picture(rgb=_reference_stylized(target, style), alpha=None, icc_profile=None)
-        write_picture(_recorded(target, model, style), picture)
+        stylized = _reference_stylized(target, style)
+        write_picture(_recorded(target, model, style), Picture(stylized))
     write_atomically(target / CARD, card(target).encode())
 
 

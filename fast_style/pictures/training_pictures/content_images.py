@@ -14,16 +14,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from absl import logging
 
 from fast_style.conf.config import Config
 from fast_style.conf.locations import locate
-from fast_style.errors import UserError, printable
+from fast_style.errors import UserError, check_installed, printable
 from fast_style.hardware import usable_cores
 from fast_style.pictures.images import (
     decode_picture,
@@ -33,7 +31,7 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import square
 from fast_style.pictures.training_pictures.synthetic_images import synthetic_picture
-from fast_style.pictures.training_pictures.tfds_pictures import open_tfds
+from fast_style.pictures.training_pictures.tfds_pictures import TfdsPictures, open_tfds
 
 LARGEST_ZOOM = 1.25
 """With crop "random" the side of the square is this much or less below the short side."""
@@ -52,18 +50,6 @@ VIEW_NOISE = 2.0
 
 # Keys of the random streams, so that no two of them are the same.
 _ORDER, _CROP, _REPLACEMENT, _VIEW, _NOISE = range(5)
-
-
-class EncodedPictures(Protocol):
-    """Picture files that can be read in any order."""
-
-    def __len__(self) -> int: ...
-
-    def name(self, index: int) -> str:
-        """What messages call it."""
-
-    def encoded(self, index: int) -> bytes:
-        """The bytes of one picture file."""
 
 
 class ContentImages:
@@ -132,11 +118,7 @@ class ContentImages:
         if self._config.data_service is None:
             yield from self._in_order(self.picture, usable_cores(), first_step)
             return
-        if not find_spec("ray"):
-            raise UserError(
-                f"data_service: {self._config.data_service}: needs ray: "
-                "pip install 'fast-style[batch]'"
-            )
+        check_installed(f"data_service: {self._config.data_service}: needs", "batch", "ray")
         from fast_style.pictures.training_pictures.data_service import readers
 
         same_elsewhere = functools.partial(ContentImages, self._config)
@@ -292,7 +274,25 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     return _random(seed, _ORDER, epoch).permutation(count)
 
 
-def _open(dataset: str, data_dir: str | None, download: bool) -> EncodedPictures | None:
+class _Files:
+    """Pictures in files of their own, to be read in any order."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name(self, index: int) -> str:
+        """What messages call it."""
+        return str(self._paths[index])
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of one picture file."""
+        return read_picture_file(self._paths[index])
+
+
+def _open(dataset: str, data_dir: str | None, download: bool) -> _Files | TfdsPictures | None:
     """The pictures that `dataset:` names; None for synthetic ones."""
     if dataset == "synthetic":
         return None
@@ -303,22 +303,6 @@ def _open(dataset: str, data_dir: str | None, download: bool) -> EncodedPictures
     if named:
         return open_tfds(named["name"], named["split"] or "train", data_dir, download)
     return _Files(find_pictures(dataset))
-
-
-class _Files:
-    """Pictures in files of their own."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def name(self, index: int) -> str:
-        return str(self._paths[index])
-
-    def encoded(self, index: int) -> bytes:
-        return read_picture_file(self._paths[index])
 
 
 # Data set, then perhaps /config, :version and :split.

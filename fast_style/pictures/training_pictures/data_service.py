@@ -5,31 +5,27 @@ pictures are read here (EXIF, profiles, what takes the place of a broken file) i
 picture is a function of its slot alone, so any process may read any of them, in any order.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
 from fast_style.ray_cluster import connected, errors_as_they_were, machines
 
+if TYPE_CHECKING:
+    from fast_style.pictures.training_pictures.content_images import ContentImages
+
 Read = tuple[np.ndarray, dict[str, str]]  # a picture, and broken files with reasons
-
-
-class Slots(Protocol):
-    """What a reader asks of content images."""
-
-    @property
-    def broken(self) -> dict[str, str]: ...
-
-    def picture(self, slot: int) -> np.ndarray: ...
 
 
 class Reader:
     """An actor that reads pictures."""
 
-    def __init__(self, open_images: Callable[[], Slots]):
+    def __init__(self, open_images: Callable[[], ContentImages]):
         self.images = open_images()
         self.told: set[str] = set()
 
@@ -43,7 +39,7 @@ class Reader:
 
 @contextlib.contextmanager
 def readers(
-    address: str, open_images: Callable[[], Slots]
+    address: str, open_images: Callable[[], ContentImages]
 ) -> Iterator[tuple[Callable[[int], Read], int]]:
     """A function of slots that a reader of the cluster computes, and how many they are.
 
