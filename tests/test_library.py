@@ -216,7 +216,7 @@ def test_64_calls_in_8_threads_give_what_one_thread_gives(stylizer: Stylizer, ph
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 4), (0, 5, 3), (32, 32)])
+@pytest.mark.parametrize("shape", [(32, 32, 4), (32, 32)])
 def test_a_network_that_failed_works_for_other_threads(
     stylizer: Stylizer, photo: Photo, shape: tuple[int, ...]
 ) -> None:

