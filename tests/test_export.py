@@ -347,7 +347,8 @@ def test_a_file_is_the_network_in_its_own_runtime(
     ]
     size = sum(file.stat().st_size for file in tmp_path.iterdir())
     parameters = sum(array.size for array in read_model(folder).arrays.values())
-    assert size < 2.4 * parameters if half else size > 4 * parameters
+    # Each kernel of a doubling is in the file as four.
+    assert size < 2.8 * parameters if half else size > 4 * parameters
 
     told = metadata(path)
     assert set(told) >= METADATA and told["style"] == folder.name
