@@ -638,7 +638,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     trained_model: Path, photo: Photo, tmp_path: Path, ending: signal.Signals
 ) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(60):
+    for number in range(24):
         write_picture(tmp_path / "in" / f"{number}.png", Picture(photo(200, 240, seed=number)))
     (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
     out = tmp_path / "out"
@@ -658,9 +658,9 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
         assert "Traceback" not in told and told.splitlines()[-1] == "interrupted"
     assert actors and not psutil.wait_procs(actors, timeout=30)[1]
     before = inodes(out)
-    assert len(before) < 60
+    assert len(before) < 24
     result = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True)
-    assert result.returncode == 1 and f"{60 - len(before)} stylized images" in result.stdout
+    assert result.returncode == 1 and f"{24 - len(before)} stylized images" in result.stdout
     after = inodes(out)
-    assert len(after) == 60 and {path: after[path] for path in before} == before
+    assert len(after) == 24 and {path: after[path] for path in before} == before
     assert table(out).keys() == {str(tmp_path / "in" / "broken.png")}
