@@ -25,7 +25,7 @@ def build_transformer_network(architecture: Architecture = PAPER) -> keras.Model
     normalization (Ulyanov et al. 2017), nearest resize and convolution for the fractionally strided
     ones (Odena et al. 2016), reflection inside for the 40 pixels of it around the picture, of which
     24 remain, to be cropped again, and a sixteenth of the last convolution, which has larger
-    weights for it.
+    weights for it. SMOOTH and WIDE resize bilinearly.
     """
     pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
     multiple = architecture.downsampling

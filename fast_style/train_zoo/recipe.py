@@ -142,11 +142,12 @@ class Trainer:
         return last
 
     def _one_step(self, variables, state, photos, styles, rate, ramp, key, side, flip):
-        pictures = random_views(photos, len(styles), side, flip, key)
+        of_views, key = jax.random.split(key)
+        pictures = random_views(photos, len(styles), side, flip, of_views)
 
         def loss(variables):
             of_each = jax.vmap(partial(self._terms, variables, ramp))
-            keys = jax.random.split(jax.random.fold_in(key, 0), len(styles))
+            keys = jax.random.split(key, len(styles))
             terms = jax.tree.map(jnp.mean, of_each(pictures, styles, keys))
             return terms["total"], terms
 
@@ -226,7 +227,7 @@ def train_zoo(zoo: Config, alone: Sequence[Config], photos: Sequence[Path]) -> I
     """Train the zoo's network, then each single style from it; give the model folders one by one.
 
     The terms of a style have the weights of its own conf in the zoo's network too, and its style
-    image has the size and the median of that conf.
+    image has the size, the part and the median of that conf.
     Raises UserError where a conf is not of a style of the zoo, asks for another objective, or for
     what is not done here, where a model folder exists already, and where a training diverges.
     """
