@@ -80,7 +80,7 @@ for module in {modules}:
 
 @pytest.mark.parametrize(
     "command",
-    [["train.py"], *(["-m", f"fast_style.{name}"] for name in ("gallery", "gatys", "train_zoo"))],
+    [["train.py"], ["-m", "fast_style.gallery"], ["-m", "fast_style.gatys"]],
 )
 def test_set_has_the_same_description_in_every_program_with_a_conf(command: list[str]) -> None:
     words = program(*command, "--help").stdout.split()

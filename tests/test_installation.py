@@ -138,7 +138,7 @@ def test_the_extra_gpu_brings_the_cuda_libraries_of_tensorflow() -> None:
 def _extras() -> list[str]:
     """All but those that bring the gigabytes of a GPU's libraries, which `dev` does without."""
     every = PYPROJECT["project"]["optional-dependencies"]
-    return [extra for extra in every if extra not in ("gpu", "loss-network", "train-zoo")]
+    return [extra for extra in every if extra not in ("gpu", "loss-network")]
 
 
 def _requirements(extras: list[str]) -> list[Requirement]:
