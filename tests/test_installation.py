@@ -136,9 +136,8 @@ def test_the_extra_gpu_brings_the_cuda_libraries_of_tensorflow() -> None:
 
 
 def _extras() -> list[str]:
-    """All but those that bring the gigabytes of a GPU's libraries, which `dev` does without."""
-    every = PYPROJECT["project"]["optional-dependencies"]
-    return [extra for extra in every if extra not in ("gpu", "loss-network")]
+    """All but `gpu`, which brings gigabytes of libraries that `dev` does without."""
+    return [extra for extra in PYPROJECT["project"]["optional-dependencies"] if extra != "gpu"]
 
 
 def _requirements(extras: list[str]) -> list[Requirement]:
