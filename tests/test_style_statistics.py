@@ -93,7 +93,7 @@ def test_statistics_of_other_patches_serve_only_without_the_patch_term(
     with pytest.raises(UserError) as error:
         PerceptualLoss(config, [style])
     assert str(error.value) == (
-        f"style_image: {statistics_file}: compares patches as another version of fast-style does; "
+        f"style_image: {statistics_file}: compares patches like another version of fast-style; "
         "name the style image itself, or set patch_weight: 0"
     )
     PerceptualLoss(dataclasses.replace(config, patch_weight=0.0), [style])
@@ -102,7 +102,7 @@ def test_statistics_of_other_patches_serve_only_without_the_patch_term(
 def test_other_arrays_are_no_statistics(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     np.savez(path, scale=np.ones(3))
-    with pytest.raises(UserError, match="holds no style statistics"):
+    with pytest.raises(UserError, match="does not contain style statistics"):
         read_style(dataclasses.replace(config, style_image=str(path)))
 
 
