@@ -87,7 +87,8 @@ class PerceptualLoss:
 
     def content_targets(self, content) -> Mapping[str, object]:
         """Returns the features that the stylized (N, H, W, 3) RGB 0..255 pictures should keep."""
-        return self._inside(self.content_network(self._mirrored(content)), scale=0)
+        features = self.content_network(self._mirrored(content))
+        return {layer: self._inside(found, layer, scale=0) for layer, found in features.items()}
 
     def __call__(
         self, stylized, content_targets, style_ramp=1.0, style=0, moved=None
@@ -109,13 +110,17 @@ class PerceptualLoss:
         features = self._features(self._mirrored(stylized))
         content_distance = sum(
             weight
-            * content_loss(features[0][layer], content_targets[layer], config.content_normalization)
+            * content_loss(
+                self._inside(features[0][layer], layer, scale=0),
+                content_targets[layer],
+                config.content_normalization,
+            )
             for layer, weight in self.content_layers.items()
         )
         by_layer = {}
         style_distance = 0.0
         for name, (scale, layer, weight) in self.style_layers.items():
-            found = features[scale][layer]
+            found = self._inside(features[scale][layer], layer, scale)
             by_layer[name] = style_loss(
                 style_statistics(found, config.style_statistics),
                 targets[name],
@@ -158,10 +163,10 @@ class PerceptualLoss:
     def _targets_of_painting(self, painting: np.ndarray) -> dict[str, tuple]:
         pixels = ops.convert_to_tensor(painting[None], "float32")
         features = self._features(pixels)
-        targets: dict[str, tuple] = {
-            name: style_statistics(features[scale][layer], self.config.style_statistics)
-            for name, (scale, layer, _) in self.style_layers.items()
-        }
+        targets: dict[str, tuple] = {}
+        for name, (scale, layer, _) in self.style_layers.items():
+            found = self._inside(features[scale][layer], layer, scale)
+            targets[name] = style_statistics(found, self.config.style_statistics)
         targets |= {term.name: term.target(pixels) for term in self.terms if term.target}
         self._check_divisors(targets)
         return targets
@@ -185,10 +190,7 @@ class PerceptualLoss:
     def _features(self, images) -> list[Mapping]:
         """Returns the features of (N, H, W, 3) images by layer, for each scale."""
         pairs = zip(self.networks, pyramid(images, self.config.style_scales), strict=True)
-        return [
-            self._inside(network(smaller), scale) if network is not None else {}
-            for scale, (network, smaller) in enumerate(pairs)
-        ]
+        return [network(smaller) if network is not None else {} for network, smaller in pairs]
 
     def _mirrored(self, images):
         """Returns (N, H, W, 3) images with a mirrored border of the conf's style_border.
@@ -200,15 +202,12 @@ class PerceptualLoss:
         down, across = (min(border, side - 1) for side in ops.shape(images)[1:3])
         return ops.pad(images, ((0, 0), (down, down), (across, across), (0, 0)), mode="reflect")
 
-    def _inside(self, features: Mapping, scale: int) -> dict:
-        """Returns features without the conf's style_border; at least one position remains."""
-        inside = {}
-        for layer, found in features.items():
-            height, width = ops.shape(found)[1:3]
-            border = self.config.style_border // (pixels_between(layer) * 2**scale)
-            down, across = min(border, (height - 1) // 2), min(border, (width - 1) // 2)
-            inside[layer] = found[:, down : height - down, across : width - across]
-        return inside
+    def _inside(self, features, layer: str, scale: int):
+        """Returns a layer's features without the conf's style_border; at least one remains."""
+        height, width = ops.shape(features)[1:3]
+        border = self.config.style_border // (pixels_between(layer) * 2**scale)
+        down, across = min(border, (height - 1) // 2), min(border, (width - 1) // 2)
+        return features[:, down : height - down, across : width - across]
 
 
 def _part(network: keras.Model, layers: Iterable[str]) -> keras.Model:

@@ -23,9 +23,9 @@ from fast_style.pictures.style_image import (
 
 STYLE = "style"  # .npz; style-NAME of a folder with several
 SUFFIX = ".npz"
-# These must be equal in the conf that reads the file, and with a patch term DIRECTIONS too.
-SAME = ("loss_model", "loss_network", "pooling", "style_statistics")
 DIRECTIONS = "patch_directions"
+# These must be equal in the training that reads the file.
+SAME = ("loss_model", "loss_network", "pooling", "style_statistics", DIRECTIONS)
 _HEADER = "made_with"
 _SCALE = "_scale"
 
@@ -49,14 +49,9 @@ class StyleStatistics:
             found = self.made_with.get(key)
             if found != made_with[key]:
                 raise UserError(
-                    f"style_image: {self.source}: was made with {key} {found!r}, the conf has "
-                    f"{made_with[key]!r}; name the style image itself"
+                    f"style_image: {self.source}: was made with {key} {found!r}, and this training "
+                    f"has {made_with[key]!r}; name the style image itself"
                 )
-        if "patch" in names and self.made_with.get(DIRECTIONS) != made_with[DIRECTIONS]:
-            raise UserError(
-                f"style_image: {self.source}: compares patches like another version of fast-style; "
-                "name the style image itself, or set patch_weight: 0"
-            )
         missing = [name for name in names if name not in self.arrays]
         if missing:
             raise UserError(
