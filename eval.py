@@ -17,19 +17,19 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--image", required=True, nargs="+", help="pictures, folders or globs")
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
-    parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--style", help="of several styles: candy, or candy=0.6,wave=0.4")
     add_stylization_flags(parser)
     add_mask_flag(parser)
     parser.add_argument(
-        "--max-memory", type=number_of_bytes, help="such as 4GB; default: what is free"
+        "--max-memory", type=number_of_bytes, help="such as 4GB; default: the free memory"
     )
-    parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
+    parser.add_argument("--allow-huge", action="store_true", help="over 179 million pixels")
     parser.add_argument(
-        "--overwrite", action="store_true", help="a result may replace one of the pictures"
+        "--overwrite", action="store_true", help="allow a result to replace one of the pictures"
     )
     args = parser.parse_args()
 
-    # After the flags: a wrong one is reported at once.
+    # Imported after the flags, so that a wrong flag is reported at once.
     from fast_style.stylize.files import stylize_files
 
     return stylize_files(

@@ -14,13 +14,13 @@ def main() -> None:
     parser = OneLineParser(description="Export a trained style for other programs.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--format", nargs="+", default=["saved_model"], choices=list(FORMATS))
-    parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--style", help="of several styles: candy, or candy=0.6,wave=0.4")
     parser.add_argument("--pixels", default="uint8", choices=["uint8", "float"], help="in and out")
     parser.add_argument("--half", action="store_true", help="weights in float16")
-    parser.add_argument("--output", type=Path, help="where to; default: exported/NAME")
+    parser.add_argument("--output", type=Path, help="file or folder; default: exported/NAME")
     args = parser.parse_args()
     if args.output is not None and len(args.format) > 1:
-        raise UserError("--output: names one file; without it, formats go to exported/NAME.*")
+        raise UserError("--output: is for one format; without it, all go to exported/NAME.*")
     for kind in args.format:
         check_format(kind, args.half)
     start_tensorflow()

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "--restart",
         action="store_true",
-        help="begin at step 0; delete what an earlier training wrote",
+        help="begin at step 0; delete the results of an earlier training",
     )
     parser.add_argument(
         "--download", action="store_true", help="let TFDS fetch the data set (COCO: up to 40 GB)"
@@ -25,7 +25,7 @@ def main() -> None:
     overrides = args.overrides + ([] if args.steps is None else [f"steps={args.steps}"])
     config = load_config(args.conf, overrides)
 
-    # After the conf is known to be good: TensorFlow takes seconds to import.
+    # Imported after the conf has been checked: TensorFlow takes seconds.
     start_tensorflow()
     from fast_style.training.loop import train
 

@@ -1,6 +1,6 @@
 """fast-style trains feed-forward style networks and runs them.
 
-Other programs need one class of it:
+Other programs need only one class:
 
     from fast_style import Stylizer
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Stylizer", "UserError"]
 
-# A person's own choice stands; hardware.start_tensorflow_to_stylize has another.
+# The user's own setting is kept; hardware.start_tensorflow_to_stylize can change ours.
 CHOOSES_ONEDNN = "TF_ENABLE_ONEDNN_OPTS" not in os.environ
-# TensorFlow leaves oneDNN off on CPUs without AVX-512, though trainings are faster with it there.
-# It has to be set before TensorFlow is first imported.
+# TensorFlow disables oneDNN on CPUs without AVX-512, where trainings are faster with it. This must
+# be set before TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Hides the start-up banner and the cuInit complaint of machines without a GPU, not real errors.
+# Hides the start-up banner and the cuInit message of machines without a GPU, but no real errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Not at once: NumPy and Pillow take a tenth of a second, which no --help should wait for.
+    # Imported on demand: NumPy and Pillow take a tenth of a second, too long for --help.
     if name != "Stylizer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fast_style.stylize.stylizer import Stylizer

@@ -33,7 +33,7 @@ def main() -> int | None:
         print("usage: fast-style PROGRAM ...\n")
         for program, (_, what) in PROGRAMS.items():
             print(f"  {program:10} {what}")
-        print("\nfast-style PROGRAM --help lists its flags; --version: which fast-style this is")
+        print("\nfast-style PROGRAM --help lists its flags; --version prints the version")
         return 0
     if name == "--version":
         print(f"fast-style {__version__}")
@@ -41,7 +41,7 @@ def main() -> int | None:
     if name not in PROGRAMS:
         raise UserError(
             f"fast-style {name}: no such program; {nearest(name, PROGRAMS)}; "
-            "fast-style --help says what there is"
+            "fast-style --help lists them"
         )
     sys.argv = [f"fast-style {name}", *flags]
     return _program(PROGRAMS[name][0]).main()
@@ -59,7 +59,7 @@ def _program(where: str) -> ModuleType:
 
 
 def run() -> None:
-    """What the command `fast-style` calls."""
+    """Runs the command `fast-style`."""
     exit_on_user_error(main)
 
 

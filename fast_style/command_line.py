@@ -1,4 +1,4 @@
-"""What all programs share: common flags, errors in one line, and Ctrl-C."""
+"""Common flags of the programs, errors in one line, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UserError for a wrong flag, so that it is one line too.
+    """An ArgumentParser that raises UserError for a wrong flag.
 
-    A program that is a package is called by its command, not `__main__.py` as argparse does before
-    Python 3.14.
+    The program name of a package is its command, and not `__main__.py` as in argparse before Python
+    3.14.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -35,70 +35,64 @@ class OneLineParser(argparse.ArgumentParser):
         raise UserError(f"{message}; {self.prog} --help lists the flags")
 
 
-def at_least_1(text: str) -> int:
-    """The value of a flag that counts something. Raises ArgumentTypeError."""
-    if _number(text, int, "a whole number") < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return int(text)
-
-
 def number_of_bytes(text: str) -> int:
-    """The value of a flag such as 4GB, 500MB or 1e9. Raises ArgumentTypeError."""
-    for ending, factor in {"GB": 1e9, "MB": 1e6, "": 1.0}.items():
-        if text.upper().endswith(ending):
-            try:
-                value = float(text[: len(text) - len(ending)]) * factor
-            except ValueError:
-                break
-            if value >= 1:
-                return int(value)
+    """Returns the value of a flag such as 4GB, 500MB or 1e9. Raises ArgumentTypeError."""
+    units = {"GB": 1e9, "MB": 1e6, "": 1.0}
+    unit = next(unit for unit in units if text.upper().endswith(unit))
+    with contextlib.suppress(ValueError):
+        value = float(text[: len(text) - len(unit)]) * units[unit]
+        if 1 <= value < math.inf:
+            return int(value)
     raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory, such as 4GB")
 
 
-def unit_interval(text: str) -> float:
-    """The value of a flag between 0 and 1. Raises ArgumentTypeError."""
-    if not 0 <= _number(text) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return float(text)
+def _number(kind: type, at_least: int, at_most: float = sys.float_info.max) -> Callable[[str], Any]:
+    """Returns a function from the text of a flag to a number; it raises ArgumentTypeError."""
+    called = "a whole number" if kind is int else "a number"
+    limits = f"at least {at_least}" if at_most > 1 else f"between {at_least} and {at_most}"
+
+    def number(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {called}") from None
+        if not at_least <= value <= at_most:
+            raise argparse.ArgumentTypeError(f"{text} is not {limits}")
+        return value
+
+    return number
 
 
-def factor(text: str) -> float:
-    """The value of a flag that enlarges, from 1 up. Raises ArgumentTypeError."""
-    if not 1 <= _number(text) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return float(text)
-
-
-def _number(text: str, of: type[float] = float, called: str = "a number") -> float:
-    try:
-        return of(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {called}") from None
+at_least_1 = _number(int, 1)
+unit_interval = _number(float, 0, 1)
+factor = _number(float, 1)
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of every program that stylizes: how, and on what."""
+    """Adds the flags of every program that stylizes."""
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the content's colours")
     parser.add_argument(
         "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
     )
-    parser.add_argument("--scale", type=factor, default=1.0, help="strokes so many times larger")
+    parser.add_argument(
+        "--scale", type=factor, default=1.0, help="how many times larger strokes are"
+    )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
 
 
 def add_mask_flag(parser: argparse.ArgumentParser) -> None:
-    """A flag of programs that stylize pictures; they read the mask when they read pictures."""
+    """Adds the flag of programs that stylize pictures; they read the mask later."""
     parser.add_argument(
         "--mask",
-        help="picture: what is white is stylized, black stays, grey is stylized in part; of the "
-        "proportions of each picture, and scaled to its size",
+        help="picture: white is stylized, black stays, grey is stylized in part; it needs the "
+        "proportions of each picture, and is scaled to its size",
     )
 
 
 def add_set_flag(parser: argparse.ArgumentParser) -> None:
-    """The flag of programs that load confs; args.overrides is what load_config takes."""
+    """Adds the flag of programs that load confs; args.overrides is for load_config."""
     parser.add_argument(
         "--set",
         action="append",
@@ -110,7 +104,7 @@ def add_set_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def stylization(args: argparse.Namespace) -> Stylization:
-    """The Stylization that the flags of add_stylization_flags ask for."""
+    """Returns the Stylization for the flags of add_stylization_flags."""
     # Not at the top: it imports NumPy and Pillow, which not all programs need.
     from fast_style.stylize.stylization import Stylization
 
@@ -118,9 +112,9 @@ def stylization(args: argparse.Namespace) -> Stylization:
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> None:
-    """Run a program's main function; a UserError becomes one line on stderr and status 2.
+    """Runs a program's main function and exits. A UserError is one line on stderr, and status 2.
 
-    So does an OSError, such as that of a full disk that stdout is written to.
+    So is an OSError, for example if the disk that stdout is written to is full.
     """
     try:
         status = main()
@@ -140,10 +134,10 @@ def exit_on_user_error(main: Callable[[], int | None]) -> None:
 
 
 def print_error(message: str) -> int:
-    """Print the message as one line on stderr; the exit status 2."""
+    """Prints the message as one line on stderr; returns the exit status 2."""
     try:
         sys.stdout.flush()
-    except OSError:  # else Python tries once more at its end, and adds a traceback
+    except OSError:  # otherwise Python tries again at exit, and prints a traceback
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
@@ -151,7 +145,7 @@ def print_error(message: str) -> int:
 
 @contextlib.contextmanager
 def interruption() -> Iterator[list[int]]:
-    """Yield a list that is empty until Ctrl-C, so that a loop can finish its current step and end.
+    """Yields a list that is empty until Ctrl-C, so that a loop can finish its current step.
 
     A second Ctrl-C stops at once.
     """
@@ -164,7 +158,7 @@ def interruption() -> Iterator[list[int]]:
 
     try:
         previous = signal.signal(signal.SIGINT, on_sigint)
-    except ValueError:  # not the main thread, where signals do not arrive
+    except ValueError:  # only the main thread can handle signals
         yield interrupted
         return
     try:

@@ -103,7 +103,7 @@ def test_another_program_takes_turns_with_ours(trained_model: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ("other.py {input}", "has to hold {input} and {output}"),
+        ("other.py {input}", "must contain {input} and {output}"),
         ("not-there-at-all {input} {output}", "cannot be run: No such file or directory"),
         (f"{sys.executable} -c 'raise ValueError(3)' {{input}} {{output}}", "ValueError: 3"),
     ],

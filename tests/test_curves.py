@@ -45,5 +45,5 @@ def test_curves_of_a_training_are_drawn(
 
 
 def test_a_folder_without_logs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="hold no totals of a training"):
+    with pytest.raises(UserError, match="contain no totals of a training"):
         read_totals(tmp_path)

@@ -3,22 +3,20 @@ in test_style_image)."""
 
 import functools
 import hashlib
-import inspect
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from keras.src.applications import vgg16, vgg19
+from keras.src.applications import vgg16
 from keras.src.backend import config as keras_config
 
 from fast_style.errors import UserError
-from fast_style.loss.vgg_weights import PUBLISHED_MD5, read_weights
+from fast_style.loss.vgg_weights import read_weights
 from fast_style.pictures.training_pictures.tfds_pictures import open_tfds
 
 WEIGHTS = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -53,29 +51,13 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: str) -> Path:
     return tmp_path / "keras" / "models" / WEIGHTS
 
 
-@pytest.mark.parametrize(("name", "module"), [("vgg_16", vgg16), ("vgg_19", vgg19)])
-def test_keras_checks_the_same_hashes(name: str, module: object) -> None:
-    assert f'file_hash="{PUBLISHED_MD5[name]}"' in inspect.getsource(module)
-
-
-def test_other_weights_than_keras_publishes_are_not_kept(kept: Path) -> None:
-    with pytest.raises(UserError, match=r"'imagenet' cannot be fetched .*[Ii]ncomplete or corrupt"):
-        read_weights("vgg_16", "imagenet")
-    assert list(kept.parent.iterdir()) == []
-
-
-def test_kept_weights_that_were_changed_are_refused_and_left_as_they_are(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unwanted(**_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(keras.applications, "VGG16", unwanted)
+def test_other_weights_than_keras_publishes_are_refused(kept: Path) -> None:
+    for _ in range(2):  # also where the file of the first download is still there
+        with pytest.raises(UserError, match=r"'imagenet' cannot be fetched .*corrupt"):
+            read_weights("vgg_16", "imagenet")
     kept.write_bytes(BYTES)
-    found = hashlib.md5(BYTES).hexdigest()
-    with pytest.raises(UserError, match=f"{kept}, which has the MD5 {found}, .*remove that file"):
+    with pytest.raises(UserError, match=r"'imagenet' cannot be fetched .*corrupt"):
         read_weights("vgg_16", "imagenet")
-    assert kept.read_bytes() == BYTES
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,7 @@ def test_a_mat_bomb_is_refused_before_scipy_inflates_it(
     head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     path = tmp_path / "vgg.mat"
     path.write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
-    assert "inflates to more than" in refusal(read_weights, "vgg_16", str(path))
+    assert "decompresses to more than" in refusal(read_weights, "vgg_16", str(path))
 
 
 def test_h5_arrays_that_claim_any_size_or_stand_elsewhere_are_refused(tmp_path: Path) -> None:

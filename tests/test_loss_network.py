@@ -496,7 +496,7 @@ def test_damage_inside_an_npz_is_found(half, tmp_path):
 
 
 def test_mat_without_scipy(files, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     assert "pip install 'fast-style[weights]'" in message("vgg_16", files["generation3.mat"])
 
 

@@ -53,9 +53,9 @@ def test_shares_add_up_to_one(text: str, expected: list[float]) -> None:
     [
         ("waves", "--style waves: there is no 'waves'; "),
         ("candy=much", "--style candy=much: 'much' is not a number, such as 0.6"),
-        ("candy=-1", "--style candy=-1: shares are numbers from 0 up, and not all 0"),
-        ("candy=nan", "--style candy=nan: shares are numbers from 0 up, and not all 0"),
-        ("candy=0", "--style candy=0: shares are numbers from 0 up, and not all 0"),
+        ("candy=-1", "--style candy=-1: shares must be at least 0, and not all 0"),
+        ("candy=nan", "--style candy=nan: shares must be at least 0, and not all 0"),
+        ("candy=0", "--style candy=0: shares must be at least 0, and not all 0"),
     ],
 )
 def test_wrong_shares_are_told(text: str, said: str) -> None:

@@ -185,7 +185,7 @@ def test_the_painting_is_that_of_the_file_without_the_median(model: Path) -> Non
     ("size", "several", "message"),
     [
         ((60, 40), False, "theirs.png: is 40x60, and the photo is 50x40"),
-        ((40, 50), True, "--pictures: belong to one photo, and --images stands for 3"),
+        ((40, 50), True, "--pictures: needs a single photo; --images names 3"),
     ],
 )
 def test_pictures_of_another_photo_are_refused(
@@ -229,7 +229,7 @@ def test_models_of_different_paintings_have_theirs_on_the_sheet(
     conf = (second / CONF).read_text()
     named = read_config(model).style_image or ""
     (second / CONF).write_text(conf.replace(named, str(tmp_path / "painting.png")))
-    with pytest.raises(UserError, match="have different style images; say with --style-image"):
+    with pytest.raises(UserError, match="have different style images; name the painting"):
         run(monkeypatch, "--model", model, second, *flags)
 
 
@@ -298,16 +298,16 @@ def test_with_lbfgs_a_model_says_how_many_iterations_it_is_worth(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--model and --images say what to measure"),
+        ([], "give --model and --images to measure"),
         (["--model", "models/candy"], "go together"),
         (["--model", "absent", "--images", "."], "absent: no such model folder"),
-        (["--compare", "conf"], "holds no measure.json"),
+        (["--compare", "conf"], "has no measure.json"),
         (["--model", "m", "--images", ".", "--sizes", "32"], "--sizes 32: is too small"),
-        (["--model", "m", "--images", ".", "--iterations", "9"], "--iterations: goes with --lbfgs"),
-        (["--model", "m", "--images", ".", "--optimized", "9"], "--optimized: goes with --lbfgs"),
-        (["--compare", "m", "--pictures", "p.png"], "--pictures: goes with --model"),
-        (["--compare", "m", "--style-image", "p.png"], "--style-image: goes with --model"),
-        (["--compare", "m", "--lbfgs"], "--lbfgs: goes with --model and --images"),
+        (["--model", "m", "--images", ".", "--iterations", "9"], "--iterations: needs --lbfgs"),
+        (["--model", "m", "--images", ".", "--optimized", "9"], "--optimized: needs --lbfgs"),
+        (["--compare", "m", "--pictures", "p.png"], "--pictures: needs --images"),
+        (["--compare", "m", "--style-image", "p.png"], "--style-image: needs --images"),
+        (["--compare", "m", "--lbfgs"], "--lbfgs: needs --images"),
         (["--model", "conf", "conf", "--images", "."], "conf: is given more than once"),
     ],
 )

@@ -101,8 +101,8 @@ def test_one_device_takes_whole_batches() -> None:
 @pytest.mark.parametrize(
     ("tf_config", "said"),
     [
-        (None, "the variable TF_CONFIG is not set"),
-        ("{", "does not tell the cluster and this task in it (JSONDecodeError"),
+        (None, "TF_CONFIG '' does not contain the cluster and this worker's task (JSONDecodeError"),
+        ("{", "TF_CONFIG '{' does not contain the cluster and this worker's task (JSONDecodeError"),
         ('{"cluster": {"worker": ["a:1"]}}', "(KeyError: 'task')"),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "IndexError"),
     ],
@@ -132,7 +132,7 @@ def test_a_batch_that_cannot_be_shared_out_is_told(conf: Path) -> None:
     training = start(3, conf, "distribute=mirrored")
     _, err = training.communicate(timeout=300)
     assert training.returncode == 2
-    said = "batch_size: 4 pictures cannot be shared out evenly to 3 replicas; take a multiple of 3"
+    said = "batch_size: 4 pictures cannot be divided between 3 replicas; take a multiple of 3"
     assert err.splitlines()[-1].endswith(said)
 
 
@@ -173,7 +173,7 @@ def test_a_lost_worker_stops_the_others_in_words(
     _, err = chief.communicate(timeout=120)
     assert chief.returncode == 2
     last = err.splitlines()[-1]
-    assert "another worker of the training is gone" in last and "newest checkpoint" in last
+    assert "another worker of the training is lost" in last and "newest checkpoint" in last
     assert list((conf.parent / "tiny" / "checkpoints").glob("*.npz"))
 
 
@@ -186,7 +186,7 @@ def test_ctrl_c_at_one_worker_stops_all_of_them_after_the_same_step(
     for worker in two_workers:
         out, err = worker.communicate(timeout=120)
         assert worker.returncode == 130, err
-        stopped += [line for line in out.splitlines() if line.startswith("stopped after step")]
+        stopped += [line for line in out.splitlines() if line.startswith("stopped at step")]
     assert len(stopped) == 2 and stopped[0] == stopped[1]
 
 
@@ -201,6 +201,6 @@ def test_workers_stop_where_another_training_has_the_folder(
     chief, other = (worker.communicate(timeout=180)[1].splitlines()[-1] for worker in workers)
     assert [worker.returncode for worker in workers] == [2, 2]
     assert f"process {first.pid} on " in chief and "is training it" in chief
-    assert "another worker of the training is gone" in other
+    assert "another worker of the training is lost" in other
     assert first.poll() is None
     first.kill()

@@ -488,7 +488,7 @@ def test_styles_of_a_folder_are_mixed(zoo_client: TestClient, photo: Photo, mix:
         ("zoo", "", "zoo has several styles; style= takes one of "),
         ("zoo", "?style=candi:1", "style candi=1: there is no 'candi'"),
         ("zoo", "?style=candy:much", "style candy=much: 'much' is not a number"),
-        ("zoo", "?style=candy:0", "shares are numbers from 0 up"),
+        ("zoo", "?style=candy:0", "shares must be at least 0"),
         ("zoo", "?style=", "there is no ''"),
         ("candy", "?style=wave", "style=wave: candy has one style; mixes are of zoo"),
     ],

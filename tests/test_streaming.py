@@ -1,5 +1,6 @@
 """Pictures that flow through the network in rows are those that go through at once."""
 
+import argparse
 import gc
 import os
 import subprocess
@@ -116,6 +117,12 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_amounts_of_memory(text: str, value: int) -> None:
     assert number_of_bytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["much", "inf", "nan", "0"])
+def test_a_wrong_amount_of_memory_is_an_argument_error(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not an amount of memory"):
+        number_of_bytes(text)
 
 
 def test_a_wrong_amount_of_memory_is_told(trained_model: Path) -> None:

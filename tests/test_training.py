@@ -130,7 +130,7 @@ def test_epochs_are_counted_in_steps_and_an_endless_data_set_needs_steps(config:
     config = dataclasses.replace(config, dataset="synthetic")
     endless = ContentImages(config)
     assert number_of_steps(dataclasses.replace(config, steps=7), endless) == 7
-    with pytest.raises(UserError, match="'synthetic' is endless, so the conf has to say steps"):
+    with pytest.raises(UserError, match="'synthetic' is endless; set steps in the conf"):
         number_of_steps(config, endless)
 
 
@@ -252,12 +252,12 @@ def test_after_ctrl_c_a_training_ends_with_the_same_weights(
     assert signal.getsignal(signal.SIGINT) is handler
     # The step in flight is finished and saved.
     assert newest(folder).step == 3
-    assert "stopped after step 3 of 6; the same command goes on" in capsys.readouterr().out
+    assert "stopped at step 3 of 6; the same command continues" in capsys.readouterr().out
     assert not (folder / "weights.npz").exists() and not (folder / "result.json").exists()
 
     with caplog.at_level(logging.WARNING, logger="absl"):
         assert train(config) == folder
-    assert "going on from step 3 of 6" in capsys.readouterr().out
+    assert "continuing from step 3 of 6" in capsys.readouterr().out
     assert_bit_equal(newest(folder).arrays, newest(trained_model).arrays)
     assert_bit_equal(
         read_arrays(folder / "weights.npz"), read_arrays(trained_model / "weights.npz")
@@ -318,7 +318,7 @@ def test_a_complete_training_says_so_and_changes_nothing(
 ) -> None:
     before = contents(trained_model)
     assert train(config_from_mapping(conf_values, "conf")) == trained_model
-    assert "is complete: 6 steps. More steps go on" in capsys.readouterr().out
+    assert "is complete: 6 steps. Raise steps" in capsys.readouterr().out
     assert contents(trained_model) == before
 
 
@@ -335,7 +335,7 @@ def test_more_steps_go_on_and_the_folder_no_longer_counts_as_complete(
 
 
 def test_fewer_steps_than_were_trained_are_refused(config: Config, trained_copy: Path) -> None:
-    with pytest.raises(UserError, match="was trained for 6 steps already, the conf asks for 5"):
+    with pytest.raises(UserError, match="is already trained for 6 steps; the conf asks for 5"):
         train(dataclasses.replace(config, steps=5))
 
 
@@ -509,7 +509,7 @@ def test_restart_forgets_the_old_and_a_training_that_is_not_finite_saves_nothing
     assert "not finite at step 1; no checkpoint yet" in message
     assert newest_checkpoint(trained_copy) is None
     left = {path.split("/")[0] for path in contents(trained_copy)}
-    assert left == {"notes.txt", "logs"}
+    assert left == {"notes.txt", "logs", "training.lock"}
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -1,1 +1,1 @@
-"""What training and stylizing cost on this machine; the command is in __main__.py."""
+"""The cost of training and stylizing on this machine."""

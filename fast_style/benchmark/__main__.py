@@ -1,12 +1,12 @@
-"""How fast this machine trains and stylizes, and how near to what it could do at most.
+"""Measure how fast this machine trains and stylizes, compared with its peak.
 
 python -m fast_style.benchmark stylize                 # a pass, by size, runtime and precision
 python -m fast_style.benchmark train                   # a training step, by loss network
-python -m fast_style.benchmark memory                  # what eval.py needs at most
+python -m fast_style.benchmark memory                  # the peak memory of eval.py
 python -m fast_style.benchmark startup                 # from the shell to the result
 python -m fast_style.benchmark stylize --against "python other.py {input} {output}"
 
-What is compared takes turns in one run, and the medians count: a machine's speed drifts.
+The compared tasks alternate in one run, and the results are medians, as a machine's speed drifts.
 """
 
 import datetime
@@ -30,8 +30,8 @@ SIZES = {
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Records of the same keys as lines of text, one each below a line of the keys."""
-    cells = [list(records[0])] + [[_in_words(*entry) for entry in r.items()] for r in records]
+    """Returns records of the same keys as lines of text, below a line of the keys."""
+    cells = [list(records[0]), *([_formatted(*entry) for entry in r.items()] for r in records)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -39,7 +39,7 @@ def table(records: list[dict[str, Any]]) -> str:
     )
 
 
-def _in_words(key: str, value: Any) -> str:
+def _formatted(key: str, value: Any) -> str:
     if key == "bytes":
         return f"{value / 1e9:.2f}e9"
     if key.endswith("fraction"):

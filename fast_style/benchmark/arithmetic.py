@@ -1,6 +1,6 @@
-"""How much arithmetic a network asks for, and how much this machine can do; in operations.
+"""The arithmetic of a network, and the peak of this machine, in operations.
 
-A multiplication and an addition are two operations, as in every machine's data sheet.
+A multiplication and an addition are two operations, as in data sheets.
 """
 
 import math
@@ -16,7 +16,7 @@ PEAK_SIDE = 2048
 
 
 def convolution_operations(network: keras.Model, height: int, width: int) -> float:
-    """What the convolutions of one pass over an (H, W, 3) picture take; all else is left out."""
+    """Returns the operations of the convolutions of one pass over an (H, W, 3) picture."""
     layers = [layer for layer in network.layers if hasattr(layer, "kernel")]
     through = keras.Model(network.inputs, [layer.output for layer in layers])
     outputs = through.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
@@ -36,11 +36,10 @@ def _taps(layer: keras.layers.Layer) -> int:
 def step_operations(
     transformer: keras.Model, loss_network: keras.Model, content_network: keras.Model, side: int
 ) -> float:
-    """What the convolutions of a training step take for each (side, side, 3) picture.
+    """Returns the operations of a training step's convolutions for a (side, side, 3) picture.
 
-    The transformer network's forwards, and twice as much for the gradients of its features and
-    kernels; the loss network's forwards and the gradients of its features, as it is frozen; and
-    its forwards alone for the content image.
+    These are three passes of the transformer network (forward, gradients of features and kernels),
+    two of the loss network, which is frozen, and a forward pass of it for the content image.
     """
     return (
         3 * convolution_operations(transformer, side, side)
@@ -50,14 +49,14 @@ def step_operations(
 
 
 class MatmulPeak:
-    """The operations per second of a large product of square matrices: the machine's own limit."""
+    """Measures the operations per second of a large product of square matrices."""
 
     def __init__(self, precision: str):
         self.factor = ops.ones((PEAK_SIDE, PEAK_SIDE), precision)
         self.best = 0.0
 
     def measure(self) -> None:
-        """Multiply once more; `best` is the fastest so far."""
+        """Multiplies once; `best` is the fastest so far."""
         started = time.perf_counter()
         float(ops.sum(ops.matmul(self.factor, self.factor)[:1, :1]))  # waits for the result
         self.best = max(self.best, 2 * PEAK_SIDE**3 / (time.perf_counter() - started))

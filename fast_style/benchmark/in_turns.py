@@ -1,4 +1,4 @@
-"""What every figure stands on: one picture, the runtimes there are, and tasks that take turns."""
+"""The basis of every figure: a picture, the installed runtimes, and alternating tasks."""
 
 import itertools
 import time
@@ -16,9 +16,9 @@ SAMPLE = PROJECT / "img" / "sample.jpg"
 
 
 def in_turns(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """The median seconds of each task, after one round that is not counted.
+    """Returns the median seconds of each task, without the first round.
 
-    The tasks alternate, so that a machine that slows down does so for all of them.
+    The tasks alternate, so that a change in the machine's speed affects all of them.
     """
     seconds: list[list[float]] = [[] for _ in tasks]
     for turn, number in tqdm(list(itertools.product(range(rounds + 1), range(len(tasks))))):
@@ -30,10 +30,10 @@ def in_turns(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
 
 
 def runtimes() -> list[str]:
-    """Those that are installed."""
+    """Returns the installed runtimes."""
     return [name for name in ("tensorflow", "openvino") if find_spec(name)]
 
 
 def sample_picture(size: int) -> np.ndarray:
-    """img/sample.jpg as (size, size, 3) uint8."""
+    """Returns img/sample.jpg as (size, size, 3) uint8."""
     return square(flatten_on_white(read_picture(SAMPLE)), size)

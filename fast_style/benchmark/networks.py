@@ -1,4 +1,4 @@
-"""Figures from within this process: a pass of the network and a training step."""
+"""Figures of this process: a pass of the network and a training step."""
 
 import itertools
 import tempfile
@@ -26,12 +26,12 @@ LOSS_MODELS = ("vgg_16", "vgg_16_half")
 
 
 def precisions() -> list[str]:
-    """float32, and bfloat16 where this machine multiplies it in hardware."""
+    """Returns float32, and bfloat16 if this machine multiplies it in hardware."""
     return list(dict.fromkeys(["float32", hardware.fastest_precision()]))
 
 
 def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
-    """A pass over square pictures, one record for each size, runtime and precision."""
+    """Measures a pass over square pictures; a record for each size, runtime and precision."""
     network = build_transformer_network(read_model(folder).architecture)
     kinds = list(itertools.product(runtimes(), precisions()))
     stylizers = [Stylizer(folder, *kind, style) for kind in kinds]
@@ -56,7 +56,7 @@ def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dic
 
 
 def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
-    """A training step, with pictures at hand and read on the way, by loss network and precision."""
+    """Measures a step by loss network and precision, with and without reading pictures."""
     kinds = list(itertools.product(LOSS_MODELS, precisions()))
     peaks = {precision: MatmulPeak(precision) for precision in precisions()}
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,15 +111,12 @@ def _read_and_train(trainer: Trainer, batches: Iterator[np.ndarray]) -> None:
 
 
 def _random_weights(loss_model: str, folder: Path) -> str:
-    # Arithmetic takes as long with any weights, and those of ImageNet would be a download.
+    # The time does not depend on the weights, and those of ImageNet would be a download.
     rng = np.random.default_rng(0)
     path = folder / f"{loss_model}.npz"
-    shapes = convolutions(loss_model)
-    save_weights(
-        path,
-        {
-            name: (rng.normal(0, (4.5 * c) ** -0.5, (3, 3, c, filters)), np.zeros(filters))
-            for name, (c, filters) in shapes.items()
-        },
-    )
+    weights = {
+        name: (rng.normal(0, (4.5 * c) ** -0.5, (3, 3, c, filters)), np.zeros(filters))
+        for name, (c, filters) in convolutions(loss_model).items()
+    }
+    save_weights(path, weights)
     return str(path)

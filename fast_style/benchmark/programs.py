@@ -1,4 +1,4 @@
-"""Figures of whole programs, from the shell to the result: time, memory, another program's time."""
+"""Figures of whole programs: time from the shell to the result, memory, another program's time."""
 
 import itertools
 import re
@@ -18,18 +18,18 @@ from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, naming_os_errors
 from fast_style.pictures.images import Picture, write_picture
 
-# A process of its own, as a parent is told the peak of all its children together.
+# In its own process, because RUSAGE_CHILDREN covers all children of a process.
 PEAK_OF_A_COMMAND = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # the systems disagree on getrusage's
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage
 FIRST_STEP = re.compile(rb"\b[1-9]\d*/\d+ \[")
 
 
 def memory(folder: Path, style: str, sizes: list[int]) -> list[dict[str, Any]]:
-    """The most memory that eval.py had at once, by the operating system's own accounting."""
+    """Measures the peak memory of eval.py, as the operating system reports it."""
     records = []
     with tempfile.TemporaryDirectory() as scratch:
         for size, runtime in tqdm(list(itertools.product(sizes, runtimes()))):
@@ -40,12 +40,12 @@ def memory(folder: Path, style: str, sizes: list[int]) -> list[dict[str, Any]]:
 
 
 def peak_memory(command: list[str]) -> int:
-    """The most bytes that a command had in memory at once. Raises UserError where it fails."""
+    """Returns the peak memory of a command in bytes. Raises UserError if the command fails."""
     return int(_run([sys.executable, "-c", PEAK_OF_A_COMMAND, *command])) * RSS_UNIT
 
 
 def startup(folder: Path, style: str, size: int, rounds: int) -> list[dict[str, Any]]:
-    """From the shell to the result: --help, one stylized picture, the first step of a training."""
+    """Measures the time to --help, to a stylized picture, and to a training's first step."""
     with tempfile.TemporaryDirectory() as scratch:
         evaluate = _evaluate(folder, style, _sample(size, Path(scratch)))
         tasks: dict[str, Callable[[], object]] = {
@@ -79,12 +79,12 @@ def _train_to_first_step(scratch: Path) -> None:
 def against(
     command: str, folder: Path, style: str, sizes: list[int], rounds: int
 ) -> list[dict[str, Any]]:
-    """eval.py and another program as whole processes, on the same pictures in turn.
+    """Measures eval.py and another program as whole processes on the same pictures.
 
-    command: with {input} and {output} where it takes the names of the pictures.
+    command: contains {input} and {output} for the names of the pictures.
     """
     if "{input}" not in command or "{output}" not in command:
-        raise UserError(f"--against {command!r}: has to hold {{input}} and {{output}}")
+        raise UserError(f"--against {command!r}: must contain {{input}} and {{output}}")
     records = []
     with tempfile.TemporaryDirectory() as scratch:
         for size in sizes:

@@ -1,4 +1,4 @@
-"""From conf files, `base:` and `--set` to a Config, and back."""
+"""Conversion of conf files, `base:` and `--set` to a Config, and back."""
 
 import dataclasses
 import re
@@ -19,13 +19,15 @@ from fast_style.files import read_bytes
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """The conf file at `path`, its `base:` confs below it, `key=value` overrides on top.
+    """Reads the conf file at `path` with its `base:` confs, and applies `key=value` overrides.
 
-    An override's value is YAML, except for a key that takes a text, which gets it unchanged.
-    Raises UserError naming the file, the key, the value and the nearest valid choice.
+    An override's value is YAML, except for keys of texts, which get it unchanged. Raises UserError,
+    which names the file, the key, the value and the nearest valid choice.
     """
-    path = _find_conf(Path(path))
-    values = _read_with_base(path, ())
+    found = locate(str(path))
+    if found != Path(path).expanduser():
+        logging.warning("%s is not there; taking %s", path, found)
+    values = _read_with_base(found, ())
     above: dict[str, _Sourced] = {}
     for override in overrides or []:
         key, separator, text = (part.strip() for part in override.partition("="))
@@ -35,27 +37,28 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
             raise UserError(f"--set {override}: base is for conf files only; name the conf with -c")
         value = _value_of_override(text, HINTS.get(key), f"--set {override}")
         above[key] = _Sourced(value, "--set")
-    return _checked_config(_overridden(values, above), str(path))
+    return _checked_config(_overridden(values, above), str(found))
 
 
 def config_from_mapping(values: Mapping[str, Any], source: str) -> Config:
-    """A Config from plain values, such as a model folder's conf.yml; `source` is for messages."""
+    """Returns a Config from plain values, such as a model folder's; `source` is for messages."""
     sourced = {key: _Sourced(value, source) for key, value in values.items()}
     return _checked_config(sourced, source)
 
 
 def config_as_yaml(config: Config) -> str:
-    """Every key with its resolved value, as load_config reads it back."""
+    """Returns every key with its resolved value as the text of a conf file."""
     return as_yaml(dataclasses.asdict(config))
 
 
 def as_yaml(conf: Mapping[str, Any]) -> str:
-    """The keys and values of a conf as the text of a conf file."""
+    """Returns the keys and values of a conf as the text of a conf file."""
     return yaml.safe_dump(dict(conf), sort_keys=False, allow_unicode=True)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 HINTS = typing.get_type_hints(Config)
+MOST_BYTES = 1_000_000  # of a conf; the longest that ships has 5,000
 
 
 @dataclass(frozen=True)
@@ -66,75 +69,57 @@ class _Sourced:
     source: str
 
 
-MOST_BYTES = 1_000_000
-"""Of a conf; the longest that ships has 5,000."""
-
-MOST_BASES = 20
-
-
-_UNLIKELY = "{} stands for {} in YAML; write it so, or put a text in quotes"
-
-
 class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader without aliases: a few lines of them stand for gigabytes."""
+    """SafeLoader without aliases, which can expand a few lines to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
-            raise yaml.composer.ComposerError(
-                None, None, f"*{event.anchor} is an alias; write the value itself", event.start_mark
-            )
+            raise _wrong(f"*{event.anchor} is an alias; write the value itself", event)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        there = set()
+        seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if str(key) in there:
+            if str(key) in seen:
                 raise _wrong(f"the key {key!r} is there twice", key_node)
-            there.add(str(key))
+            seen.add(str(key))
         return super().construct_mapping(node, deep)
 
-    def whole_number(self, node: Any) -> int:
-        value = self.construct_yaml_int(node)
-        if abs(value) >= 2**63:
+    def number(self, node: Any) -> int | float:
+        whole = node.tag.endswith(":int")
+        value = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+        if whole and abs(value) >= 2**63:
             raise _wrong("a whole number has more than 64 bits", node)
-        # YAML 1.1 counts with a leading 0 in eights, and with colons in sixties.
-        if re.match(r"[-+]?0[\d_]", node.value) or ":" in node.value:
-            raise _wrong(_UNLIKELY.format(node.value, value), node)
-        return value
-
-    def real_number(self, node: Any) -> float:
-        value = self.construct_yaml_float(node)
-        if ":" in node.value:
-            raise _wrong(_UNLIKELY.format(node.value, value), node)
+        # In YAML 1.1, 010 is an octal number and 1:30 a sexagesimal one.
+        if ":" in node.value or (whole and re.match(r"[-+]?0[\d_]", node.value)):
+            raise _wrong(
+                f"{node.value} means {value} in YAML; write that, or put a text in quotes", node
+            )
         return value
 
 
-def _wrong(problem: str, node: Any) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+def _wrong(problem: str, where: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)
 
 
-_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.whole_number)
-_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.real_number)
+for _kind in ("int", "float"):
+    _PlainLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _PlainLoader.number)
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file: plain values only, no Python objects.
+    """Returns the content of a YAML file: plain values only, no Python objects.
 
-    Raises UserError where it is missing, of more than MOST_BYTES or not valid YAML.
+    Raises UserError if it is missing, larger than MOST_BYTES or not valid YAML.
     """
-    try:
-        text = read_bytes(path, at_most=MOST_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read as a conf file: {error}") from error
-    return _parse_yaml(text, str(path))
+    return _parse_yaml(read_bytes(path, at_most=MOST_BYTES), str(path))
 
 
 def check_types(values: Mapping[str, Any], source: str) -> None:
-    """Raise UserError where a value of a conf has the wrong type or is outside its limits.
+    """Raises UserError if a value of a conf has the wrong type or is outside its limits.
 
-    Unlike config_from_mapping, unknown and missing keys are allowed, and so are missing files.
+    Unlike in config_from_mapping, unknown keys, missing keys and missing files are allowed.
     """
     for key in FIELDS.keys() & values.keys():
         _converted(key, values[key], source)
@@ -149,55 +134,36 @@ def _converted(key: str, value: Any, source: str) -> Any:
     return converted
 
 
-def _parse_yaml(text: str, source: str) -> Any:
+def _parse_yaml(text: str | bytes, source: str) -> Any:
     try:
         return yaml.load(text, _PlainLoader)
     except RecursionError:
-        raise UserError(f"{source}: is not valid YAML: has lists in lists without end") from None
-    # Of dates and numbers that are none, the constructors raise what Python does.
+        raise UserError(f"{source}: is not valid YAML: lists are nested too deeply") from None
+    # For wrong dates and numbers the constructors raise Python's own errors.
     except (yaml.YAMLError, ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{source}: is not valid YAML: {error}") from error
 
 
 def _value_of_override(text: str, hint: Any, source: str) -> Any:
-    """The value after the = of a --set, for a key of that type hint; None: the key is unknown.
+    """Returns the value of a --set for a key of that type hint; None: the key is unknown.
 
-    For a key that takes a text, # and [ have no special meaning: the text is read as YAML only
-    where that gives another type that the key takes, or where it begins with a quote.
+    For a key of texts, # and [ have no special meaning: the text is read as YAML only if this gives
+    another type that the key can have, or if it begins with a quote.
     """
     kinds = kinds_of(hint)
-    if str not in kinds:
-        return _parse_yaml_without_comment(text, source)
     try:
-        value = _parse_yaml_without_comment(text, source)
+        value = _parse_yaml(text, source)
     except UserError:
+        if str not in kinds:
+            raise
         return text
-    return value if type(value) in kinds or text[:1] in ("'", '"') else text
-
-
-def _parse_yaml_without_comment(text: str, source: str) -> Any:
-    value = _parse_yaml(text, source)
-    end = 0
-    for token in yaml.scan(text):
-        if "#" in text[end : token.start_mark.index]:
-            raise UserError(f"{source}: a # begins a comment in YAML; leave it out, or quote all")
-        end = token.end_mark.index
-    return value
-
-
-def _find_conf(path: Path) -> Path:
-    """The conf file at `path`, or else that of the same path in the project, with a warning."""
-    found = locate(str(path))
-    if found != path.expanduser():
-        logging.warning("%s is not there; taking %s", path, found)
-    return found
+    another_type = type(value) in kinds.keys() - {str} and text[:1] != "#"
+    return value if str not in kinds or another_type or text[:1] in ("'", '"') else text
 
 
 def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
     if path.resolve() in seen:
         raise UserError(f"{path}: base: leads back to the same file")
-    if len(seen) > MOST_BASES:
-        raise UserError(f"{path}: base: is the {len(seen)}th in a row; at most {MOST_BASES} are")
     if not path.exists():
         folders = (path.parent, PROJECT / path.parent)
         siblings = {str(path.parent / p.name) for folder in folders for p in folder.glob("*.yml")}
@@ -219,8 +185,8 @@ def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, _Sourced]:
 
 
 def _overridden(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[str, _Sourced]:
-    """The keys of `below`, such as those of a base, with those of `above` in their place."""
-    # A file of weights belongs to the network that it was named with, a hash to its image.
+    """Returns the keys of `below`, such as those of a base, overridden by those of `above`."""
+    # A file of weights belongs to its loss_model, and a hash to its image.
     superseded = set()
     if "loss_model" in above:
         superseded = {"loss_model_file"}
@@ -230,7 +196,7 @@ def _overridden(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[
 
 
 def _files_beside(files: Any, folder: Path) -> Any:
-    """The value of a key that names files, or None; as locations.beside has each of them."""
+    """Returns the value of a key that names files, or None, after locations.beside."""
     if isinstance(files, dict):
         return {name: _files_beside(file, folder) for name, file in files.items()}
     if isinstance(files, list):
@@ -239,7 +205,7 @@ def _files_beside(files: Any, folder: Path) -> Any:
 
 
 def _checked_config(sourced: Mapping[str, _Sourced], path: str) -> Config:
-    """The Config of these keys. Raises UserError for unknown and missing keys and wrong values."""
+    """Returns the Config. Raises UserError for unknown and missing keys and wrong values."""
     values = {}
     for key, given in sourced.items():
         if key not in FIELDS:

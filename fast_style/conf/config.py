@@ -1,7 +1,7 @@
-"""The keys of a conf file. One conf describes one style; keys that it leaves out have a default.
+"""The keys of a conf file. One conf describes one style; most keys have a default.
 
 The keys from `style_image` to `loss_model_file` are those of the TF1 program that this project
-descends from, and mean what they meant there.
+descends from, with the same meaning.
 """
 
 import dataclasses
@@ -23,13 +23,12 @@ ScaledLayerWeights = list[str] | dict[str, float | list[float]]
 StyleImage = str | list[str]  # several paintings: one style of them all
 StyleImages = list[str] | dict[str, StyleImage]
 
-
 IMAGENET = "imagenet"
 """As loss_model_file: the weights that Keras publishes."""
 
 
 def _number(default: float | None = dataclasses.MISSING, **limits: float) -> Any:  # type: ignore[assignment]
-    """A field with limits, which typed_values.check_limits reads from its metadata."""
+    """Returns a field with limits in its metadata, for typed_values.check_limits."""
     return field(default=default, metadata=limits)
 
 
@@ -117,9 +116,9 @@ class Config:
 
     @property
     def named_style_images(self) -> dict[str, StyleImage]:
-        """Name to file, folder, URL or list of those, in the order of the network's styles.
+        """The files, folders, URLs or lists of them by style, in the network's order.
 
-        A single style has the conf's `naming`.
+        A single style has the name `naming`.
         """
         if self.style_images is None:
             return {self.naming: self.style_image or ""}
@@ -127,9 +126,9 @@ class Config:
 
     @functools.cached_property
     def paths(self) -> dict[str, Path]:
-        """Where the files and folders are that the conf names, by their names in it; no URLs.
+        """The paths of the files and folders by their names in the conf; no URLs.
 
-        A saved conf has the names, which hold on other machines too.
+        A saved conf contains the names, which are valid on other machines too.
         """
         values = [getattr(self, key) for key in (*FILE_KEYS, "validation_images")]
         paths = {name: locate(name) for name in files_in(values) if not is_url(name)}
@@ -144,24 +143,24 @@ class Config:
 
     @functools.cached_property
     def content_layer_weights(self) -> dict[str, float]:
-        """Canonical layer name, such as relu3_3, to its weight in the content term.
+        """The weights of the content term by canonical layer name, such as relu3_3.
 
-        Raises UserError where a layer is unknown or there twice, and of a negative weight.
+        Raises UserError for unknown or repeated layers and negative weights.
         """
         weights = _scaled_layer_weights(self.content_layers, self.loss_model, scales=1)
         return {name: weight for name, (weight,) in weights.items()}
 
     @functools.cached_property
     def style_layer_weights(self) -> dict[str, list[float]]:
-        """Canonical layer name to a weight for each of the style's scales, the full size first.
+        """The weights of the style term by canonical layer name, for each scale, full size first.
 
-        A single number in the conf is the weight at every scale. Raises UserError where a layer is
-        unknown, or a list does not have one number for each scale.
+        A single number in the conf is the weight at every scale. Raises UserError for unknown
+        layers, and for lists that do not have one number for each scale.
         """
         return _scaled_layer_weights(self.style_layers, self.loss_model, self.style_scales)
 
     def of_style(self, name: str) -> "Config":
-        """This conf with one of its styles alone."""
+        """Returns the conf of one of the styles alone."""
         if self.style_images is None:
             return self
         hashes = self.style_image_sha256
@@ -173,17 +172,13 @@ class Config:
         )
 
 
-# The weights of each loss network where a conf names no file.
-OWN_FILES = {
-    "vgg_16": IMAGENET,
-    "vgg_19": IMAGENET,
-    "vgg_16_half": "pretrained/vgg_16_half.npz",
-}
+# The weights of each loss network if a conf names no file.
+OWN_FILES = {"vgg_16": IMAGENET, "vgg_19": IMAGENET, "vgg_16_half": "pretrained/vgg_16_half.npz"}
 
-# Keys that name files, which may be in the folder of the conf.
+# Keys that name files, which can be in the folder of the conf.
 FILE_KEYS = ("style_image", "style_images", "preview_images")
 
-# Keys of the optimization of one picture's pixels, which a training does not read.
+# Keys for painting one picture, which a training does not read.
 PAINTING_KEYS = frozenset(
     {
         "pixel_optimizer",
@@ -196,37 +191,22 @@ PAINTING_KEYS = frozenset(
     }
 )
 
-# Keys that change what is written about a training and where it runs, but not the weights that it
-# arrives at (several replicas add up in another order, and round otherwise).
-OBSERVING_KEYS = frozenset(
-    {
-        "model_path",
-        "preview_images",
-        "validation_images",
-        "log_every",
-        "preview_every",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "data_dir",
-        "data_service",
-        "distribute",
-        "artwork",
-    }
+_MACHINE_KEYS = frozenset(
+    {"model_path", "data_dir", "data_service", "distribute", "preview_images", "validation_images"}
 )
 
-# Keys that name places on the machine that trained; models that are shipped or exported lack them.
-PLACE_KEYS = frozenset(
-    {
-        "model_path",
-        "dataset",
-        "data_dir",
-        "data_service",
-        "distribute",
-        "init_from",
-        "preview_images",
-        "validation_images",
-    }
-)
+# Keys that change where a training runs and what it logs, but not its weights (except for rounding,
+# as several replicas add up in another order).
+OBSERVING_KEYS = _MACHINE_KEYS | {
+    "log_every",
+    "preview_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "artwork",
+}
+
+# Keys that name places on the training machine; shipped and exported models do not have them.
+PLACE_KEYS = _MACHINE_KEYS | {"dataset", "init_from"}
 
 FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 
@@ -234,7 +214,7 @@ FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 def _scaled_layer_weights(
     layers: LayerWeights | ScaledLayerWeights, loss_model: str, scales: int
 ) -> dict[str, list[float]]:
-    """Canonical layer name to a weight for each scale, from a list of layers or a mapping."""
+    """Returns canonical layer names with a weight for each scale."""
     if not layers:
         raise UserError("names no layer")
     given: Mapping[str, Any] = layers if isinstance(layers, dict) else dict.fromkeys(layers, 1.0)
@@ -245,7 +225,7 @@ def _scaled_layer_weights(
             count = len(of_scales)
             raise UserError(f"{name}: {weight} has {count} weights; style_scales is {scales}")
         if min(of_scales) < 0:
-            raise UserError(f"{layers} holds a negative weight")
+            raise UserError(f"{layers} contains a negative weight")
         weights[feature_name(name, loss_model)] = of_scales
     if len(weights) != len(layers):
         raise UserError(f"{list(layers)} names a layer twice")
@@ -253,7 +233,7 @@ def _scaled_layer_weights(
 
 
 def fewest_pixels(config: Config) -> int:
-    """Of a side: with fewer, a picture has no features in the deepest of the conf's layers."""
+    """Returns the shortest side of a picture that has features in all of the conf's layers."""
     return max(
         *(pixels_between(layer) for layer in config.content_layer_weights),
         *(
@@ -262,21 +242,21 @@ def fewest_pixels(config: Config) -> int:
             for scale, weight in enumerate(of_scales)
             if weight
         ),
-        # Each halving takes 2 pixels; the patches' smallest size does without what is too small.
+        # Each halving needs 2 pixels; the patch term skips sizes that are too small.
         2 ** (config.style_scales - 1),
         FEWEST_FOR_PALETTE if config.palette_weight or config.patch_weight else 1,
     )
 
 
 def problems(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys and what is wrong with them, where values of the right types do not fit together."""
+    """Yields keys and problems of values that have the right types."""
     yield from _raised("naming", check_name, config.naming)
     yield from _problems_of_style_images(config)
     yield from _raised("content_layers", lambda: config.content_layer_weights)
     yield from _raised("style_layers", lambda: config.style_layer_weights)
     yield from _raised("canvas", canvas_size, config.canvas, 1, 1)
     part = config.style_image_part
-    if not _is_part(part):
+    if len(part) != 4 or not (0 <= part[0] < part[2] <= 1 and 0 <= part[1] < part[3] <= 1):
         form = "left, top, right and bottom in 0 to 1, such as [0, 0.5, 1, 1] for the lower half"
         yield "style_image_part", f"{part} is not {form}"
     if config.style_image_median % 2 == 0:
@@ -287,24 +267,17 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         yield "scales", f"{config.scales} {rule}"
     previews = config.preview_images
     if len({Path(image).stem for image in previews}) != len(previews):
-        different = "would overwrite each other; give the files different names"
+        different = "would overwrite each other; rename one of the files"
         yield "preview_images", f"{previews} {different}"
     if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
         yield "warmup_steps", f"{config.warmup_steps} is not below steps: {config.steps}"
     network = config.loss_model
     for scope in filter(None, map(str.strip, config.checkpoint_exclude_scopes.split(","))):
-        # Fully connected layers are never read; an excluded convolution would be a random one.
+        # Fully connected layers are never read; without its weights a convolution would be random.
         if any(f"{network}/conv{i}/".startswith(scope.rstrip("/") + "/") for i in range(1, 6)):
             only = f"only the fully connected layers can be, such as {network}/fc"
             problem = f"{scope!r} leaves out convolutions of {network}; {only}"
             yield "checkpoint_exclude_scopes", problem
-
-
-def _is_part(part: list[float]) -> bool:
-    if len(part) != 4:
-        return False
-    left, top, right, bottom = part
-    return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 
 
 def _problems_of_style_images(config: Config) -> Iterator[tuple[str, str]]:
@@ -336,7 +309,7 @@ def _raised(key: str, check: Callable, *values: object) -> Iterator[tuple[str, s
 
 
 def named_images(style_images: StyleImages) -> dict[str, StyleImage]:
-    """Name to file or URL; a list takes the files' names without their endings."""
+    """Returns images by name; those of a list have the files' names without their endings."""
     if isinstance(style_images, dict):
         return style_images
     paths = (unquote(urlsplit(i).path) if is_url(i) else i for i in style_images)
@@ -344,7 +317,7 @@ def named_images(style_images: StyleImages) -> dict[str, StyleImage]:
 
 
 def files_in(value: Any) -> list[str]:
-    """The names in the value of a key that names files: a text, a list or a mapping, or None."""
+    """Returns the names of files in the value of a key: a text, a list, a mapping or None."""
     if value is None or isinstance(value, str):
         return [] if value is None else [value]
     each = value.values() if isinstance(value, dict) else value
@@ -352,15 +325,15 @@ def files_in(value: Any) -> list[str]:
 
 
 def is_url(style_image: str) -> bool:
-    """Whether a conf's style image is to be fetched."""
+    """Returns whether a conf's style image is a URL."""
     return style_image.startswith(("http://", "https://"))
 
 
 def canvas_size(canvas: int | str | None, height: int, width: int) -> tuple[int, int]:
-    """(height, width) that a `height` x `width` picture has on a conf's `canvas`.
+    """Returns the (height, width) of a `height` x `width` picture on a conf's `canvas`.
 
-    None keeps the size; 400 makes the long side 400; 'x512' the height 512; '400x300' is the width
-    and the height, whatever the proportions. Raises UserError for anything else.
+    None keeps the size; 400 is the long side; 'x512' is the height; '400x300' is width and height,
+    for any proportions. Raises UserError for anything else.
     """
     if canvas is None:
         return height, width

@@ -1,4 +1,4 @@
-"""Where the files that a conf or a flag names are looked for."""
+"""The places of the files that a conf or a flag names."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,9 @@ PROJECT = _PACKAGE / "box" if (_PACKAGE / "box").is_dir() else _PACKAGE.parent
 
 
 def locate(path: str) -> Path:
-    """The first that exists of `path` as given and `path` under the project's folder.
+    """Returns `path`, or `path` in the project's folder if only this exists.
 
-    A leading `~` is the home folder. Where neither exists, the path as given comes back, so that
-    the caller can name it.
+    A leading `~` is the home folder.
     """
     given = Path(path).expanduser()
     under_project = PROJECT / given
@@ -20,9 +19,9 @@ def locate(path: str) -> Path:
 
 
 def locate_weights(name: str) -> Path:
-    """As `locate`, for a file of weights; of a TF-slim V2 checkpoint its index.
+    """Returns what `locate` does, for a file of weights; for a TF-slim V2 checkpoint its index.
 
-    People name its prefix, which is no file, or one of its two files.
+    The name can be the checkpoint's prefix or one of its two files.
     """
     prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", name)
     index = locate(f"{prefix}.index")
@@ -30,16 +29,13 @@ def locate_weights(name: str) -> Path:
 
 
 def beside(path: str, folder: Path) -> str:
-    """The path of a file that a conf in `folder` names: as given, or else in that folder.
-
-    Where it is in neither, the path as given comes back, for `locate`.
-    """
+    """Returns `path`, or `path` in a conf's `folder` if only this is a file."""
     given = Path(path).expanduser()
     return str(folder / given) if not given.exists() and (folder / given).is_file() else path
 
 
 def looked_in(path: str, folder: Path) -> str:
-    """The part of a message that names where a file of a conf in `folder` was looked for."""
+    """Returns the part of a message that names the places searched for a conf's file."""
     if Path(path).expanduser().is_absolute():
         return ""
     places = dict.fromkeys(str(place.resolve()) for place in (Path(), folder, PROJECT))
@@ -47,5 +43,5 @@ def looked_in(path: str, folder: Path) -> str:
 
 
 def by_its_name(folder: Path) -> Path:
-    """The folder by a path that ends with its name, which `.` and `..` do not."""
+    """Returns the folder as a path that ends with its name, unlike `.` and `..`."""
     return folder.resolve() if folder.name in ("", "..") else folder

@@ -1,4 +1,4 @@
-"""Names of models and styles, which become names of files, of requests and of parts of a mix."""
+"""Names of models and styles, which are used in file names, requests and mixes of styles."""
 
 import re
 
@@ -6,7 +6,7 @@ from fast_style.errors import UserError
 
 
 def check_name(name: str, where: str = "") -> None:
-    """Raise UserError, beginning with `where`, for a name that a model or a style cannot have."""
+    """Raises UserError, beginning with `where`, if a model or style cannot have the name."""
     if not re.fullmatch(r"[\w .-]+", name) or name != name.strip() or not name.strip("."):
         raise UserError(
             f"{where}{name!r} is not a name in letters, digits, spaces and . - _, "
@@ -15,6 +15,6 @@ def check_name(name: str, where: str = "") -> None:
 
 
 def as_name(text: str) -> str:
-    """A name that looks like the text: what no name has becomes _."""
+    """Returns the text with _ for characters that names cannot have."""
     name = re.sub(r"\s*[^\w .-]+\s*", "_", text).strip()
     return name if name.strip(".") else "_"

@@ -10,22 +10,22 @@ from fast_style.errors import nearest
 
 
 class WrongValue(Exception):
-    """What is wrong with a value and what would be right; the caller adds key and value."""
+    """A value is wrong. The message says what would be right; the caller adds key and value."""
 
 
 def kinds_of(hint: Any) -> dict[Any, Any]:
-    """Type to hint of each member of a union; of any other hint that one alone."""
+    """Returns the hints of a union's members by type; of any other hint, this one alone."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     members = typing.get_args(hint) if union else (hint,)
     return {typing.get_origin(member) or member: member for member in members}
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """A YAML value converted to the type hint of its key. Raises WrongValue where it cannot be."""
+    """Converts a YAML value to the type hint of its key. Raises WrongValue if it cannot."""
     kinds = kinds_of(hint)
     if value is None and types.NoneType in kinds:
         return None
-    # Of a union, a value of another type is reported as not of the first.
+    # For a union, the message is about the first type.
     hint = kinds.get(type(value), next(iter(kinds.values())))
     origin = typing.get_origin(hint)
     if origin is Literal:
@@ -46,7 +46,7 @@ def convert(value: Any, hint: Any) -> Any:
             return value
         raise WrongValue("is not a whole number")
     if isinstance(value, str):
-        # YAML 1.1 reads 1e-3 as a text; it wants 1.0e-3.
+        # YAML 1.1 reads 1e-3 as a text, unlike 1.0e-3.
         try:
             value = float(value)
         except ValueError:
@@ -78,7 +78,7 @@ def _convert_items(value: Any, kind: Any, hint: Any) -> Any:
 
 
 def check_limits(value: Any, limits: Mapping[str, float]) -> None:
-    """Raise WrongValue outside 'at_least', 'above' and 'at_most', as far as there are any."""
+    """Raises WrongValue if the value is outside the limits 'at_least', 'above' and 'at_most'."""
     if value is None:
         return
     if "at_least" in limits and value < limits["at_least"]:

@@ -1,8 +1,7 @@
-"""What a VGG network looks like: its convolutions, their names and its pixel mean.
+"""The convolutions of a VGG network, their names, and its pixel mean. Without TensorFlow.
 
-Nothing here needs TensorFlow, so that a conf can be checked without loading it. Convolution c of
-block b is `block{b}_conv{c}` in a network and in a weight file, and its output after the ReLU is
-the feature `relu{b}_{c}`.
+Convolution c of block b is `block{b}_conv{c}` in a network and in a weight file. Its output after
+the ReLU is the feature `relu{b}_{c}`.
 """
 
 import functools
@@ -27,7 +26,7 @@ PIXEL_MEAN = (123.68, 116.779, 103.939)  # RGB of 0..255, over ImageNet
 
 @functools.cache
 def convolutions(loss_model: str) -> Mapping[str, tuple[int, int]]:
-    """Input and output channels of every convolution, from the first to the deepest.
+    """Returns input and output channels of every convolution, from the first to the deepest.
 
     >>> convolutions("vgg_16")["block2_conv1"]
     (64, 128)
@@ -43,22 +42,22 @@ def convolutions(loss_model: str) -> Mapping[str, tuple[int, int]]:
 
 
 def pixels_between(feature: str) -> int:
-    """How far apart two neighbours of a feature, such as `relu3_3`, are in the picture: 4."""
+    """Returns the distance in pixels of two neighbours of a feature: 4 for `relu3_3`."""
     block = int(feature.removeprefix("relu").split("_")[0])
     return 2 ** (block - 1)
 
 
 def feature_of(convolution: str) -> str:
-    """The feature of a convolution's output: `relu3_2` for `block3_conv2`."""
+    """Returns the feature of a convolution: `relu3_2` for `block3_conv2`."""
     return convolution.replace("block", "relu").replace("conv", "")
 
 
 def feature_name(name: str, loss_model: str) -> str:
-    """The canonical name, such as `relu3_3`, of a layer of `loss_model`.
+    """Returns the canonical name, such as `relu3_3`, of a layer of `loss_model`.
 
-    `relu3_3`, `conv3_3`, `block3_conv3` and TF-slim's `vgg_16/conv3/conv3_3` mean the same tensor,
-    the one after the ReLU. The scope may be that of any VGG, so that a conf can change its
-    `loss_model` and keep its layers. Raises UserError, with the nearest layer, for any other name.
+    `relu3_3`, `conv3_3`, `block3_conv3` and TF-slim's `vgg_16/conv3/conv3_3` are the same tensor,
+    after the ReLU. The scope can be that of any VGG, so that a conf can change its `loss_model` and
+    keep its layers. Raises UserError, with the nearest layer, for any other name.
     """
     canonical = _spellings(loss_model)
     if name in canonical:

@@ -1,1 +1,1 @@
-"""The objectives of several trainings, step by step."""
+"""Comparison of the objectives of several trainings."""

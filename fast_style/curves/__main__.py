@@ -1,10 +1,9 @@
-"""Compare trainings: how many steps each needs to reach the objective of another.
+"""Compare trainings: the steps that each needs to reach the final objective of the first.
 
     python -m fast_style.curves models/plain models/candy --output curves.png
 
-Trainings of one conf and seed see the same pictures at the same steps, so their objectives compare
-step by step. Each point is the mean over the steps around it, as single pictures differ more than
-recipes do.
+Trainings with one data set and seed have the same pictures at each step. Each point is a mean over
+the last steps, because single pictures differ more than trainings.
 """
 
 from pathlib import Path
@@ -17,8 +16,8 @@ from fast_style.files import check_target
 
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folders", type=Path, nargs="+", help="model folders; the first is reached")
-    parser.add_argument("--window", type=at_least_1, default=50, help="steps that a mean is over")
+    parser.add_argument("folders", type=Path, nargs="+", help="model folders, the goal first")
+    parser.add_argument("--window", type=at_least_1, default=50, help="steps of each mean")
     parser.add_argument("--output", type=Path, default=Path("curves.png"), help="a PNG")
     args = parser.parse_args()
     check_installed("curves need", "gatys", "matplotlib")
@@ -33,7 +32,7 @@ def main() -> None:
     print(f"{first} ends at {wanted:.3f} after {last_steps[-1]} steps")
     for name, steps, means in others:
         reached = steps_to_reach(steps, means, wanted, args.window)
-        there = f"is there after {reached} steps" if reached else "does not come there"
+        there = f"reaches it after {reached} steps" if reached else "does not reach it"
         print(f"{name} {there}; ends at {means[-1]:.3f} after {steps[-1]} steps")
     print(args.output)
 

@@ -1,4 +1,4 @@
-"""The logged objective of a training, its mean, and a plot of several."""
+"""The logged objective of trainings, its mean, and a plot."""
 
 from pathlib import Path
 
@@ -10,13 +10,12 @@ from fast_style.model_folder.layout import LOGS
 from fast_style.pictures.plots import subplots, write_figure
 
 TOTAL = "loss/total"
-EVERYTHING = 0  # what TensorBoard's reader calls it
 
 
 def read_totals(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and totals that a training has logged, in the order of the steps.
+    """Returns the steps and totals that a training has logged, in order, each step once.
 
-    What a resumed training logged twice counts once. Raises UserError where there are none.
+    Raises UserError if there are none.
     """
     start_tensorflow()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -24,19 +23,19 @@ def read_totals(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
     totals: dict[int, float] = {}
     for path in sorted((folder / LOGS).glob("events.*")):
-        log = EventAccumulator(str(path), size_guidance={"tensors": EVERYTHING})
+        log = EventAccumulator(str(path), size_guidance={"tensors": 0})  # 0: all of them
         log.Reload()
         if TOTAL in log.Tags()["tensors"]:
             for event in log.Tensors(TOTAL):
                 totals[event.step] = float(make_ndarray(event.tensor_proto))
     if not totals:
-        raise UserError(f"{folder}: its {LOGS} hold no totals of a training")
+        raise UserError(f"{folder}: its {LOGS} contain no totals of a training")
     steps = sorted(totals)
     return np.array(steps), np.array([totals[step] for step in steps])
 
 
 def smoothed(steps: np.ndarray, totals: np.ndarray, window: int) -> np.ndarray:
-    """At each step the mean of what was logged in the `window` steps that end there."""
+    """Returns for each step the mean of the totals logged in the last `window` steps."""
     sums = np.concatenate([[0.0], np.cumsum(totals)])
     first = np.searchsorted(steps, steps - window, side="right")
     last = np.arange(1, len(steps) + 1)
@@ -44,9 +43,9 @@ def smoothed(steps: np.ndarray, totals: np.ndarray, window: int) -> np.ndarray:
 
 
 def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: int) -> int | None:
-    """The first step, after a whole window, from which on the mean is that low.
+    """Returns the first step, after a whole window, from which the mean stays at or below `wanted`.
 
-    None where it ends higher. While a style_ramp rises, an objective is low without any training.
+    None if it ends higher. The first window is left out because of style_ramp.
     """
     higher = (means > wanted) | (steps < steps[0] + window - 1)
     first = int(np.flatnonzero(higher)[-1]) + 1 if higher.any() else 0
@@ -54,7 +53,7 @@ def steps_to_reach(steps: np.ndarray, means: np.ndarray, wanted: float, window: 
 
 
 def plot(curves: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
-    """Names, steps and means, as a PNG."""
+    """Writes a PNG of curves, each a name, steps and means."""
     figure, axes = subplots(figsize=(7, 4))
     for name, steps, means in curves:
         axes.plot(steps, means, label=name)

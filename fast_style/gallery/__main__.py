@@ -1,4 +1,4 @@
-"""Make contact sheets of styles: of trained ones, or of variants of a conf.
+"""Make contact sheets of trained styles, or of variants of a conf.
 
 python -m fast_style.gallery                                 # pretrained styles by photos
 python -m fast_style.gallery --sweep style_weight=0.5,1,2 -c conf/candy.yml
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _photos(images: str, size: int) -> tuple[list[np.ndarray], list[UserError]]:
-    """The photos that can be read, and why the others cannot. Raises UserError where none can."""
+    """Returns the readable photos, and the errors of others. Raises UserError if there are none."""
     photos, broken = [], []
     for path in find_pictures(images):
         try:

@@ -17,7 +17,7 @@ from fast_style.stylize.stylizer import Stylizer
 
 
 def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray:
-    """The contact sheet of every style of `models`, over (H, W, 3) uint8 photos."""
+    """Returns the contact sheet of every style of `models`, from (H, W, 3) uint8 photos."""
     columns = {"content image": photos}
     styles = [(folder, style) for folder in models for style in read_model(folder).styles]
     for folder, style in tqdm(styles, unit=" styles"):
@@ -27,11 +27,11 @@ def styles_by_photos(models: list[Path], photos: list[np.ndarray]) -> np.ndarray
 
 
 def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
-    """The contact sheet of several trainings, by their headings.
+    """Returns the contact sheet of several trainings, by their headings.
 
-    Each has a model folder of its own; a training that has finished before is not repeated.
+    Each has its own model folder; a finished training is not repeated.
     """
-    # After the flags are known to be good: TensorFlow takes seconds to import.
+    # Not at the top: TensorFlow takes seconds to import.
     start_tensorflow()
     from fast_style.training.loop import train
 
@@ -43,7 +43,7 @@ def sweep(confs: dict[str, Config], photos: list[np.ndarray]) -> np.ndarray:
 
 
 def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict[str, Config]:
-    """'key=value' to the conf with that value; `swept` is such as 'seed=1,2,3'."""
+    """Returns 'key=value' to the conf with that value; `swept` is like 'seed=1,2,3'."""
     key, separator, values = swept.partition("=")
     if not separator or not values:
         raise UserError(f"--sweep {swept}: is not of the form key=value,value")
@@ -51,7 +51,7 @@ def swept_confs(conf: str, overrides: list[str], swept: str, steps: int) -> dict
     for value in values.split(","):
         config = load_config(conf, [f"steps={steps}", *overrides, f"{key}={value}"])
         naming = as_name(f"{config.naming}-{key}-{value}")
-        if any(naming == other.naming for other in confs.values()):
+        if naming in [other.naming for other in confs.values()]:
             raise UserError(f"--sweep {swept}: two of its models would be called {naming!r}")
         confs[f"{key}={value}"] = dataclasses.replace(config, naming=naming)
     return confs

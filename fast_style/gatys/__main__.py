@@ -2,8 +2,7 @@
 
     python -m fast_style.gatys -c conf/gatys/lbfgs.yml --content photo.jpg --output out.png
 
-Minutes instead of one pass: the reference that feed-forward networks are measured against, and the
-best quality where minutes do not matter.
+It needs minutes instead of one pass. Feed-forward networks are measured against it.
 """
 
 from dataclasses import replace
@@ -49,7 +48,7 @@ def main() -> None:
     if args.max_size is not None:
         content = fit_within(content, args.max_size)
     config = replace(config, canvas=None)  # the content image is on it now
-    painting_sizes(config, *content.rgb.shape[:2])  # what is too small is refused before any work
+    painting_sizes(config, *content.rgb.shape[:2])  # refuses small pictures before any work
     make_folder(args.output.parent)
     check_picture_target(args.output)
     start_tensorflow()

@@ -1,4 +1,4 @@
-"""The painting: sizes, the start, the optimization, and the file to resume it from."""
+"""A painting: its sizes, start, optimization, and the file to resume it from."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ KEEP_EVERY = 25
 class Progress:
     """The state of a painting, from which another process can resume it.
 
-    pixels and best (those with the smallest total of this size): (H, W, 3) float32, 0..255.
+    pixels, and best, those with the smallest total at this size: (H, W, 3) float32, 0..255.
     """
 
     scale: int
@@ -47,13 +47,13 @@ Observer = Callable[[Progress, Mapping[str, float]], None]
 def paint(
     config: Config, content: np.ndarray, observe: Observer, progress: Progress | None = None
 ) -> np.ndarray:
-    """The conf's style image painted over a content image, on the conf's canvas; uint8 RGB.
+    """Returns a content image painted in the conf's style, on the conf's canvas; uint8 RGB.
 
-    content: (H, W, 3) uint8. From the smallest of `scales` to the canvas, `iterations` on each
-    size, from `starting_pixels` and then from what the size before arrived at.
-    observe: called at the start of each size and after each iteration, with the terms.
-    progress: of a painting with the same conf and content, to resume.
-    Raises UserError, and whatever observe raises, which is a way to stop.
+    content: (H, W, 3) uint8. Runs `iterations` at each size from the smallest of `scales` to the
+    canvas, from `starting_pixels` and then from the result of the size before.
+    observe: called at the start of each size and after each iteration, with the terms. It can raise
+    an error to stop. progress: of a painting with the same conf and content, to resume.
+    Raises UserError as painting_sizes and read_style do.
     """
     sizes = painting_sizes(config, *content.shape[:2])
     for scale, (height, width) in enumerate(sizes):
@@ -73,7 +73,7 @@ def paint(
 def _paint_at_one_size(
     config: Config, content: np.ndarray, observe: Observer, progress: Progress
 ) -> Progress:
-    # After the pictures and the conf are known to be good: TensorFlow takes seconds to import.
+    # Not at the top: TensorFlow takes seconds to import.
     from fast_style.gatys.pixel_optimizers import gradients_of, minimize_by_adam, minimize_by_lbfgs
 
     style = read_style(config, content.shape[:2])
@@ -104,13 +104,13 @@ def _paint_at_one_size(
 
 
 def painting_sizes(config: Config, height: int, width: int) -> list[tuple[int, int]]:
-    """(height, width) of every size that a content image is painted at; the last is the canvas.
+    """Returns (height, width) of every size to paint a content image at; the last is the canvas.
 
-    Scales at which a side is too short for the loss network are left out. Raises UserError where
-    it is on the canvas.
+    Scales at which a side is too short for the loss network are left out. Raises UserError if it is
+    too short on the canvas.
     """
     height, width = canvas_size(config.canvas, height, width)
-    # The grid term compares as many neighbours as the network upsamples by.
+    # The grid term compares a whole period of the network's upsampling.
     fewest = max(fewest_pixels(config), ARCHITECTURES[config.network].downsampling)
     if min(height, width) < fewest:
         raise UserError(
@@ -125,10 +125,10 @@ def painting_sizes(config: Config, height: int, width: int) -> list[tuple[int, i
 
 
 def starting_pixels(config: Config, content: np.ndarray) -> np.ndarray:
-    """noise_ratio * noise + (1 - noise_ratio) * content, as colours around the mean; float32.
+    """Returns noise_ratio * noise + (1 - noise_ratio) * content, around the mean; float32.
 
-    The noise is even between minus and plus noise_amplitude, of the conf's seed; the mean is that
-    of the loss network. Ratio 0 is the content image, ratio 1 with amplitude 128 is white noise.
+    The noise is uniform between minus and plus noise_amplitude. The mean is that of the loss
+    network. Ratio 0 is the content image; ratio 1 with amplitude 128 is white noise.
     """
     amplitude = config.noise_amplitude
     noise = np.random.default_rng(config.seed).uniform(-amplitude, amplitude, content.shape)
@@ -141,12 +141,12 @@ class PaintingSession:
     """One painting: its progress bar, its intermediate pictures, and the file to resume it from."""
 
     def __init__(self, config: Config, content: np.ndarray, output: Path, every: int | None):
-        """every: steps between intermediate pictures beside `output`, or None."""
+        """every: the steps between intermediate pictures beside `output`, or None."""
         self.config, self.content, self.output, self.every = config, content, output, every
         self.latest: Progress | None = None
         self.interrupted = False
         self.file = output.with_name(f".{output.name}.progress.npz")
-        settings = config_as_yaml(replace(config, iterations=1)).encode()  # more of them are fine
+        settings = config_as_yaml(replace(config, iterations=1)).encode()  # these may change
         files = json.dumps(hashes(config)).encode()
         digest = hashlib.sha256(
             b"".join([settings, str(content.shape).encode(), content.tobytes(), files])
@@ -154,7 +154,7 @@ class PaintingSession:
         self.identity = digest.hexdigest()
 
     def paint(self) -> np.ndarray:
-        """Return the painted picture; on Ctrl-C the best so far, with a file to resume from."""
+        """Returns the painted picture; on Ctrl-C the best so far, with a file to resume from."""
         config = self.config
         sizes = painting_sizes(config, *self.content.shape[:2])
         unfinished = self._unfinished()
@@ -166,7 +166,7 @@ class PaintingSession:
                     raise
                 self.interrupted = True
                 self._keep(self.latest)
-                tqdm.write("stopped: this is the best so far, and the same command goes on")
+                tqdm.write("stopped: this is the best so far; the same command continues")
                 return to_uint8(self.latest.best)
         self.file.unlink(missing_ok=True)
         return painted
@@ -208,10 +208,10 @@ class PaintingSession:
             header = json.loads(str(memory.pop("header")))
             pixels, best = memory.pop("pixels"), memory.pop("best")
         except (UserError, KeyError, ValueError) as error:
-            logging.warning("%s is damaged (%s); starting again", self.file, error)
+            logging.warning("%s: is damaged (%s); starting again", self.file, error)
             return None
         if header.pop("identity") != self.identity:
-            logging.warning("%s is of other pictures or another conf; starting again", self.file)
+            logging.warning("%s: has other pictures or another conf; starting again", self.file)
             return None
-        print(f"going on from step {header['iteration']} of size {header['scale'] + 1}")
+        print(f"continuing from step {header['iteration']} of size {header['scale'] + 1}")
         return Progress(pixels=pixels, best=best, memory=memory, **header)

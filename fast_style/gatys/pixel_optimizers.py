@@ -1,4 +1,4 @@
-"""The two ways in which the objective is minimized over the pixels of one picture."""
+"""Two optimizers of the objective over the pixels of one picture."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,29 +8,29 @@ import numpy as np
 import tensorflow as tf
 
 from fast_style.conf.config import Config
-from fast_style.errors import UserError
+from fast_style.errors import check_installed
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 
 Terms = Mapping[str, float]
 Arrays = dict[str, np.ndarray]
-# From (1, H, W, 3) float32 pixels to the named terms and the gradient of their total.
+# Takes (1, H, W, 3) float32 pixels; returns the named terms and the gradient of their total.
 Gradient = Callable[[np.ndarray], tuple[Terms, np.ndarray]]
-# Called with the start and then after each iteration: how many are done, the terms of the pixels
-# reached, those pixels as (1, H, W, 3) float32, and the optimizer's arrays to resume from there.
+# Called at the start and after each iteration with the number of iterations, the terms, the pixels
+# as (1, H, W, 3) float32, and the optimizer's arrays to resume from.
 Report = Callable[[int, Terms, np.ndarray, Arrays], None]
 
 
 def gradients_of(config: Config, style: Style) -> Callable[[np.ndarray], Gradient]:
-    """The conf's objective, from a content image to a function of pixels; images (H, W, 3) uint8.
+    """Returns the conf's objective: from a content image, (H, W, 3) uint8, to a function of pixels.
 
-    One loss network serves all content images, and is compiled once for each size.
+    All content images share one loss network, which is compiled once for each size.
     """
     objective = PerceptualLoss(config, [style])
 
-    # As a graph too: for single operations oneDNN may fall back to its slowest convolution, with
-    # which a full VGG16 needs ten minutes at 1024 x 1024.
+    # Also a graph: for single operations oneDNN may use its slowest convolution, with which a full
+    # VGG16 needs ten minutes at 1024 x 1024.
     content_targets = tf.function(objective.content_targets)
 
     @tf.function
@@ -62,44 +62,41 @@ def minimize_by_adam(
     done: int = 0,
     memory: Arrays | None = None,
 ) -> None:
-    """Keras's Adam until `iterations` are done, kept inside 0..255.
+    """Runs Keras's Adam until `iterations` are done, with pixels inside 0..255.
 
-    start: (1, H, W, 3) float32; done and memory: as reported, to go on exactly where it stopped.
+    start: (1, H, W, 3) float32. done and memory: as reported, to resume.
     """
     pixels = keras.Variable(start, name="pixels")
     optimizer = keras.optimizers.Adam(learning_rate, name="adam")
     optimizer.build([pixels])
     if memory:
         assign_variables("adam", optimizer.variables, memory, Path("the painting's progress"))
-    terms, slope = gradient(start)
-    report(done, terms, start, variables_as_arrays("adam", optimizer.variables))
-    while done < iterations:
-        optimizer.apply([slope], [pixels])
-        pixels.assign(keras.ops.clip(pixels, 0.0, 255.0))
-        done += 1
+    while True:
         arrived = np.asarray(pixels)
         terms, slope = gradient(arrived)
         report(done, terms, arrived, variables_as_arrays("adam", optimizer.variables))
+        if done >= iterations:
+            return
+        optimizer.apply([slope], [pixels])
+        pixels.assign(keras.ops.clip(pixels, 0.0, 255.0))
+        done += 1
 
 
 def minimize_by_lbfgs(
     gradient: Gradient, start: np.ndarray, iterations: int, report: Report, *, done: int = 0
 ) -> None:
-    """SciPy's L-BFGS-B (Zhu et al. 1997) inside 0..255 until `iterations` are done.
+    """Runs SciPy's L-BFGS-B (Zhu et al. 1997) inside 0..255 until `iterations` are done.
 
-    start: (1, H, W, 3) float32. Its memory of the last steps cannot be read out, so going on after
-    a stop begins with an empty one. Ends early where no step makes the total smaller.
-    Raises UserError where SciPy is not installed.
+    start: (1, H, W, 3) float32. SciPy does not return its memory of the last steps, so a resumed
+    painting begins with an empty one. Ends early if no step makes the total smaller.
+    Raises UserError if SciPy is not installed.
     """
-    try:
-        from scipy.optimize import Bounds, minimize
-    except ImportError as error:
-        raise UserError(
-            "pixel_optimizer: 'lbfgs' needs scipy: pip install 'fast-style[gatys]', or take adam"
-        ) from error
+    check_installed("pixel_optimizer: 'lbfgs' (unlike adam) needs", "gatys", "scipy")
+    from scipy.optimize import Bounds, minimize
+
     terms, slope = gradient(start)
     # With bounds on every pixel the first step is the gradient itself, which may be too small to
-    # change a float32 total, or far too large. Scaled, it moves pixels by a grey level or so.
+    # change a float32 total, or far too large. Scaled, it moves pixels by about a grey level.
     scale = float(np.sqrt(slope.size) / (np.linalg.norm(slope) or 1.0))
 
     def total_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -126,6 +123,6 @@ def minimize_by_lbfgs(
             callback=arrived,
             options=options,
         ).x
-        # A line search that found nothing in float32 may find something with an empty memory.
+        # A line search that failed in float32 may succeed with an empty memory.
         if done == before:
             break

@@ -1,4 +1,4 @@
-"""The loss network: a frozen VGG whose features say how alike two pictures are."""
+"""The loss network: a frozen VGG. Similar pictures have similar features."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ def build_loss_network(
     pooling: str = "max",
     dtype: str = "float32",
 ) -> keras.Model:
-    """The VGG of Simonyan and Zisserman 2015 (section 2.1, table 1), up to the deepest layer asked.
+    """Returns the VGG of Simonyan and Zisserman 2015 (section 2.1, table 1) up to the last layer.
 
-    Takes (N, H, W, 3) RGB of 0..255 and gives {canonical name: (N, h, w, C)}, features after the
-    ReLU, at least 0, for every name in `layers`, such as `relu3_3`. Block b halves the sides b - 1
-    times, rounding down, and needs at least 2 ** (b - 1) pixels a side.
+    Input: (N, H, W, 3) RGB, 0..255. Output: {name: (N, h, w, C)} for every name in `layers`, such
+    as `relu3_3`: features after the ReLU, at least 0. Block b has halved the sides b - 1 times,
+    rounding down, and needs at least 2 ** (b - 1) pixels a side. No weight is trainable.
 
-    `weights` is what `read_weights` takes. `pooling` is `max`, as the network was trained, or
-    `avg`, which Gatys et al. 2016 (section 2) found to look cleaner. `dtype` is a Keras dtype
-    policy such as `mixed_bfloat16`; features have its compute dtype, but the mean is subtracted
-    in float32, where the pixels are still exact. Nothing in the network is trainable.
+    weights: as for `read_weights`. pooling: `max`, as the network was trained, or `avg`, which
+    looks cleaner (Gatys et al. 2016, section 2). dtype: a Keras dtype policy such as
+    `mixed_bfloat16`. Features have its compute dtype, but the mean is subtracted in float32, in
+    which the pixels are exact.
 
     Raises UserError as `read_weights` does.
     """
@@ -53,16 +53,16 @@ def build_loss_network(
 
 
 def fingerprint(network: keras.Model) -> str:
-    """16 hexadecimal digits that tell the weights of one loss network from those of another."""
+    """Returns a hash of the loss network's first kernel, in 16 hexadecimal digits."""
     first = network.get_layer(FIRST_CONVOLUTION)
     return hashlib.sha256(np.asarray(first.kernel, np.float32).tobytes()).hexdigest()[:16]
 
 
 class FrozenConvolution(keras.layers.Layer):
-    """A padded 3x3 convolution and its ReLU, with constants where other layers have variables.
+    """A padded 3x3 convolution and its ReLU, with constants instead of variables.
 
-    A compiler that knows the kernel lays it out once as the hardware likes it: on a CPU with AVX2
-    the loss network's forward passes take half the time.
+    A compiler can reorder a constant kernel once for the hardware: on a CPU with AVX2 the loss
+    network's forward passes take half the time.
     """
 
     def __init__(self, kernel: np.ndarray, bias: np.ndarray, **kwargs):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from keras import ops
 
-Tensor: TypeAlias = Any  # of whichever backend Keras runs on
+Tensor: TypeAlias = Any  # of the Keras backend
 
 GRID_BLOCK = 64
 
@@ -24,19 +24,19 @@ PALETTE_HALVINGS = 2
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Channel co-activations divided by H * W * C (Johnson et al. 2016, section 3.2).
+    """Returns (N, C, C) float32 Gram matrices, divided by H * W * C, of (N, H, W, C) features.
 
-    features: (N, H, W, C) of any float dtype. Returns (N, C, C) float32.
+    Johnson et al. 2016, section 3.2.
     """
     positions, area, channels = _flatten(features)
     return _co_activations(positions) / (area * channels)
 
 
 def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Channel means (N, C), and Gram matrix (N, C, C) of the features less their means, float32.
+    """Returns float32 channel means (N, C), and the Gram matrix (N, C, C) of the centred features.
 
-    The Gram matrix adds up the two, and where activations are dense the outer product of the means
-    drowns the rest; matched apart, as in optimal-transport style losses, texture still counts.
+    A plain Gram matrix is the sum of both, and where activations are dense, the means dominate it.
+    If they are compared separately, as in optimal-transport style losses, texture still counts.
     """
     positions, area, channels = _flatten(features)
     mean = ops.mean(positions, axis=1, keepdims=True)
@@ -44,21 +44,18 @@ def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def style_statistics(features: Tensor, kind: str) -> tuple[Tensor, ...]:
-    """What the style term compares of a layer's (N, H, W, C) features.
-
-    kind: 'gram', for gram_matrix, or 'mean_covariance', for mean_and_covariance.
-    """
+    """Returns gram_matrix ('gram') or mean_and_covariance ('mean_covariance') of the features."""
     return (gram_matrix(features),) if kind == "gram" else mean_and_covariance(features)
 
 
 def content_loss(stylized: Tensor, content: Tensor, normalization: str = "published") -> Tensor:
-    """Squared distance of two (N, H, W, C) feature maps.
+    """Returns the squared distance of two (N, H, W, C) feature maps.
 
-    'published' is its mean over N * H * W * C (Johnson et al. 2016, eq. 2). 'relative' divides
-    each picture's distance by the |content|² of that picture instead, so that the weight does not
-    depend on how large a loss network's activations are. Per picture, 'half_sum' is half the sum
-    of squares (Gatys et al. 2016, eq. 1), 'quarter_mean' their sum over 4 * H * W * C, as a course
-    on neural style transfer teaches it.
+    normalization: 'published' is the mean over N * H * W * C (Johnson et al. 2016, eq. 2).
+    'relative' divides each picture's distance by its |content|², so that the weight does not depend
+    on the scale of the loss network's activations. 'half_sum' is half the sum of squares of a
+    picture (Gatys et al. 2016, eq. 1), and 'quarter_mean' this sum divided by 4 * H * W * C, as in
+    a course on neural style transfer.
     """
     content = _float32(content)
     squares = ops.square(_float32(stylized) - content)
@@ -78,14 +75,13 @@ def style_loss(
     feature_shape: tuple[int, int, int],
     normalization: str,
 ) -> Tensor:
-    """Squared distance of one layer's style statistics from the style image's.
+    """Returns the squared distance of one layer's style statistics from the style image's.
 
-    statistics: each (N, ...); targets: the style image's, each (1, ...).
-    'published' divides by N * H * W * C of the layer's feature map, given as feature_shape, which
-    is what the published style weights were tuned for (Johnson et al. 2016, eq. 4 leaves the
-    squared Frobenius norm undivided). 'relative' divides by N * |target|² instead. 'gatys' divides
-    by 4 * N, which is their 1 / (4 C² (HW)²) (Gatys et al. 2016, eq. 4) for Gram matrices that are
-    not divided by H * W * C, as long as both images have the same size; they need not here.
+    statistics: each (N, ...). targets: the style image's, each (1, ...). feature_shape: (H, W, C).
+    normalization: 'published' divides by N * H * W * C, for which the published style weights were
+    tuned (Johnson et al. 2016, eq. 4, do not divide the squared Frobenius norm). 'relative' divides
+    by N * |target|². 'gatys' divides by 4 * N; for images of one size this is the 1 / (4 C² (HW)²)
+    of Gatys et al. 2016, eq. 4, whose Gram matrices are not divided by H * W * C.
     """
     total: Tensor = 0.0
     for statistic, target in zip(statistics, targets, strict=True):
@@ -102,14 +98,12 @@ def style_loss(
 
 
 def halved(images: Tensor) -> Tensor:
-    """(N, H, W, C) images at half size, rounding up; H and W are at least 2.
+    """Returns (N, H, W, C) images at half size, rounding up; H and W are at least 2.
 
-    Blurred by 1-3-3-1 before every second pixel is taken: means of 2 x 2 pixels let through
-    frequencies that come back as a grid in the gradient.
+    A 1-3-3-1 blur comes first, because means of 2 x 2 pixels keep frequencies that give the
+    gradient a grid.
     """
-    kernel = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
-    channels = images.shape[-1]
-    kernel = np.tile(kernel[:, :, None, None], (1, 1, channels, 1)).astype(np.float32)
+    kernel = _blur_kernel([1, 3, 3, 1], images.shape[-1])
     _, height, width, _ = ops.shape(images)
     padding = ((0, 0), (1, 1 + height % 2), (1, 1 + width % 2), (0, 0))
     padded = ops.pad(_float32(images), padding, mode="symmetric")
@@ -117,7 +111,7 @@ def halved(images: Tensor) -> Tensor:
 
 
 def pyramid(images: Tensor, sizes: int) -> list[Tensor]:
-    """(N, H, W, C) images at full, half, quarter ... size."""
+    """Returns a list of (N, H, W, C) images at full, half, quarter ... size."""
     found = [images]
     for _ in range(sizes - 1):
         found.append(halved(found[-1]))
@@ -125,22 +119,23 @@ def pyramid(images: Tensor, sizes: int) -> list[Tensor]:
 
 
 def detail(images: Tensor) -> Tensor:
-    """What a 1-4-6-4-1 blur takes from (N, H, W, C) images: about the finest octave."""
-    tap = np.array([1, 4, 6, 4, 1]) / 16
-    kernel = np.outer(tap, tap)[:, :, None, None].astype(np.float32)
-    kernel = np.tile(kernel, (1, 1, images.shape[-1], 1))
+    """Returns (N, H, W, C) images minus their 1-4-6-4-1 blur: about the finest octave."""
     images = _float32(images)
     padded = ops.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
-    return images - ops.depthwise_conv(padded, kernel)
+    return images - ops.depthwise_conv(padded, _blur_kernel([1, 4, 6, 4, 1], images.shape[-1]))
+
+
+def _blur_kernel(taps: list[int], channels: int) -> np.ndarray:
+    kernel = np.outer(taps, taps) / sum(taps) ** 2
+    return np.tile(kernel[:, :, None, None], (1, 1, channels, 1)).astype(np.float32)
 
 
 def patch_directions(size: int, seed: int) -> np.ndarray:
-    """(size, size, 3, SLICES) float32: unit vectors in the space of size x size RGB patches.
+    """Returns (size, size, 3, SLICES) float32: unit vectors in the space of size x size patches.
 
-    First a grey wave of each direction and length that a patch tells apart, then random vectors in
+    First a grey wave of each direction and length that fits into a patch, then random vectors in
     colour. Along random vectors alone, a pattern of one wavelength looks like grain of all of them.
-    Fixed, so that a training is a function of its conf, and a style image's quantiles along them
-    are computed once.
+    Equal arguments give equal vectors, so that a training depends on its conf alone.
     """
     generator = np.random.default_rng((seed, size))
     directions = generator.standard_normal((size, size, 3, SLICES))
@@ -153,7 +148,10 @@ def patch_directions(size: int, seed: int) -> np.ndarray:
 
 
 def sliced_values(images: Tensor, directions: np.ndarray, stride: int = 1) -> Tensor:
-    """The patches of (N, H, W, 3) images along each direction, sorted: (N, SLICES, positions)."""
+    """Returns the sorted patches of (N, H, W, 3) images along each direction: (N, SLICES, n).
+
+    directions: as patch_directions returns them.
+    """
     along = ops.conv(_float32(images), directions, strides=stride)
     batch, height, width, _ = ops.shape(along)
     along = ops.transpose(ops.reshape(along, (batch, height * width, SLICES)), (0, 2, 1))
@@ -161,7 +159,7 @@ def sliced_values(images: Tensor, directions: np.ndarray, stride: int = 1) -> Te
 
 
 def quantiles(values: Tensor, count: int) -> Tensor:
-    """`count` evenly spaced quantiles of sorted (..., n) values, between which it interpolates."""
+    """Returns `count` evenly spaced quantiles of sorted (..., n) values, by interpolation."""
     last = values.shape[-1] - 1
     places = np.clip((np.arange(count) + 0.5) / count * (last + 1) - 0.5, 0, last)
     below = np.floor(places).astype(np.int32)
@@ -171,12 +169,12 @@ def quantiles(values: Tensor, count: int) -> Tensor:
 
 
 def sliced_wasserstein_loss(values: Tensor, target: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance of sliced values, relative to the target's variance.
+    """Returns the squared 2-Wasserstein distance of sliced values over the target's variance.
 
-    values: (N, SLICES, n) sorted, of stylized images; target: (1, SLICES, QUANTILES), the style
-    image's. Rabin et al. (2012) for the sliced distance; Elnekave and Weiss (2022, "Generating
-    natural images with direct patch distributions matching") for patches of pixels at several
-    sizes. 0 where all distributions agree; about 1 for images of one colour.
+    values: (N, SLICES, n), sorted. target: (1, SLICES, QUANTILES). 0 for equal distributions,
+    about 1 for images of one colour. Rabin et al. (2012) for the sliced distance; Elnekave and
+    Weiss (2022, "Generating natural images with direct patch distributions matching") for patches
+    of pixels at several sizes.
     """
     wanted = quantiles(target, values.shape[-1])
     centred = target - ops.mean(target, axis=-1, keepdims=True)
@@ -184,21 +182,18 @@ def sliced_wasserstein_loss(values: Tensor, target: Tensor) -> Tensor:
 
 
 def sliced_target(slices: list[Tensor]) -> tuple[Tensor, ...]:
-    """What is kept of a painting's sliced values: for each size (1, SLICES, QUANTILES)."""
+    """Returns the quantiles of a painting's sliced values: for each size (1, SLICES, QUANTILES)."""
     return tuple(quantiles(values, QUANTILES) for values in slices)
 
 
 def sliced_loss(slices: list[Tensor], target: tuple[Tensor, ...]) -> Tensor:
-    """The mean of sliced_wasserstein_loss over the sizes that stylized images and target have.
-
-    A small picture has fewer sizes than the painting.
-    """
-    pairs = list(zip(slices, target, strict=False))
-    return sum(sliced_wasserstein_loss(values, wanted) for values, wanted in pairs) / len(pairs)
+    """Returns the mean of sliced_wasserstein_loss over the sizes that both have."""
+    losses = list(map(sliced_wasserstein_loss, slices, target))  # a small picture has fewer sizes
+    return sum(losses) / len(losses)
 
 
 def patch_slices(images: Tensor) -> list[Tensor]:
-    """Sliced values of the patches of (N, H, W, 3) images, for each size that has any."""
+    """Returns sliced values of the patches of (N, H, W, 3) images, for each size with patches."""
     sizes = pyramid(images, len(PATCH_STRIDES))
     return [
         sliced_values(detail(images), patch_directions(PATCH, seed), stride)
@@ -208,16 +203,16 @@ def patch_slices(images: Tensor) -> list[Tensor]:
 
 
 def palette_slices(images: Tensor) -> list[Tensor]:
-    """Sliced values of the colours of (N, H, W, 3) images, at a quarter of their size."""
+    """Returns sliced values of the colours of (N, H, W, 3) images at a quarter of their size."""
     small = pyramid(images, PALETTE_HALVINGS + 1)[-1]
     return [sliced_values(small, patch_directions(1, seed=0))]
 
 
 def total_variation_loss(images: Tensor) -> Tensor:
-    """½ mean dx² + ½ mean dy² over neighbouring pixels of (N, H, W, C) images.
+    """Returns ½ mean dx² + ½ mean dy² over neighbouring pixels of (N, H, W, C) images.
 
-    Johnson et al. (2016, section 3.2) name total variation without a formula; this is the one of
-    the TF1 program whose weights ours keep.
+    Johnson et al. (2016, section 3.2) give no formula; this one is from the TF1 program whose
+    weights we keep.
     """
     images = _float32(images)
     dx = images[:, :, 1:] - images[:, :, :-1]
@@ -226,22 +221,21 @@ def total_variation_loss(images: Tensor) -> Tensor:
 
 
 def out_of_range_loss(images: Tensor) -> Tensor:
-    """Mean squared distance of (N, H, W, C) pixels from 0..255; not in the paper.
+    """Returns the mean squared distance of (N, H, W, C) pixels from 0..255; not in the paper.
 
-    Keeps an output that may leave the range from doing so: a clipped pixel passes no gradient.
+    Needed for outputs that can leave the range, because a clipped pixel passes no gradient.
     """
     images = _float32(images)
     return ops.mean(ops.square(images - ops.clip(images, 0.0, 255.0)))
 
 
 def grid_loss(images: Tensor, period: int) -> Tensor:
-    """How much (N, H, W, C) images, `period` pixels a side or more, repeat with an upsampling grid.
+    """Returns how much (N, H, W, C) images repeat with an upsampling grid; not in the paper.
 
     In blocks of up to 64 x 64: the mean over each of the period x period phases of the grid, minus
-    the mean of them all, squared; in squared grey levels. Not in the paper. A transformer network
-    learns to draw texture from the edges that nearest upsampling leaves, which the loss network
-    takes for the style's; the means of a picture without such a pattern are alike, whatever is in
-    it. period: what the network upsamples by in all.
+    the mean of all phases, squared; in squared grey levels. period: of the network's upsampling in
+    all, at most H and W. A transformer network learns to draw texture from the edges that nearest
+    upsampling leaves. Without such a pattern the phases of any picture have nearly equal means.
     """
     height, width, channels = ops.shape(images)[1:]
     block = min(GRID_BLOCK, height - height % period, width - width % period)
@@ -253,13 +247,12 @@ def grid_loss(images: Tensor, period: int) -> Tensor:
 
 
 def temporal_loss(stylized: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
-    """Mean squared difference of two stylized views of a picture where both see it.
+    """Returns the mean squared difference of two stylized views of a picture, where they overlap.
 
-    stylized: (N, H, W, C); moved: (N, h, w, C), no larger: the stylized image of the part of the
-    same picture that begins at row and column `shift`, (2,) int32, with whatever noise. In squared
-    grey levels: 0 where strokes stay on what they were painted on, as they should in a video.
-    After the transform invariance of Eilertsen, Mantiuk and Unger (2019, "Single-Frame
-    Regularization for Temporally Stable CNNs"), which needs neither videos nor optical flow.
+    stylized: (N, H, W, C). moved: (N, h, w, C), no larger: stylized from the part of the picture
+    that begins at row and column `shift`, (2,) int32, with noise. In squared grey levels: 0 if the
+    strokes move with the picture, as they should in a video. After Eilertsen, Mantiuk and Unger
+    (2019, "Single-Frame Regularization for Temporally Stable CNNs").
     """
     start = ops.pad(ops.cast(shift, "int32"), (1, 1))
     there = ops.slice(stylized, start, ops.shape(moved))
@@ -268,12 +261,12 @@ def temporal_loss(stylized: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the terms of a batch are computed from.
+    """The input of the terms for one batch.
 
     stylized: (N, H, W, 3) RGB 0..255. content, style: scalars, the weighted sums over the layers
-    of the loss network. targets: for each term with a `target`, that of the painting. period: of
-    the transformer network's upsampling, in pixels. moved: another view of the content images,
-    stylized, and its shift, as temporal_loss takes them; None without one.
+    of the loss network. targets: those of the painting, for each term with a `target`. period: of
+    the transformer network's upsampling, in pixels. moved: the `moved` and `shift` of
+    temporal_loss, or None.
     """
 
     stylized: Tensor
@@ -288,10 +281,10 @@ class Compared:
 class Term:
     """One term of the objective.
 
-    weight: the key of a conf that weighs it. loss: computes it. target: what it keeps of a
-    (1, H, W, 3) painting, for terms that compare more than the loss network's features.
-    of_style: its weight follows the conf's style_ramp. always: it is computed, to be logged, where
-    its weight is 0 too. moves: it needs `Compared.moved`.
+    weight: the conf key of its weight. loss: computes it. target: computes what it compares with
+    from a (1, H, W, 3) painting, for terms without the loss network. of_style: its weight follows
+    the conf's style_ramp. always: it is computed for the log even if its weight is 0. moves: it
+    needs `Compared.moved`.
     """
 
     name: str
@@ -303,31 +296,29 @@ class Term:
     moves: bool = False
 
 
+def _sliced_term(name: str, slices: Callable[[Tensor], list[Tensor]]) -> Term:
+    return Term(
+        name,
+        f"{name}_weight",
+        lambda of: sliced_loss(slices(of.stylized), of.targets[name]),
+        target=lambda painting: sliced_target(slices(painting)),
+        of_style=True,
+    )
+
+
 TERMS = (
     Term("content", "content_weight", lambda of: of.content, always=True),
     Term("style", "style_weight", lambda of: of.style, of_style=True, always=True),
     Term("tv", "tv_weight", lambda of: total_variation_loss(of.stylized), always=True),
-    Term(
-        "patch",
-        "patch_weight",
-        lambda of: sliced_loss(patch_slices(of.stylized), of.targets["patch"]),
-        target=lambda painting: sliced_target(patch_slices(painting)),
-        of_style=True,
-    ),
-    Term(
-        "palette",
-        "palette_weight",
-        lambda of: sliced_loss(palette_slices(of.stylized), of.targets["palette"]),
-        target=lambda painting: sliced_target(palette_slices(painting)),
-        of_style=True,
-    ),
+    _sliced_term("patch", patch_slices),
+    _sliced_term("palette", palette_slices),
     Term("range", "range_weight", lambda of: out_of_range_loss(of.stylized)),
     Term("grid", "grid_weight", lambda of: grid_loss(of.stylized, of.period)),
     Term(
         "temporal", "temporal_weight", lambda of: temporal_loss(of.stylized, *of.moved), moves=True
     ),
 )
-"""Every term of the objective; `total` adds them up."""
+"""Every term of the objective; `total` is their weighted sum."""
 
 
 def _float32(features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How large a MATLAB file is when it is read: scipy inflates all of it."""
+"""A limit on the size of MATLAB files, which scipy decompresses completely."""
 
 import struct
 import zlib
@@ -7,14 +7,12 @@ from pathlib import Path
 from fast_style.errors import UserError
 from fast_style.files import read_bytes
 
-MOST_BYTES = 1 << 30
-"""The largest VGG with all its layers has 0.6 GB."""
-
-MI_COMPRESSED = 15  # of the data types of the MAT-File Format
+MOST_BYTES = 1 << 30  # the largest VGG with all its layers has 0.6 GB
+MI_COMPRESSED = 15  # a data type of the MAT-File Format
 
 
 def check_inflated_size(path: Path) -> None:
-    """Raise UserError where the elements of a MATLAB 5 file inflate to more than MOST_BYTES."""
+    """Raises UserError if the elements of a MATLAB 5 file decompress to more than MOST_BYTES."""
     inflated, content = 0, memoryview(read_bytes(path, at_most=MOST_BYTES))
     order = ">" if content[126:128] == b"MI" else "<"
     place = 128
@@ -30,6 +28,6 @@ def check_inflated_size(path: Path) -> None:
             rest = element.unconsumed_tail
             if inflated > MOST_BYTES:
                 raise UserError(
-                    f"loss_model_file: {str(path)!r} inflates to more than {MOST_BYTES:,} "
-                    "bytes, which no VGG has"
+                    f"loss_model_file: {str(path)!r} decompresses to more than {MOST_BYTES:,} "
+                    "bytes; no VGG is so large"
                 )

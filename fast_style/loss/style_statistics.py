@@ -1,8 +1,7 @@
-"""What the objective keeps of a style image, and the file for it, style.npz.
+"""Reads, checks and writes the statistics of a style image, style.npz; losses.py computes them.
 
-losses.py computes the statistics; here they are read, written and checked. A conf can name such a
-file in place of the style image: `style_image: pretrained/wave/style.npz`. The picture cannot be
-recovered from it.
+A conf can name such a file instead of the image: `style_image: pretrained/wave/style.npz`. The
+picture cannot be recovered from it.
 """
 
 import json
@@ -24,10 +23,9 @@ from fast_style.pictures.style_image import (
 
 STYLE = "style"  # .npz; style-NAME of a folder with several
 SUFFIX = ".npz"
-# What has to be the same in the conf that reads them.
-SAME = ("loss_model", "loss_network", "pooling", "style_statistics")
-# And with a patch term, this: a file without it was made before patches were compared along waves.
 DIRECTIONS = "patch_directions"
+# These must be equal in the training that reads the file.
+SAME = ("loss_model", "loss_network", "pooling", "style_statistics", DIRECTIONS)
 _HEADER = "made_with"
 _SCALE = "_scale"
 
@@ -36,9 +34,9 @@ _SCALE = "_scale"
 class StyleStatistics:
     """The targets of one style, by the names of the objective's terms.
 
-    arrays: for 'relu1_2', 'relu3_3_half', 'patch', 'palette' and the like a tuple of float32
-    arrays, each with a first axis of length 1. made_with: the keys of SAME, and what else is known
-    of the style image, such as its SHA-256.
+    arrays: for 'relu1_2', 'relu3_3_half', 'patch', 'palette' and so on a tuple of float32 arrays,
+    each with a first axis of length 1. made_with: the keys of SAME, and other facts about the style
+    image, such as its SHA-256.
     """
 
     arrays: dict[str, tuple[np.ndarray, ...]]
@@ -46,19 +44,14 @@ class StyleStatistics:
     source: str = ""  # the file that they were read from
 
     def check(self, made_with: dict[str, Any], names: list[str]) -> None:
-        """Raise UserError where an objective of other settings, or with other terms, asks."""
+        """Raises UserError unless these were made with the same settings and have these names."""
         for key in SAME:
             found = self.made_with.get(key)
             if found != made_with[key]:
                 raise UserError(
-                    f"style_image: {self.source}: was made with {key} {found!r}, the conf has "
-                    f"{made_with[key]!r}; name the style image itself"
+                    f"style_image: {self.source}: was made with {key} {found!r}, and this training "
+                    f"has {made_with[key]!r}; name the style image itself"
                 )
-        if "patch" in names and self.made_with.get(DIRECTIONS) != made_with[DIRECTIONS]:
-            raise UserError(
-                f"style_image: {self.source}: compares patches as another version of fast-style "
-                "does; name the style image itself, or set patch_weight: 0"
-            )
         missing = [name for name in names if name not in self.arrays]
         if missing:
             raise UserError(
@@ -68,14 +61,14 @@ class StyleStatistics:
 
 
 Style = list[np.ndarray] | StyleStatistics
-"""The paintings of one style, each (H, W, 3) uint8 RGB, or what is kept of them."""
+"""The paintings of one style, each (H, W, 3) uint8 RGB, or their statistics."""
 
 
 def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
-    """The style of a conf of one style: its paintings, or the file that stands for them.
+    """Reads the paintings or statistics of a conf with one style.
 
     picture: (height, width) of the one picture that is painted; None for a training.
-    Raises UserError where one of them cannot be read.
+    Raises UserError if one of them cannot be read.
     """
     each = paintings(config)
     if len(each) == 1 and str(each[0].style_image).endswith(SUFFIX):
@@ -86,16 +79,16 @@ def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
 
 
 def image_sha256(style: Style, of_file: str) -> str | None:
-    """The hash of a style's image. of_file: of what the conf names, which may be a style.npz."""
+    """Returns the hash of a style's image. of_file: the hash of the file that the conf names."""
     if isinstance(style, StyleStatistics):
         return style.made_with.get("style_image_sha256")
     return of_file
 
 
 def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:
-    """Write them in half precision, each array relative to its largest value.
+    """Writes statistics in float16, relative to each array's largest value.
 
-    Of the symmetric matrices only the upper triangle is written.
+    Of symmetric matrices only the upper triangle is written.
     """
     packed: dict[str, np.ndarray] = {_HEADER: np.array(json.dumps(statistics.made_with))}
     for name, several in statistics.arrays.items():
@@ -109,7 +102,7 @@ def write_style_statistics(path: Path, statistics: StyleStatistics) -> None:
 
 
 def read_style_statistics(path: Path) -> StyleStatistics:
-    """Read what write_style_statistics wrote; UserError where it is missing, damaged or other."""
+    """Reads a file of write_style_statistics. Raises UserError if it is missing or damaged."""
     packed = read_arrays(path)
     try:
         made_with = json.loads(str(packed.pop(_HEADER)))
@@ -118,22 +111,22 @@ def read_style_statistics(path: Path) -> StyleStatistics:
             name, number = key.rsplit("/", 1)
             several = arrays.setdefault(name, [])
             if int(number) != len(several) or not isinstance(made_with, dict):
-                raise ValueError(f"{key} is out of order")
+                raise ValueError(f"{key} is in the wrong place")
             values = packed[key].astype(np.float32) * packed[key + _SCALE].astype(np.float32)
             if not np.isfinite(values).all():
                 raise ValueError(f"{key} is not finite")
             several.append(_symmetric(values) if values.ndim == 1 else values)
     except (KeyError, ValueError, RecursionError) as error:
         raise UserError(
-            f"style_image: {path}: holds no style statistics, as the style.npz of a model folder "
-            f"does ({error})"
+            f"style_image: {path}: does not contain style statistics, as the style.npz of a model "
+            f"folder does ({error})"
         ) from None
     of_terms = {name: tuple(several) for name, several in arrays.items()}
     return StyleStatistics(of_terms, made_with, str(path))
 
 
 def _symmetric(triangle: np.ndarray) -> np.ndarray:
-    """(1, C, C) from the C * (C + 1) / 2 values of its upper triangle."""
+    """Returns (1, C, C) from the C * (C + 1) / 2 values of its upper triangle."""
     side = int((np.sqrt(8 * len(triangle) + 1) - 1) / 2)
     matrix = np.zeros((side, side), np.float32)
     matrix[np.triu_indices(side)] = triangle

@@ -1,7 +1,7 @@
-"""Weights of a VGG's convolutions: every published file format in, our own out.
+"""Weights of a VGG's convolutions: reads the published file formats and our own, writes our own.
 
-A file is recognized by its content. Inside, each reader names its arrays as our own format does:
-`block1_conv1/kernel`, (3, 3, in, out), and `block1_conv1/bias`, (out,).
+A file's content decides its format. Each reader returns `block1_conv1/kernel`, (3, 3, in, out),
+`block1_conv1/bias`, (out,), and so on.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 
 from fast_style.conf.config import IMAGENET
 from fast_style.conf.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
-from fast_style.errors import UserError
+from fast_style.errors import UserError, check_installed, reason
 from fast_style.files import make_folder, read_bytes, replacement
 from fast_style.loss.matlab_file import check_inflated_size
 from fast_style.model_folder.npz import check_weights, read_npz
@@ -24,30 +24,23 @@ from fast_style.model_folder.npz import check_weights, read_npz
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
-# By Keras, of the files without the fully connected layers.
-PUBLISHED_MD5 = {
-    "vgg_16": "6d6bbae143d832006294945121d1f1fc",
-    "vgg_19": "253f8cb515780f3b799900260a226db6",
-}
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)  # RGB of 0..1
 TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 FORMATS = "a Keras .h5, a TF-slim .ckpt, a matconvnet .mat, a .safetensors or a fast-style .npz"
-
-
-_MOST_VALUES = 3 * 3 * 512 * 512  # of an array of a VGG
+MOST_VALUES = 3 * 3 * 512 * 512  # in one array of a VGG
 
 
 def read_weights(loss_model: str, weights: str) -> Weights:
-    """Kernel and bias of every convolution, for RGB of 0..255 minus `PIXEL_MEAN`.
+    """Returns the kernel and bias of every convolution, for RGB of 0..255 minus `PIXEL_MEAN`.
 
-    `weights` is `imagenet`, which Keras downloads once, or a file: Keras's `.h5` (with or without
-    the fully connected layers), TF-slim's checkpoint (a V1 file, or a V2 index), matconvnet's
-    `.mat`, torchvision's weights as `.safetensors`, or our own `.npz`.
+    weights: `imagenet`, which Keras downloads once, or a file: Keras's `.h5` (with or without the
+    fully connected layers), TF-slim's checkpoint (a V1 file or a V2 index), matconvnet's `.mat`,
+    torchvision's weights as `.safetensors`, or our own `.npz`.
 
-    Returns {"block1_conv1": (kernel, bias), ...}, from the first convolution to the deepest;
-    float32 kernels (3, 3, in, out), float32 biases (out,). Raises UserError where the file is
-    missing, damaged, of another kind, or not of this `loss_model`.
+    The result is {"block1_conv1": (kernel, bias), ...}, from the first convolution to the deepest:
+    float32 kernels (3, 3, in, out), float32 biases (out,). Raises UserError if the file is missing,
+    damaged, in an unknown format, or not of this `loss_model`.
     """
     layers = convolutions(loss_model)
     arrays = _read_imagenet(loss_model) if weights == IMAGENET else _read_file(weights)
@@ -56,9 +49,9 @@ def read_weights(loss_model: str, weights: str) -> Weights:
 
 
 def weights_sha256(weights: str) -> str | None:
-    """The hash of the file that `read_weights` would read; None for imagenet, which has its own.
+    """Returns the hash of the file that `read_weights` reads; None for imagenet or without a file.
 
-    Of a V2 checkpoint it is that of the index, in which the arrays' checksums are.
+    Of a V2 checkpoint, the index is hashed, which contains checksums of the arrays.
     """
     file = Path(weights)
     if weights == IMAGENET or not file.is_file():
@@ -67,20 +60,19 @@ def weights_sha256(weights: str) -> str | None:
 
 
 def save_weights(path: str | Path, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write `weights`, as `read_weights` returns them, as a float16 `.npz` that needs no pickle.
+    """Writes `weights`, as `read_weights` returns them, as a float16 `.npz` without pickle.
 
-    Equal weights give equal bytes on every machine, so that a published SHA-256 stays true; hence
-    no compression, whose output depends on the zlib at hand. The file appears whole or not at all.
-    Raises UserError where it cannot be written, ValueError where a value does not fit in float16.
+    Equal weights give equal bytes on every machine, so that a published SHA-256 stays valid. There
+    is no compression, because its output depends on the version of zlib. Raises UserError if the
+    file cannot be written, ValueError if a value does not fit in float16.
     """
     arrays = {}
     for layer, (kernel, bias) in sorted(weights.items()):
-        with np.errstate(over="ignore"):
-            arrays[f"{layer}/kernel"] = np.asarray(kernel, np.float16)
-            arrays[f"{layer}/bias"] = np.asarray(bias, np.float16)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds a value that is not finite in float16")
+        for name, array in ((f"{layer}/kernel", kernel), (f"{layer}/bias", bias)):
+            with np.errstate(over="ignore"):
+                arrays[name] = np.asarray(array, np.float16)
+            if not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} contains a value that is not finite in float16")
     path = Path(path)
     make_folder(path.parent)
     with replacement(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
@@ -100,34 +92,20 @@ def _read_imagenet(loss_model: str) -> Arrays:
     import keras
 
     build = {"vgg_16": keras.applications.VGG16, "vgg_19": keras.applications.VGG19}[loss_model]
-    home = os.environ.get("KERAS_HOME", "~/.keras")
-    name = f"{loss_model.replace('_', '')}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    path, published = Path(home).expanduser() / "models" / name, PUBLISHED_MD5[loss_model]
-    if path.exists() and _md5(path) != published:
-        raise UserError(
-            f"loss_model_file: 'imagenet' is kept in {path}, which has the MD5 {_md5(path)}, and "
-            f"Keras publishes {published}; remove that file, and it is fetched again"
-        )
     try:
-        model = build(weights="imagenet", include_top=False)
-    # Keras raises a bare Exception where it cannot download.
-    except Exception as error:
-        # It checks the hash, and keeps what it fetched all the same.
-        if path.exists() and _md5(path) != published:
-            path.unlink()
+        model = build(weights="imagenet", include_top=False)  # checks the hash of the file
+    except Exception as error:  # Keras raises a bare Exception if the download fails
+        name = f"{loss_model.replace('_', '')}_weights_tf_dim_ordering_tf_kernels_notop.h5"
         raise UserError(
-            f"loss_model_file: 'imagenet' cannot be fetched ({_reason(error)}); put {name} into "
-            f"{home}/models/, or take loss_model: vgg_16_half, which works without"
+            f"loss_model_file: 'imagenet' cannot be fetched ({reason(error)}); put {name} into "
+            f"{os.environ.get('KERAS_HOME', '~/.keras')}/models/, or set loss_model: vgg_16_half, "
+            "which needs no download"
         ) from error
     arrays = {}
     for layer in model.layers:
         if layer.weights:
             arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
     return _bgr_to_rgb(arrays)
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()
 
 
 def _read_file(weights: str) -> Arrays:
@@ -150,7 +128,7 @@ def _read_file(weights: str) -> Arrays:
     # Four libraries parse these files, and each has its own exceptions for a damaged one.
     except Exception as error:
         raise UserError(
-            f"loss_model_file: {weights!r} is damaged or incomplete ({_reason(error)}); "
+            f"loss_model_file: {weights!r} is damaged or incomplete ({reason(error)}); "
             "fetch or copy it again"
         ) from error
     if not arrays:
@@ -161,7 +139,7 @@ def _read_file(weights: str) -> Arrays:
 
 
 def _reader_of(path: Path) -> Callable[[Path], Arrays] | None:
-    """The reader for the file's first bytes, or last ones: a V1 checkpoint is a LevelDB table."""
+    """Returns the reader for a file's first bytes, or last: a V1 checkpoint is a LevelDB table."""
     with path.open("rb") as file:
         head = file.read(8)
         file.seek(max(0, path.stat().st_size - 8))
@@ -180,10 +158,10 @@ def _read_npz(path: Path) -> Arrays:
 
 
 def _read_keras(path: Path) -> Arrays:
-    """Keras's weights (groups named by layer at the root) or model file (under model_weights).
+    """Reads Keras's weights (groups named by layer) or model file (the same under model_weights).
 
-    The names of the arrays themselves have changed with every Keras, so the number of dimensions
-    tells kernel from bias. Keras's VGGs come from Caffe and take BGR.
+    Every Keras version names the arrays differently, so the number of dimensions distinguishes
+    kernel and bias. Keras's VGGs come from Caffe and take BGR.
     """
     import h5py
 
@@ -194,20 +172,20 @@ def _read_keras(path: Path) -> Arrays:
         if layer and isinstance(item, h5py.Dataset):
             _check_size(item.shape, name)
             if item.external or item.is_virtual:
-                raise ValueError(f"{name} stands in another file")
+                raise ValueError(f"{name} is in another file")
             arrays[f"{layer[1]}/{'kernel' if item.ndim == 4 else 'bias'}"] = item[()]
 
     with h5py.File(path, "r") as file:
         inside = file.get("model_weights", getlink=True)
-        hard = isinstance(inside, h5py.HardLink)  # others lead to other files
+        hard = isinstance(inside, h5py.HardLink)  # other links lead to other files
         (file["model_weights"] if hard else file).visititems(visit)
     return _bgr_to_rgb(arrays)
 
 
 def _read_slim(path: Path) -> Arrays:
-    """TF-slim's variables, such as vgg_16/conv3/conv3_1/weights; fc6 to fc8 are left unread.
+    """Reads TF-slim's convolutions, such as vgg_16/conv3/conv3_1/weights, which take RGB.
 
-    They take RGB. `path` is a V1 file or the prefix of a V2 checkpoint.
+    path: a V1 file or the prefix of a V2 checkpoint.
     """
     import tensorflow as tf
 
@@ -223,23 +201,19 @@ def _read_slim(path: Path) -> Arrays:
 
 
 def _read_matconvnet(path: Path) -> Arrays:
-    """matconvnet's imagenet-vgg-verydeep files, of all three generations.
+    """Reads matconvnet's imagenet-vgg-verydeep files of all three generations.
 
-    A layer holds `filters` and `biases` in the oldest, `weights` (both in one cell) since; the
-    mean is in `normalization`, or in `meta.normalization` since beta 17. matconvnet's Caffe
-    importer (utils/import-caffe.py) transposes the kernels to (height, width, in, out) and flips
-    the first to RGB; much published code that reads these files swaps height and width again.
+    Layers have `filters` and `biases` in the oldest, `weights` with both in the others. The mean is
+    in `normalization`, or in `meta.normalization` since beta 17. matconvnet's Caffe importer
+    (utils/import-caffe.py) transposes the kernels to (height, width, in, out) and flips the first
+    to RGB; much published code that reads these files swaps height and width again.
 
-    Where the file's mean is not ours, the first bias takes up the difference. That is exact but
-    for the outermost pixels, whose zero padding stands for the mean colour. The published files
-    have our mean.
+    If the file's mean is not PIXEL_MEAN, the difference is added to the first bias. This is exact
+    except at the outermost pixels, where the zero padding means the mean colour.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise UserError(
-            f"loss_model_file: reading {str(path)!r} needs scipy: pip install 'fast-style[weights]'"
-        ) from error
+    check_installed(f"loss_model_file: reading {str(path)!r} needs", "weights", "scipy")
+    from scipy.io import loadmat
+
     check_inflated_size(path)
     file = loadmat(path, simplify_cells=True)
     arrays = {}
@@ -257,18 +231,14 @@ def _read_matconvnet(path: Path) -> Arrays:
 
 
 def _read_torchvision(path: Path) -> Arrays:
-    """torchvision's VGGs, whose layers are numbered `features.N`, such as timm publishes them.
+    """Reads torchvision's VGGs, with layers numbered `features.N`, as timm publishes them.
 
-    They take (RGB / 255 - mean) / std; the first kernel takes up the scale, and the first bias the
-    difference of the means, as for matconvnet's files.
+    They take (RGB / 255 - mean) / std. The first kernel is scaled, and the difference of the means
+    is added to the first bias, as for matconvnet's files.
     """
-    try:
-        from safetensors import safe_open
-    except ImportError as error:
-        raise UserError(
-            f"loss_model_file: reading {str(path)!r} needs safetensors: "
-            "pip install 'fast-style[weights]'"
-        ) from error
+    check_installed(f"loss_model_file: reading {str(path)!r} needs", "weights", "safetensors")
+    from safetensors import safe_open
+
     found = {}
     with safe_open(path, "numpy") as file:
         for key in file.keys():  # noqa: SIM118 (it is no mapping)
@@ -289,13 +259,13 @@ def _read_torchvision(path: Path) -> Arrays:
 
 
 def _check_size(shape: Sequence[int], name: str) -> None:
-    # Before it is read: a few bytes of a file can stand for any number of equal values.
-    if math.prod(shape) > _MOST_VALUES:
+    # Checked before reading: a few bytes of a file can expand to any number of equal values.
+    if math.prod(shape) > MOST_VALUES:
         raise ValueError(f"{name} has shape {tuple(shape)}, larger than any in a VGG")
 
 
 def _move_mean(arrays: Arrays, mean: np.ndarray) -> None:
-    """Make weights that take RGB minus `mean` take RGB minus PIXEL_MEAN."""
+    """Changes weights for RGB minus `mean` into weights for RGB minus PIXEL_MEAN, in place."""
     per_colour = arrays["block1_conv1/kernel"].sum(axis=(0, 1), dtype=np.float64)
     arrays["block1_conv1/bias"] = arrays["block1_conv1/bias"] + (PIXEL_MEAN - mean) @ per_colour
 
@@ -331,8 +301,3 @@ def _shapes(loss_model: str) -> dict[str, tuple[int, ...]]:
         shapes[f"{layer}/kernel"] = (3, 3, inputs, outputs)
         shapes[f"{layer}/bias"] = (outputs,)
     return shapes
-
-
-def _reason(error: Exception) -> str:
-    first_line = next(iter(str(error).splitlines()), "")
-    return first_line[:120] or type(error).__name__

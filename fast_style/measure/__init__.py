@@ -1,1 +1,1 @@
-"""How good a trained network is: its strokes, palette, scene, and what spoils its pictures."""
+"""The quality of a trained network: strokes, palette, scene and artefacts of its pictures."""

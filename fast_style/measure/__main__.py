@@ -1,21 +1,20 @@
-"""Measure a trained network: strokes and palette of its painting, and the photo's scene.
+"""Measure a trained network: the painting's strokes and palette, and the photo's scene.
 
     python -m fast_style.measure --model models/candy --images photos
     python -m fast_style.measure --model models/candy --images photo.jpg --pictures theirs.jpg
     python -m fast_style.measure --model models/candy --images photos --lbfgs
 
-Of one or several models, the plain photo, and the pictures that other programs made of it: the
-figures of likeness.py, which no loss network knows, a contact sheet, and for the models figures of
-what spoils pictures (artefacts.py) at several sizes. With --lbfgs also the objective in iterations
-of the slow optimization, from white noise and from the content image, which is far nearer to the
-end: Johnson et al. (2016, section 4.1) find their networks as good as 50 to 100 iterations of
-L-BFGS from noise.
+Shows the figures of likeness.py, without a loss network, for the models, the plain photo and the
+pictures of other programs; a contact sheet; and the models' artefacts (artefacts.py) at several
+sizes. With --lbfgs also the objective in iterations of L-BFGS on the pixels, from white noise and
+from the content image: Johnson et al. (2016, section 4.1) report 50 to 100 from noise.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,57 +44,40 @@ from fast_style.pictures.images import (
 
 MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several
 SHEET = "contact_sheet"  # .jpg; contact_sheet-STYLE
-MOST_OTHER_PROPORTIONS = 0.03  # programs cut or add some pixels at the edges
+MOST_OTHER_PROPORTIONS = 0.03  # programs crop or add some pixels at the edges
 SMALLEST = 96
 OPTIMIZED, ITERATIONS = 2, 200
+NEEDED = {  # by a flag: another one
+    "pictures": "images",
+    "style_image": "images",
+    "lbfgs": "images",
+    "optimized": "lbfgs",
+    "iterations": "lbfgs",
+}
 
 
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="model folders, such as models/candy",
-    )
-    parser.add_argument("--style", help="of a model of several: the one to measure")
-    parser.add_argument("--images", help="photos that were not trained on: a folder or glob")
-    parser.add_argument(
-        "--style-image", help="the painting, where the one of the conf is not there"
-    )
-    parser.add_argument(
-        "--pictures",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="results of other programs for the only photo, to compare with",
-    )
-    parser.add_argument("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
-    parser.add_argument(
-        "--lbfgs", action="store_true", help="count the objective in iterations of L-BFGS as well"
-    )
-    parser.add_argument(
-        "--optimized", type=at_least_1, help=f"with --lbfgs: of how many photos ({OPTIMIZED})"
-    )
-    parser.add_argument(
-        "--iterations", type=at_least_1, help=f"with --lbfgs: how many ({ITERATIONS})"
-    )
-    parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="DIR", help="measured models to compare with"
-    )
+    flag = parser.add_argument
+    many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    flag("--model", **many, help="model folders, such as models/candy")
+    flag("--style", help="the one to measure, for a model with several")
+    flag("--images", help="photos that were not trained on: a folder or glob")
+    flag("--style-image", help="the painting, if the file in the conf does not exist")
+    flag("--pictures", **many, metavar="FILE", help="results of other programs for a single photo")
+    flag("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
+    flag("--lbfgs", action="store_true", help="also measure the objective in iterations of L-BFGS")
+    flag("--optimized", type=at_least_1, help=f"with --lbfgs: number of photos ({OPTIMIZED})")
+    flag("--iterations", type=at_least_1, help=f"with --lbfgs: number of them ({ITERATIONS})")
+    flag("--compare", **many, metavar="DIR", help="measured models to compare with")
     args = parser.parse_args()
-    for flag in ("pictures", "style_image", "lbfgs"):
-        if getattr(args, flag) and args.images is None:
-            raise UserError(f"--{flag.replace('_', '-')}: goes with --model and --images")
-    for flag in ("optimized", "iterations"):
-        if getattr(args, flag) is not None and not args.lbfgs:
-            raise UserError(f"--{flag}: goes with --lbfgs")
+    for name, needed in NEEDED.items():
+        if getattr(args, name) and not getattr(args, needed):
+            raise UserError(f"--{name.replace('_', '-')}: needs --{needed}")
     if bool(args.model) != (args.images is not None):
         raise UserError("--model and --images go together; --compare alone shows earlier figures")
     if not args.model and not args.compare:
-        raise UserError("--model and --images say what to measure; --compare what to show again")
+        raise UserError("give --model and --images to measure, or --compare for earlier figures")
     if min(args.sizes) < SMALLEST:
         raise UserError(f"--sizes {min(args.sizes)}: is too small; at least {SMALLEST}")
     if args.lbfgs:
@@ -119,9 +101,6 @@ def _read_subjects(
     models: Sequence[str], style: str | None, style_image: str | None
 ) -> list[Subject]:
     folders = [find_model_folder(name) for name in models]
-    for where, count in Counter(path.resolve() for path in folders).items():
-        if count > 1:
-            raise UserError(f"--model {where}: is given more than once")
     named = [(name_in_style(path.resolve().name, style), str(path)) for path in folders]
     labels = _labels(named, [PHOTO, PAINTING])
     return [
@@ -137,17 +116,17 @@ def _measure_models(
     sizes: Sequence[int],
     lbfgs: tuple[int, int] | None,
 ) -> tuple[dict[str, dict | None], dict[str, dict]]:
-    """The figures of compare() and of measure(), by label; the model folders get them as files.
+    """Returns the figures of compare() and of measure() by label, and writes them to the folders.
 
-    images: photos, a folder or glob. pictures: files that other programs made of the only photo.
+    images: photos, a folder or glob. pictures: results of other programs for a single photo.
     """
     photos = [flatten_on_white(read_picture(path)) for path in find_pictures(images)]
     labels = [subject.label for subject in subjects]
     others = _read_others(pictures, photos, [PHOTO, PAINTING, *labels])
     if others and not one_painting(subjects):
         raise UserError(
-            "--pictures: the models have different style images; say with --style-image which "
-            "painting the pictures are compared with"
+            "--pictures: the models have different style images; name the painting to compare "
+            "with as --style-image"
         )
     figures, sheet = compare(subjects, photos, others)
     measured = {}
@@ -167,9 +146,9 @@ def _measure_models(
 def _read_others(
     names: list[str], photos: list[np.ndarray], taken: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """The pictures by label, which other programs made of the only photo."""
+    """Returns the results of other programs for a single photo by label."""
     if names and len(photos) > 1:
-        raise UserError(f"--pictures: belong to one photo, and --images stands for {len(photos)}")
+        raise UserError(f"--pictures: needs a single photo; --images names {len(photos)}")
     labels = _labels([(Path(name).name, name) for name in names], taken)
     others = {}
     for name, label in zip(names, labels, strict=True):
@@ -178,15 +157,15 @@ def _read_others(
         if abs(ratios[0] / ratios[1] - 1) > MOST_OTHER_PROPORTIONS:
             sizes = [f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (picture, photos[0])]
             raise UserError(
-                f"--pictures {name}: is {sizes[0]}, and the photo is {sizes[1]}; a picture of the "
-                "same proportions is wanted"
+                f"--pictures {name}: is {sizes[0]}, and the photo is {sizes[1]}; it must have the "
+                "same proportions"
             )
         others[label] = picture
     return others
 
 
 def _labels(names: Sequence[tuple[str, str]], taken: Iterable[str]) -> list[str]:
-    """For each (short, long) name the short one, or the long one where another has it."""
+    """Returns the short one of each (short, long) name, or the long one if the short is taken."""
     counts = Counter([*(short for short, _ in names), *taken])
     labels = [short if counts[short] == 1 else long for short, long in names]
     for label, count in Counter(labels).items():
@@ -199,7 +178,7 @@ def _read_measured(folder: Path) -> list[tuple[Path, dict]]:
     paths = sorted(folder.glob(f"{MEASURE}*.json"))
     if not paths:
         raise UserError(
-            f"--compare {folder}: holds no {MEASURE}.json; measure it first with --model {folder}"
+            f"--compare {folder}: has no {MEASURE}.json; measure it first with --model {folder}"
         )
     measured = []
     for path in paths:

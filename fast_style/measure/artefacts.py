@@ -1,4 +1,4 @@
-"""What spoils stylized images though the objective hardly notices it, each as one figure."""
+"""Figures of artefacts of stylized images that hardly change the objective."""
 
 import numpy as np
 
@@ -10,15 +10,14 @@ NEAR = 6  # grey levels from the end of the range
 
 
 def grid_energy(rgb: np.ndarray, period: int) -> float:
-    """How far the frequencies of the upsampling grid stand out of those around them; 1: not at all.
+    """Returns the power at the upsampling grid's frequencies over that around them; 1: no grid.
 
-    rgb: (H, W, 3), 0..255, at least 64 pixels a side. period: what the network upsamples by in all.
+    rgb: (H, W, 3), 0..255, at least 64 pixels a side. period: of the network's upsampling in all.
     Convolutions after an upsampling by 4 leave patterns that repeat every 4 or 2 pixels (Odena et
     al. 2016, "Deconvolution and Checkerboard Artifacts"): peaks at quarters and halves of the
-    sampling frequency; by 8, at eighths too, where other networks leave none, so that a mean over
-    them would hide what these leave. The mean power there over the median power in the
-    neighbourhood, averaged over those frequencies. JPEG's blocks leave such peaks too, so the
-    content image's figure is what to compare with.
+    sampling frequency. Upsampling by 8 leaves peaks at eighths too. The result is the mean power
+    there over the median power around it, averaged over these frequencies. JPEG's blocks leave such
+    peaks too, so compare with the figure of the content image.
     """
     height, width = (side - side % period for side in rgb.shape[:2])
     grey = rgb[:height, :width].astype(np.float64) @ LUMA
@@ -37,12 +36,12 @@ def grid_energy(rgb: np.ndarray, period: int) -> float:
 
 
 def frame_shift(part: np.ndarray, whole: np.ndarray) -> float:
-    """By how many grey levels the outer 16 pixels of a stylized picture have other colours.
+    """Returns the difference in colour of a stylized picture's outer 16 pixels, in grey levels.
 
-    part: (H, W, 3), 0..255, more than 32 pixels a side: the stylized image of a part of a picture;
-    whole: the same part of the stylized image of the whole picture, where it has no edges. What
-    differs at the edges and not inside, as a mean over them for each of R, G and B: single strokes
-    fall elsewhere, a frame stays. The root of the three numbers' mean square.
+    part: (H, W, 3), 0..255, more than 32 pixels a side: a part of a picture, stylized. whole: the
+    same part of the stylized whole picture, which has no edges there. The result is the root mean
+    square over R, G and B of the mean difference at the edges minus that inside, so that a frame
+    counts and single moved strokes do not.
     """
     shift = part.astype(np.float64) - whole
     inside = np.zeros(shift.shape[:2], bool)
@@ -51,9 +50,9 @@ def frame_shift(part: np.ndarray, whole: np.ndarray) -> float:
 
 
 def blotched_share(rgb: np.ndarray) -> float:
-    """The share of 16 x 16 blocks in which every value is within 6 of 0 or of 255.
+    """Returns the share of 16 x 16 blocks in which every value is within 6 of 0 or of 255.
 
-    Such blocks are flat black, flat white or a flat saturated colour: pictures have few of them.
+    Such blocks are flat and black, white or saturated; pictures have few of them.
     rgb: (H, W, 3), 0..255, at least 16 pixels a side.
     """
     height, width = (side - side % BLOCK for side in rgb.shape[:2])

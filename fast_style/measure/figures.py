@@ -1,4 +1,4 @@
-"""The figures of a model: of its pictures at several sizes, and beside other models."""
+"""The figures of a model at several sizes, and in comparison with other models."""
 
 import datetime
 import time
@@ -28,14 +28,14 @@ from fast_style.stylize.stylizer import Stylizer
 
 PHOTO, PAINTING = "photo", "painting"
 MOST_ON_SHEET = 8  # photos
-SLOW_STEPS = 500  # what one pass is compared with (Johnson et al. 2016, table 1)
+SLOW_STEPS = 500  # of L-BFGS, compared with one pass (Johnson et al. 2016, table 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A model folder in one style, and the painting that it is compared with.
 
-    config: its conf, without what only its training needed. painting: (H, W, 3) uint8.
+    config: its conf without PLACE_KEYS. painting: (H, W, 3) uint8.
     """
 
     label: str
@@ -49,11 +49,10 @@ class Subject:
 def read_subject(
     folder: Path, label: str, style: str | None = None, style_image: str | None = None
 ) -> Subject:
-    """The model in `folder`, ready to be measured.
+    """Reads the model in `folder` and its painting.
 
-    style: the one that is measured, where the folder has several. style_image: a file or URL, in
-    place of what the conf names.
-    Raises UserError where the folder holds no such model, or the style image is not at hand.
+    style: the one to measure, if the folder has several. style_image: a file or URL instead of the
+    conf's. Raises UserError if the folder has no such model, or the style image is missing.
     """
     model = read_model(folder).in_style(style)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
@@ -66,7 +65,7 @@ def read_subject(
         config = config.of_style(*config.named_style_images)
         file = style_image_file(config)
         if file.suffix == STATISTICS_SUFFIX:
-            raise UserError(f"style_image: {file}: holds statistics, which show no painting")
+            raise UserError(f"style_image: {file}: contains statistics and no painting")
         painting = flatten_on_white(read_picture(file))
     except UserError as error:
         if style_image is not None or "style_image" not in str(error):
@@ -80,11 +79,11 @@ def compare(
     photos: Sequence[np.ndarray],
     others: dict[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, dict], np.ndarray]:
-    """The figures of fast_style.measure.likeness by label, and the contact sheet, (H, W, 3) uint8.
+    """Returns the figures of likeness() by label, and the contact sheet, (H, W, 3) uint8.
 
-    Of the photos themselves (`photo`), the subjects, and others; means over the photos, of which
-    MOST_ON_SHEET are on the sheet. photos: (H, W, 3) uint8. others: pictures that were made of the
-    only photo, with the first subject's painting.
+    These are means over the photos, for the photos themselves (`photo`), the subjects, and others.
+    The sheet shows MOST_ON_SHEET of the photos. photos: (H, W, 3) uint8. others: pictures made from
+    a single photo, with the first subject's painting.
     """
     paintings = [looks(scaled(subject.painting)) for subject in subjects]
     found: dict[str, list[dict]] = {}
@@ -113,7 +112,7 @@ def compare(
 def _with_paintings(
     columns: dict[str, list[np.ndarray]], subjects: Sequence[Subject]
 ) -> dict[str, list[np.ndarray]]:
-    """The columns, with each painting before the first model that was trained on it."""
+    """Returns the columns, with each painting before the first model that was trained on it."""
     ordered, before = {PHOTO: columns[PHOTO]}, None
     for subject in subjects:
         if before is None or not np.array_equal(subject.painting, before):
@@ -125,7 +124,7 @@ def _with_paintings(
 
 
 def one_painting(subjects: Sequence[Subject]) -> bool:
-    """Whether the subjects are all compared with the same painting."""
+    """Returns whether all subjects have the same painting."""
     return all(np.array_equal(each.painting, subjects[0].painting) for each in subjects)
 
 
@@ -136,15 +135,14 @@ def measure(
     figures: dict,
     lbfgs: tuple[int, int] | None = None,
 ) -> dict:
-    """All measurements of a model folder, as a dict for JSON.
+    """Returns all measurements of a model folder as a dict for JSON.
 
-    photos: (H, W, 3) uint8, of which the centre square is taken at each of `sizes`. figures: the
-    subject's own of compare(). lbfgs: how many of the photos are optimized too, and for how many
-    iterations.
+    photos: (H, W, 3) uint8; their centre square is measured at each of `sizes`. figures: those of
+    compare() for this subject. lbfgs: how many photos to optimize, and for how many iterations.
     """
     optimized, iterations = lbfgs or (0, 0)
     optimized = min(optimized, len(photos))
-    # OpenVINO runs on the CPU, and TensorFlow, which knows of GPUs, takes seconds to import.
+    # OpenVINO runs on the CPU. Asking TensorFlow for GPUs takes seconds.
     on_cpu = subject.stylizer.runtime == "openvino" and lbfgs is None
     steps = len(sizes) * (len(photos) + len(STARTS) * optimized * iterations)
     at_sizes = {}
@@ -174,13 +172,13 @@ def measure(
 def _at_size(
     stylizer: Stylizer, contents: list[np.ndarray], progress: tqdm
 ) -> tuple[dict, list[np.ndarray]]:
-    """The figures of square contents of one size, and the stylized contents."""
+    """Returns the figures of square contents of one size, and the stylized contents."""
     size = len(contents[0])
     period = stylizer.architecture.downsampling
     artefacts: list[dict[str, float]] = []
     all_stylized: list[np.ndarray] = []
     pass_seconds: list[float] = []
-    stylizer(contents[0])  # unmeasured, because the first pass at a size may compile
+    stylizer(contents[0])  # not measured, because the first pass at a size may compile
     for number, content in enumerate(contents):
         progress.set_postfix_str(f"{size}x{size}, picture {number + 1} of {len(contents)}")
         started = time.perf_counter()

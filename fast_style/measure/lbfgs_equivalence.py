@@ -1,4 +1,4 @@
-"""How many iterations of L-BFGS on the same objective one pass of a network equals."""
+"""The number of L-BFGS iterations on the same objective that equal one pass of a network."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from fast_style.loss.named_terms import named_terms
 from fast_style.measure.tables import iterations_in_words
 from fast_style.pictures.plots import subplots, write_figure
 
-# The start from which the fewest iterations are needed, and the paper's; as their noise_ratio.
+# The noise_ratio of two starts: the one that needs the fewest iterations, and the paper's.
 STARTS = {"content": 0.0, "noise": 1.0}
 WHITE_NOISE = 128.0
 
@@ -25,12 +25,12 @@ def objective(
     iterations: int,
     progress: tqdm,
 ) -> dict:
-    """The conf's objective of the network's results, and of L-BFGS on the first contents.
+    """Returns the conf's objective of the network's results, and of L-BFGS on the first contents.
 
-    contents, all_stylized: each (H, W, 3) uint8. optimized: on how many of the contents L-BFGS is
-    run, for `iterations`; progress: gets a step for each.
+    contents, all_stylized: each (H, W, 3) uint8. optimized: the number of contents on which L-BFGS
+    runs for `iterations`. progress: advances by one for each iteration.
     """
-    # Only here: TensorFlow takes seconds to import.
+    # Not at the top: TensorFlow takes seconds to import.
     from fast_style.gatys.painting import starting_pixels
     from fast_style.gatys.pixel_optimizers import gradients_of
     from fast_style.loss.style_statistics import read_style
@@ -65,7 +65,7 @@ def objective(
 
 
 def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:
-    """The total after 0, 1, ... iterations, and the median seconds of one."""
+    """Returns the total after 0, 1, ... iterations, and the median seconds of one."""
     from fast_style.gatys.pixel_optimizers import minimize_by_lbfgs
 
     totals: list[float] = []
@@ -83,10 +83,10 @@ def _curve(gradient, start, iterations, progress) -> tuple[list[float], float]:
 
 
 def iterations_equalled(total: float, curve: np.ndarray) -> float:
-    """The iterations after which a falling `curve` of totals comes down to `total`.
+    """Returns the number of iterations at which a falling `curve` of totals reaches `total`.
 
-    Between iterations it is a straight line; 0 where the curve begins below, and the last
-    iteration where it never comes down so far.
+    It interpolates between iterations. 0 if the curve begins below, and the last iteration if it
+    does not reach the total.
     """
     lower = np.flatnonzero(curve <= total)
     if lower.size == 0:
@@ -109,7 +109,7 @@ def _mean_and_spread(entries: list[dict[str, float]]) -> dict[str, dict[str, flo
 
 
 def plot(measured: dict, path: Path) -> None:
-    """The totals of L-BFGS against its iterations, and the network's as a line across; a PNG."""
+    """Writes a PNG of L-BFGS's totals by iteration, with the network's as a horizontal line."""
     sizes = measured["sizes"]
     figure, all_axes = subplots(1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False)
     for axes, (size, at) in zip(all_axes[0], sizes.items(), strict=True):

@@ -1,7 +1,7 @@
-"""How much of a painting a stylized picture has, in figures that no loss network knows.
+"""Figures of a stylized picture's likeness to a painting, without a loss network.
 
-Strokes and palette are distances to the painting, as a fraction of the photo's own distance: 1 is
-the plain photo, 0 the painting. Scene is how much of the photo is left: 1 is the photo.
+Strokes and palette are distances to the painting, as a fraction of the photo's distance: 1 is the
+plain photo, 0 the painting. Scene is how much of the photo remains: 1 is the photo.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fast_style.pictures.pixels import LUMA, resize
 SHORT_SIDE = 512
 LEVELS = 5
 PATCH = 7
-MOST_PATCHES = 32768  # with 8192 the finest level of a painting differs from itself by a sixth
+MOST_PATCHES = 32768  # with 8192, two samples of a painting's finest level differ by a sixth
 STROKE_DIRECTIONS = 256
 PALETTE_DIRECTIONS = 64
 DIRECTIONS_AT_ONCE = 16
@@ -26,11 +26,11 @@ BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What is compared of a picture, once it has been computed.
+    """The properties of a picture that are compared.
 
-    rgb: (H, W, 3) uint8, of a short side of SHORT_SIDE. strokes: for each level of the pyramid, the
-    fine ones first, the quantiles of its patches; palette: those of its colours; as
-    projected_quantiles gives them.
+    rgb: (H, W, 3) uint8, with a short side of SHORT_SIDE. strokes: projected_quantiles of the
+    patches of each level of the pyramid, fine levels first. palette: projected_quantiles of the
+    colours.
     """
 
     rgb: np.ndarray
@@ -39,7 +39,7 @@ class Looks:
 
 
 def looks(rgb: np.ndarray) -> Looks:
-    """The looks of a (H, W, 3) uint8 picture that scaled() has made."""
+    """Returns the looks of a (H, W, 3) uint8 picture, as scaled() returns it."""
     pixels = rgb.astype(np.float32)
     strokes = [
         projected_quantiles(normalized_patches(level), STROKE_DIRECTIONS)
@@ -50,19 +50,18 @@ def looks(rgb: np.ndarray) -> Looks:
 
 
 def scaled(rgb: np.ndarray) -> np.ndarray:
-    """A (H, W, 3) uint8 picture with its short side at SHORT_SIDE pixels."""
+    """Returns a (H, W, 3) uint8 picture scaled to a short side of SHORT_SIDE pixels."""
     height, width = rgb.shape[:2]
     scale = SHORT_SIDE / min(height, width)
     return resize(rgb, round(height * scale), round(width * scale))
 
 
 def likeness(picture: Looks, photo: Looks, painting: Looks) -> dict:
-    """The figures of a picture that was made of a photo in the style of a painting.
+    """Returns the figures of a picture made from a photo in the style of a painting.
 
-    strokes_by_level: the distances of the patches on each level, the fine ones first, each over
-    the photo's; strokes: their mean; palette: the same of the colours; scene: scene_correlation.
-    picture and photo have the same shape.
-    Raises UserError where the photo's distance is 0, as that of the painting itself is.
+    strokes_by_level: the distances of the patches on each level, fine levels first, over those of
+    the photo. strokes: their mean. palette: the same for the colours. scene: scene_correlation.
+    picture and photo have the same shape. Raises UserError if the photo's distance is 0.
     """
     levels = [
         _fraction(distance(ours, theirs), distance(plain, theirs))
@@ -82,19 +81,18 @@ def likeness(picture: Looks, photo: Looks, painting: Looks) -> dict:
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """The sliced Wasserstein distance of two sets, from their projected_quantiles.
+    """Returns the sliced Wasserstein distance of two sets, from their projected_quantiles.
 
-    The mean over directions of the one-dimensional distance, which is the mean difference of the
-    quantiles (Rabin et al. 2011).
+    This is the mean over directions of the mean difference of the quantiles (Rabin et al. 2011).
     """
     return float(np.abs(one - other).mean(dtype=np.float64))
 
 
 def projected_quantiles(points: np.ndarray, directions: int) -> np.ndarray:
-    """(directions, QUANTILES) float32: how a set lies along random unit directions.
+    """Returns (directions, QUANTILES) float32: quantiles of a set along random unit directions.
 
-    points: (N, D) float32. The directions are the same for every set of the same D, and every
-    quantile is the value of a point, so any two sets can be compared, of whatever N.
+    points: (N, D) float32. Every quantile is the value of a point. The directions depend on D
+    alone, so sets of different N can be compared.
     """
     towards = np.random.default_rng(SEED).standard_normal((directions, points.shape[1]))
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
@@ -109,12 +107,12 @@ def projected_quantiles(points: np.ndarray, directions: int) -> np.ndarray:
 
 
 def normalized_patches(level: np.ndarray) -> np.ndarray:
-    """(N, 7 * 7 * 3) float32: the patches of a pyramid's level, normalized channel by channel.
+    """Returns (N, 7 * 7 * 3) float32: the patches of a pyramid's level, normalized by channel.
 
     level: (H, W, 3) float32, at least 7 pixels a side. In each of R, G and B all patches together
     get mean 0 and standard deviation 1 (Karras et al. 2018, "Progressive Growing of GANs", section
-    5); a channel that is flat becomes 0. Of more than MOST_PATCHES a random part is taken, the
-    same for every picture of that shape.
+    5); a flat channel becomes 0. At most MOST_PATCHES are sampled, at positions that depend on the
+    shape alone.
     """
     windows = sliding_window_view(level, (PATCH, PATCH), axis=(0, 1))
     rows, columns = windows.shape[:2]
@@ -124,16 +122,16 @@ def normalized_patches(level: np.ndarray) -> np.ndarray:
     patches = windows[chosen // columns, chosen % columns]
     patches = patches - patches.mean(axis=(0, 2, 3), keepdims=True)
     deviation = patches.std(axis=(0, 2, 3), keepdims=True)
-    # Rounding leaves a flat channel with a deviation of nearly 0.
+    # Because of rounding, the deviation of a flat channel is only nearly 0.
     patches /= np.where(deviation > 1e-3, deviation, np.inf)
     return patches.reshape(len(chosen), -1)
 
 
 def laplacian_pyramid(pixels: np.ndarray) -> list[np.ndarray]:
-    """LEVELS arrays that add up to the picture, each half as large as the one before it.
+    """Returns LEVELS arrays, each half as large as the one before.
 
-    pixels: (H, W, 3) float32. Burt and Adelson (1983): what a level loses when it is blurred and
-    halved; the last is what is left.
+    pixels: (H, W, 3) float32. Burt and Adelson (1983): a level is the difference between the
+    picture and its blurred and halved version, which is the picture of the next level.
     """
     levels = []
     for _ in range(LEVELS - 1):
@@ -144,22 +142,22 @@ def laplacian_pyramid(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def halved(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C) blurred by the binomial [1, 4, 6, 4, 1] / 16, and every other pixel of it."""
+    """Returns every second pixel of (H, W, C) blurred by the binomial [1, 4, 6, 4, 1] / 16."""
     return _blurred(pixels)[::2, ::2]
 
 
 def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width, C) of which `pixels` is half: zeros between the pixels, then the blur."""
+    """Returns (height, width, C) from half the size: zeros between the pixels, then the blur."""
     spread = np.zeros((height, width, pixels.shape[2]), np.float32)
     spread[::2, ::2] = pixels
     return 4 * _blurred(spread)
 
 
 def scene_correlation(picture: np.ndarray, photo: np.ndarray) -> float:
-    """How well the edges of a picture are where the photo's are, -1 to 1.
+    """Returns the correlation of a picture's edges with the photo's, -1 to 1.
 
-    Both (H, W, 3) uint8 of one shape. The correlation of the magnitudes of luma's gradient at half
-    and at a quarter of the size, the mean of the two; 0 where one of them has no edges.
+    Both are (H, W, 3) uint8 of one shape. It compares the magnitudes of luma's gradient at half and
+    at a quarter of the size, and takes the mean; 0 if one of them has no edges.
     """
     one, other = (rgb.astype(np.float32) @ LUMA[:, None] for rgb in (picture, photo))
     correlations = []
@@ -182,5 +180,5 @@ def _blurred(pixels: np.ndarray) -> np.ndarray:
 
 def _fraction(ours: float, plain: float) -> float:
     if plain == 0:
-        raise UserError("a photo looks exactly like the painting, so nothing is between them")
+        raise UserError("a photo is equal to the painting, so there is no distance to compare")
     return ours / plain

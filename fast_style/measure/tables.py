@@ -1,8 +1,8 @@
-"""What has been measured, as lines of text and cells of tables."""
+"""Measurements as lines of text and cells of tables."""
 
 
 def likeness_table(figures: dict[str, dict | None]) -> str:
-    """The figures of compare() as lines of text; '-' where a picture has none."""
+    """Returns the figures of compare() as lines of text; '-' for those of older versions."""
     width = max(len(label) for label in figures)
     lines = [f"{'':{width}}  strokes  on each level, fine to coarse  palette  scene"]
     for label, of_label in figures.items():
@@ -12,7 +12,7 @@ def likeness_table(figures: dict[str, dict | None]) -> str:
 
 
 def likeness_cells(figures: dict | None) -> tuple[str, str, str, str]:
-    """Strokes, those on each level, palette and scene, as 0.52; '-' where there are none."""
+    """Returns strokes, strokes on each level, palette and scene as texts such as 0.52, or '-'."""
     if figures is None:
         return ("-",) * 4
     levels = " ".join(f"{level:.2f}" for level in figures["strokes_by_level"])
@@ -21,7 +21,7 @@ def likeness_cells(figures: dict | None) -> tuple[str, str, str, str]:
 
 
 def table(measured: dict[str, dict]) -> str:
-    """What measure() found at each size, of one or several models by label, as lines of text."""
+    """Returns the figures of measure() at each size, by label, as lines of text."""
     width = max(8, *(len(label) for label in measured))
     rows = [
         (f"{label:{width}}  {size:>4}", at)
@@ -53,6 +53,6 @@ def table(measured: dict[str, dict]) -> str:
 
 
 def iterations_in_words(slow: dict) -> str:
-    """What L-BFGS needed from one start, as 13; 'at least 200' where it did not come so far."""
+    """Returns the iterations of L-BFGS from one start, as 13, or 'at least 200' if too few ran."""
     more = "at least " if slow["equals_iterations"] >= len(slow["totals"]) - 1 else ""
     return f"{more}{slow['equals_iterations']:.0f}"

@@ -8,7 +8,7 @@ saved_model.pb, variables/    the same network as a SavedModel
 checkpoints/      STEP.npz: all that a training resumes from, bit for bit (checkpoint.Checkpoint)
 logs/             TensorBoard
 previews/         fixed pictures, stylized as the training went on
-training.lock     while a training runs
+training.lock     locked while a training runs
 """
 
 import shutil

@@ -1,1 +1,1 @@
-"""The transformer network, and what it is made of."""
+"""The transformer network and its layers."""

@@ -1,8 +1,8 @@
-"""What transformer networks are made of, described once for every library that runs them.
+"""The layers of the transformer networks, described once for every library that runs them.
 
-`Architecture.transformed` lists the layers. Each library has functions of their names: Keras in
-network/layers.py, OpenVINO in runtimes/openvino_network.py, ONNX in export/onnx_network.py, and
-runtimes/streaming.py for a few rows of a picture at a time.
+`Architecture.transformed` lists the layers. The functions with these names are in
+network/layers.py for Keras, network/graph.py for OpenVINO and ONNX, and runtimes/streaming.py for a
+few rows of a picture at a time.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,21 @@ from typing import Any
 
 import numpy as np
 
-# Pixels mirrored around a picture, and cut off again. Within about 20 of its own edges a trained
-# network draws differently (with the colours that the style asks for somewhere, anywhere): a frame.
-# Twice as many are a multiple of every architecture's downsampling.
+# Pixels mirrored around a picture, and cropped again: a trained network draws a frame within about
+# 20 pixels of its edges. Twice the border is a multiple of every architecture's downsampling.
 BORDER = 24
-EPSILON = 1e-5  # inside the root of instance normalization: a constant channel is no NaN
+EPSILON = 1e-5  # inside the root of instance normalization, so that a constant channel is not NaN
 
-# Adam moves every weight as far as every other, and the 2,592 weights behind one output pixel move
-# together. Without this, three steps of 1e-3 can take nearly all pixels out of range, where tanh
-# is saturated and passes no gradient: blobs that come back slowly if at all.
+# Adam moves all weights equally far, and the 2,592 weights of one output pixel move together.
+# Without this factor, three steps of 1e-3 can move nearly all pixels out of range, where tanh is
+# saturated and passes no gradient.
 OUTPUT_GAIN = 1 / 16
 
-# How far an output reaches from the middle of 0..255 where tanh is 1; 'linear' does without tanh.
+# The distance of an output from the middle of 0..255 where tanh is 1; 'linear' has no tanh.
 OUTPUT_REACH = {"tanh": 127.5, "scaled_tanh": 150.0, "linear": 127.5}
 
-# How a doubled picture takes its pixels. For an even and an odd output pixel, for each of the input
-# pixels that it sees: how much of it is under each of the 3 taps of a convolution.
+# The interpolation of doubled features. For an even and an odd output pixel, for each input pixel:
+# its weight under each of the 3 taps of a convolution.
 DOUBLINGS: Mapping[str, np.ndarray] = {
     "nearest": np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32),
     "bilinear": np.array(
@@ -38,7 +37,7 @@ DOUBLED_KERNELS = "atu,bsv,uvio->tsiabo"  # one of DOUBLINGS twice and a 3x3 ker
 
 
 def doubled_kernels(kernel: np.ndarray, doubling: str) -> np.ndarray:
-    """(k, k, in, 4 * out): what a 3x3 kernel (3, 3, in, out) is to the picture before doubling.
+    """Converts a kernel for doubled features, (3, 3, in, out), to (k, k, in, 4 * out) before.
 
     k is 2 for 'nearest' and 3 for 'bilinear'. The outputs are those of even rows and even columns,
     even rows and odd columns, odd rows and even columns, odd rows and odd columns.
@@ -48,14 +47,13 @@ def doubled_kernels(kernel: np.ndarray, doubling: str) -> np.ndarray:
     return found.reshape(*found.shape[:3], -1)
 
 
-# Of the tile of noise: positions a side, and how many kinds that a network mixes.
-NOISE_SIDE, NOISE_KINDS = 128, 8
+NOISE_SIDE, NOISE_KINDS = 128, 8  # of the tile of noise: positions a side, and channels
 
 
 def noise_tile() -> np.ndarray:
-    """(NOISE_SIDE, NOISE_SIDE, NOISE_KINDS) float32 of a normal distribution, always the same.
+    """Returns (NOISE_SIDE, NOISE_SIDE, NOISE_KINDS) float32, normally distributed, always equal.
 
-    NumPy promises that RandomState's numbers never change, as it does not of newer generators'.
+    NumPy guarantees that RandomState's numbers never change, unlike those of newer generators.
     """
     shape = (NOISE_SIDE, NOISE_SIDE, NOISE_KINDS)
     return np.random.RandomState(0).standard_normal(shape).astype(np.float32)
@@ -66,9 +64,8 @@ class Architecture:
     """A transformer network: halvings of the picture, residual blocks, and doublings back.
 
     widths: channels at the size of the picture, at half of it, and so on down to the blocks.
-    noise: whether the residual blocks get fixed noise beside the picture's features.
-    doubling: how pixels are made between those of small features, one of DOUBLINGS.
-    output: how the last layer becomes pixels, one of OUTPUT_REACH.
+    noise: whether fixed noise is added before the residual blocks. doubling: the interpolation, a
+    key of DOUBLINGS. output: how the last layer becomes pixels, a key of OUTPUT_REACH.
     """
 
     name: str
@@ -79,33 +76,32 @@ class Architecture:
     output: str = "tanh"
 
     def has_weights_like(self, other: "Architecture") -> bool:
-        """Whether the weights of one are weights of the other too."""
+        """Returns whether both have weights of the same shapes."""
         return (self.widths, self.blocks, self.noise) == (other.widths, other.blocks, other.noise)
 
     @property
     def downsampling(self) -> int:
-        """How many pixels a side become one; sides inside are multiples of it."""
+        """The factor by which sides shrink; the sides with border are multiples of it."""
         return 2 ** (len(self.widths) - 1)
 
     @property
     def channels_per_pixel(self) -> float:
-        """Of the largest features, for each pixel of the picture: what memory grows with."""
+        """The channels of the largest features per pixel of the picture, to estimate memory."""
         return max(width / 4**halvings for halvings, width in enumerate(self.widths))
 
     def borders(self, side: int) -> tuple[int, int]:
-        """The pixels mirrored before and behind a picture of so many rows or columns."""
+        """Returns the mirrored pixels before and behind `side` rows or columns of a picture."""
         return BORDER, BORDER + -side % self.downsampling
 
     def pixels_with_border(self, height: int, width: int) -> int:
-        """The pixels that a picture is computed on, which are many more where it is thin."""
+        """Returns the pixels of a picture with its border."""
         return (height + sum(self.borders(height))) * (width + sum(self.borders(width)))
 
     def transformed(self, x: Any, layers: Any) -> Any:
-        """Features of 3 channels from pixels in -1..1.
+        """Returns features of 3 channels from pixels in -1..1.
 
         layers: has normalized_convolution, fixed_noise, residual_block, resize_convolution and
-        rgb_convolution. Each takes features and returns features, and finds its variables by
-        `name`.
+        rgb_convolution. Each takes and returns features; `name` identifies its variables.
         """
         first, *smaller = self.widths
         x = layers.normalized_convolution(x, first, 9, name="conv1")
@@ -131,5 +127,5 @@ ARCHITECTURES: Mapping[str, Architecture] = {each.name: each for each in (PAPER,
 
 
 def architecture_of(network: str, output: str) -> Architecture:
-    """What a conf's keys of these names describe."""
+    """Returns the architecture for a conf's keys `network` and `output`."""
     return replace(ARCHITECTURES[network], output=output)

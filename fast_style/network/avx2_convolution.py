@@ -1,19 +1,18 @@
-"""A convolution and its gradients in the forms that oneDNN is quick at on CPUs without AVX-512.
+"""A convolution and its gradients in the forms that are fastest in oneDNN without AVX-512.
 
-TensorFlow hands oneDNN the weights of a training in their plain order. With those, a forward
-convolution becomes im2col and a matrix product, at about half the speed that the same arithmetic
-has as the gradient of another convolution, whose weights may be reordered first; and gradients by
-weights are slower than matrix products. Measured with TensorFlow 2.21 (oneDNN 3.7) on AMD Zen 3.
+In a training TensorFlow passes weights to oneDNN in plain order. A forward convolution then is
+im2col and a matrix product, at about half the speed of the same arithmetic as the gradient of
+another convolution, for which oneDNN reorders the weights. Gradients by weights are slower than
+matrix products. Measured with TensorFlow 2.21 (oneDNN 3.7) on AMD Zen 3.
 """
 
 import tensorflow as tf
 
-# Below this, a matrix product has too little to do for each row that it reads.
-FEW_CHANNELS = 16
+FEW_CHANNELS = 16  # fewer make matrix products slow
 
 
 def convolve(features, kernel, stride: int):
-    """What tf.nn.conv2d(features, kernel, stride, "VALID") gives, up to rounding.
+    """Returns tf.nn.conv2d(features, kernel, stride, "VALID"), except for rounding.
 
     features: (N, H, W, C), kernel: (rows, columns, C, filters), both float32.
     """
@@ -38,10 +37,9 @@ def convolve(features, kernel, stride: int):
 
 
 def _as_a_gradient(features, kernel):
-    """The convolution as the gradient, by its input, of one with the mirrored kernel.
+    """Returns the convolution, as the gradient by the input of one with the mirrored kernel.
 
-    Padded as "SAME" and the borders cut off again, because TensorFlow does not hand one with
-    explicit padding to oneDNN.
+    It is padded as "SAME" and cropped: with explicit padding TensorFlow does not use oneDNN.
     """
     rows, columns, _, filters = kernel.shape
     mirrored = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))

@@ -1,16 +1,15 @@
-"""Instance normalization by the batch normalization that oneDNN fuses, a picture at a time.
+"""Instance normalization as oneDNN's fused batch normalization of each picture.
 
-A batch normalization of one picture is its instance normalization. In bfloat16 oneDNN reads the
-features as they are and keeps its sums in float32, so that no float32 copy of them is ever made:
-the transformer network forwards and backwards takes 0.73 s in place of 1.02 (256 x 256, batch 4,
-TensorFlow 2.21 on AMD Zen 5). In float32 the same operation is slower than the plain sums.
+In bfloat16 oneDNN keeps its sums in float32 without a float32 copy of the features: the transformer
+network forwards and backwards takes 0.73 s instead of 1.02 (256 x 256, batch 4, TensorFlow 2.21 on
+AMD Zen 5). In float32 the same operation is slower than the plain sums.
 """
 
 import tensorflow as tf
 
 
 def normalize(features, scale, shift, epsilon: float):
-    """(N, H, W, C) bfloat16 features, of which N is known, normalized over H and W.
+    """Normalizes (N, H, W, C) bfloat16 features, with a static N, over H and W.
 
     scale and shift: (C,) float32.
     """

@@ -1,6 +1,6 @@
-"""The transformer network as a graph of ONNX operators, made from a model's arrays.
+"""The transformer network as a graph of ONNX operators (https://onnx.ai/onnx/operators/).
 
-https://onnx.ai/onnx/operators/ explains them. ONNX and OpenVINO each have an AddOperator.
+ONNX and OpenVINO each have an AddOperator.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,21 +21,20 @@ from fast_style.network.architecture import (
     noise_tile,
 )
 
-FLOAT, UINT8 = 1, 2  # types of elements, as ONNX numbers them
+FLOAT, UINT8 = 1, 2  # ONNX's numbers for types of elements
 PIXELS = {"float": FLOAT, "uint8": UINT8}
 TO_THE_END = np.iinfo(np.int64).max
 
-
 AddOperator = Callable[..., Any]
-"""add("Conv", x, kernel, strides=[1, 1]) puts an operator of ONNX into a graph.
+"""add("Conv", x, kernel, strides=[1, 1]) adds an ONNX operator to a graph.
 
-It returns the operator's first output. Inputs are such outputs and, for constants, what as_constant
-takes; what an output is, is the graph's own.
+It returns the operator's first output, of a type of the graph. Inputs are such outputs, or
+constants for as_constant.
 """
 
 
 def as_constant(value: Any) -> np.ndarray:
-    """Floats as float32, whole numbers as int64."""
+    """Returns floats as float32 and whole numbers as int64."""
     array = np.asarray(value)
     return np.asarray(array, np.float32 if array.dtype.kind == "f" else np.int64, order="C")
 
@@ -47,11 +46,11 @@ def stylized(
     architecture: Architecture,
     pixels: str,
 ) -> Any:
-    """The stylized pictures, (N, H, W, 3) RGB 0..255 of any N, H and W as the pictures are.
+    """Adds the network; returns the stylized pictures, (N, H, W, 3) RGB 0..255 like `pictures`.
 
-    arrays: of one style, as model.Model has them, and of that architecture.
-    pixels: 'float' or 'uint8', of what goes in and of what comes out.
-    Raises UserError where the arrays are those of another network.
+    arrays: those of model_folder.model.Model for one style and this architecture.
+    pixels: 'float' or 'uint8', the type of input and output.
+    Raises UserError if the arrays are those of another network.
     """
     sides, x = add("Gather", add("Shape", pictures), [1, 2], axis=0), pictures
     for axis in (1, 2):
@@ -68,7 +67,7 @@ def stylized(
 
 
 def _mirrored_positions(add: AddOperator, length: Any, architecture: Architecture) -> Any:
-    """Where a picture with its border takes its rows or columns from."""
+    """Adds the row or column of the picture for each one of the picture with its border."""
     last = add("Sub", length, 1)
     beyond = add("Mod", add("Neg", length), architecture.downsampling)
     end = add("Add", add("Add", length, BORDER), beyond)
@@ -78,12 +77,12 @@ def _mirrored_positions(add: AddOperator, length: Any, architecture: Architectur
 
 
 class GraphLayers:
-    """What Architecture.transformed asks for; network/layers.py has it for Keras, and explains."""
+    """The layers of Architecture.transformed; network/layers.py explains them."""
 
     def __init__(self, add: AddOperator, arrays: Mapping[str, np.ndarray]):
         self.add = add
         self.arrays = arrays
-        self.channels = 3  # of the features that were made last
+        self.channels = 3  # of the last features
 
     def normalized_convolution(
         self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
@@ -138,18 +137,18 @@ class GraphLayers:
         if array is None or array.shape != shape:
             found = "is missing" if array is None else f"has shape {array.shape}"
             raise UserError(
-                f"{path} of shape {shape} is wanted, and {found}; the file is another network's"
+                f"{path} of shape {shape} is needed, but {found}; the file is of another network"
             )
         return array
 
 
 def convolution(add: AddOperator, x: Any, kernel: np.ndarray, stride: int = 1) -> Any:
-    """Without a border."""
+    """Adds a convolution without padding."""
     return add("Conv", x, kernel.transpose(3, 2, 0, 1), strides=[stride, stride])
 
 
 def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: str) -> Any:
-    """ResizeConv2D of features that have their border of 1 already."""
+    """Adds a ResizeConv2D of features that already have their border of 1."""
     found = convolution(add, x, doubled_kernels(kernel, doubling))
     if doubling == "nearest":
         filters = kernel.shape[3]
@@ -163,7 +162,7 @@ def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: s
 
 
 def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
-    """RowwiseConv2D of features that have their border already."""
+    """Adds a RowwiseConv2D of features that already have their border."""
     taps, _, inputs, filters = kernel.shape
     flat = kernel.transpose(1, 2, 0, 3).reshape(1, taps, inputs, -1)
     found = convolution(add, x, flat)
@@ -175,14 +174,14 @@ def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray, bias: np.ndarr
 
 
 def mirrored(add: AddOperator, x: Any, pixels: int, mode: str = "reflect") -> Any:
-    """With a border. One of one pixel is symmetric with the mode 'edge'."""
+    """Adds a border. With the mode 'edge', a border of 1 is symmetric."""
     return add("Pad", x, [0, 0, pixels, pixels] * 2, mode=mode)
 
 
 def _part(
     add: AddOperator, x: Any, number: int, channels: int, before: list[int], after: list[int]
 ) -> Any:
-    """One of parts of so many channels, without that many rows and columns."""
+    """Adds a slice of part `number`, of `channels` channels, without the cut rows and columns."""
     starts = [number * channels, *before]
     ends = [(number + 1) * channels, *(-cut if cut else TO_THE_END for cut in after)]
     return add("Slice", x, starts, ends, [1, 2, 3])

@@ -1,4 +1,4 @@
-"""The layers that the transformer network is made of; keras.ops only, so any backend runs them."""
+"""The layers of the transformer network. They use keras.ops only, so any backend runs them."""
 
 import contextlib
 
@@ -17,37 +17,12 @@ from fast_style.network.architecture import (
 
 
 @keras.saving.register_keras_serializable("fast_style")
-class ReflectionPadding2D(keras.layers.Layer):
-    """Mirror (N, H, W, C) features at their borders; `padding` pixels must be below H and W."""
-
-    def __init__(self, padding: int, **kwargs):
-        super().__init__(**kwargs)
-        self.padding = padding
-
-    def call(self, features):
-        border = (self.padding, self.padding)
-        return ops.pad(features, ((0, 0), border, border, (0, 0)), mode="reflect")
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        grown = [None if side is None else side + 2 * self.padding for side in (height, width)]
-        return (batch, *grown, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "padding": self.padding}
-
-
-@keras.saving.register_keras_serializable("fast_style")
 class InstanceNormalization(keras.layers.Layer):
-    """Normalize every channel of every picture over its positions, then scale and shift it.
+    """Normalizes every channel of every picture over its positions, then scales and shifts it.
 
-    Ulyanov, Vedaldi and Lempitsky (2017), section 2. Statistics and variables are float32 under
-    every dtype policy. With epsilon inside the root, a constant channel becomes `shift`, not NaN.
+    Ulyanov, Vedaldi and Lempitsky (2017), section 2. Statistics and variables are float32 with
+    every dtype policy.
     """
-
-    def __init__(self, epsilon: float = EPSILON, **kwargs):
-        super().__init__(**kwargs)
-        self.epsilon = epsilon
 
     def build(self, input_shape):
         shape = input_shape[-1:]
@@ -58,19 +33,16 @@ class InstanceNormalization(keras.layers.Layer):
         if training and _fused_form_pays(features):
             from fast_style.network.fused_normalization import normalize
 
-            return normalize(features, self.scale, self.shift, self.epsilon)
+            return normalize(features, self.scale, self.shift, EPSILON)
         wide = ops.cast(features, "float32")
         mean = ops.mean(wide, axis=(1, 2), keepdims=True)
         centred = wide - mean
         variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
-        factor = self.scale * ops.rsqrt(variance + self.epsilon)
+        factor = self.scale * ops.rsqrt(variance + EPSILON)
         return ops.cast(centred * factor + self.shift, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 def _fused_form_pays(features) -> bool:
@@ -84,9 +56,9 @@ def _fused_form_pays(features) -> bool:
 
 @keras.saving.register_keras_serializable("fast_style")
 class ValidConv2D(keras.layers.Conv2D):
-    """An unpadded Conv2D that trains in the form that is fastest on this machine.
+    """An unpadded Conv2D that uses the fastest form of this machine in training.
 
-    Elsewhere than in training it is the plain operation, which every export format knows.
+    Outside training it is the plain operation, which every export format supports.
     """
 
     def call(self, features, training=False):
@@ -111,11 +83,11 @@ def _avx2_form_pays(kernel) -> bool:
 
 @keras.saving.register_keras_serializable("fast_style")
 class RowwiseConv2D(ValidConv2D):
-    """An unstrided convolution to few channels: the same sum in another order.
+    """An unstrided convolution to few channels, as the same sum in another order.
 
-    CPU libraries fill vectors with output channels, so that 3 of them cost what 16 do. Here each
-    row of the kernel is a set of output channels of its own (27 for a 9 x 9 kernel with 3), and
-    what they find is added up over rows: a tenth of the time for the network's last convolution.
+    CPU libraries fill vectors with output channels, so 3 of them cost as much as 16. Here each row
+    of the kernel has its own output channels (27 for a 9 x 9 kernel with 3), which are added up
+    over the rows. The network's last convolution takes a tenth of the time.
     """
 
     def convolve(self, features, kernel, training):
@@ -131,13 +103,12 @@ class RowwiseConv2D(ValidConv2D):
 
 @keras.saving.register_keras_serializable("fast_style")
 class ResizeConv2D(ValidConv2D):
-    """Doubling, reflection padding and a 3x3 convolution in one.
+    """Doubling, reflection padding and a 3x3 convolution in one (Odena et al. 2016).
 
-    Odena et al. (2016): no checkerboard. doubling: one of architecture.DOUBLINGS. The taps fall on
-    few input pixels, and how much of which is under each depends on whether row and column are
-    even. So the same sum is a convolution of the small features with four sets of kernels, whose
-    outputs interleave, and there is no doubled input in memory. For 'nearest' they are 2x2: less
-    than half of the arithmetic.
+    doubling: one of architecture.DOUBLINGS. The same sum is a convolution of the small features
+    with four sets of kernels, for even and odd rows and columns, whose outputs interleave. The
+    doubled input is never in memory. For 'nearest' the kernels are 2x2, with less than half of the
+    arithmetic.
     """
 
     def __init__(self, *args, doubling: str = "nearest", **kwargs):
@@ -155,7 +126,7 @@ class ResizeConv2D(ValidConv2D):
         padded = ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
         found = self.convolve(padded, kernel, training)
         of_four = ops.split(found, 4, axis=-1)
-        surplus = 3 - side  # 2x2 kernels find a row and a column more than there are pixels
+        surplus = 3 - side  # 2x2 kernels give one row and column more than there are pixels
         rows: list = []
         for down in (0, surplus):
             columns: list = []
@@ -176,12 +147,12 @@ class ResizeConv2D(ValidConv2D):
 
 @keras.saving.register_keras_serializable("fast_style")
 class FixedNoise(keras.layers.Layer):
-    """Add a mix of fixed noise to (N, H, W, C) features: one tile, repeated from the top left.
+    """Adds a mix of fixed noise to (N, H, W, C) features: one tile, repeated from the top left.
 
-    Where a picture is flat, a network without noise can draw nothing but what repeats with the
-    period of its upsampling. Ulyanov et al. (2016, "Texture Networks", section 3.2) give noise at
-    every size. Deviation: it is the same for every picture, so that a picture is stylized alike
-    whole and in rows, by every runtime, and videos do not boil.
+    Where a picture is flat, a network without noise can only draw patterns with the period of its
+    upsampling. Ulyanov et al. (2016, "Texture Networks", section 3.2) add noise at every size.
+    Deviation: the noise is the same for every picture, so that whole pictures, rows, runtimes and
+    video frames have equal results.
     """
 
     def build(self, input_shape):
@@ -196,25 +167,26 @@ class FixedNoise(keras.layers.Layer):
             tile = ops.take(tile, places, axis=axis)
         return features + ops.matmul(tile, self.mix)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
 
 def fixed_noise(x, *, name: str):
-    """The features with fixed noise added."""
+    """Adds fixed noise."""
     return FixedNoise(name=name)(x)
+
+
+def reflected(x, padding: int):
+    """Mirrors (N, H, W, C) features at their borders; `padding` must be below H and W."""
+    return ops.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
 
 
 def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
     """Reflection padding, then a convolution of H x W to ceil(H / stride) x ceil(W / stride)."""
-    x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    x = reflected(x, kernel // 2)
     return ValidConv2D(filters, kernel, stride, use_bias=False, name=name)(x)
 
 
 def rgb_convolution(x, kernel: int, *, name: str):
     """Reflection padding, then a convolution with biases to 3 channels."""
-    x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    return RowwiseConv2D(3, kernel, name=name)(x)
+    return RowwiseConv2D(3, kernel, name=name)(reflected(x, kernel // 2))
 
 
 def normalized_convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
@@ -225,10 +197,10 @@ def normalized_convolution(x, filters: int, kernel: int, stride: int = 1, *, nam
 
 
 def residual_block(x, filters: int, *, name: str):
-    """Two 3x3 convolutions beside the identity, without a ReLU after the sum.
+    """Two 3x3 convolutions plus the identity, without a ReLU after the sum.
 
-    Gross and Wilber (2016), as in the supplement of Johnson et al. (2016), which leaves borders
-    unpadded and crops the identity; here reflection keeps the size.
+    Gross and Wilber (2016), as in the supplement of Johnson et al. (2016), who do not pad and crop
+    the identity; here reflection keeps the size.
     """
     y = normalized_convolution(x, filters, 3, name=f"{name}_conv1")
     y = convolution(y, filters, 3, name=f"{name}_conv2")
@@ -245,7 +217,7 @@ def resize_convolution(x, filters: int, doubling: str = "nearest", *, name: str)
 
 @contextlib.contextmanager
 def default_dtype(policy: str):
-    """Layers built inside take this dtype policy, such as 'mixed_bfloat16', unless given one."""
+    """Layers built in the block have this dtype policy, such as 'mixed_bfloat16', by default."""
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

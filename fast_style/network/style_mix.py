@@ -1,8 +1,8 @@
-"""The arrays of a network of several styles, and those of any mix of them; NumPy alone.
+"""The arrays of a network of several styles, and of a mix of them.
 
-In such a network's arrays every scale and shift of an instance normalization is (styles, C), and
-all else is shared. A mix of styles is the same mix of their rows (Dumoulin et al. 2017, section
-3.4), and with it the network is one of a single style, which every runtime and format knows.
+Every scale and shift of an instance normalization is (styles, C); all other arrays are shared. A
+mix of styles is the same mix of these rows (Dumoulin et al. 2017, section 3.4). It gives a network
+of a single style, which every runtime and format supports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ NORM_VARIABLES = ("scale", "shift")
 
 
 def style_proportions(text: str, names: Sequence[str]) -> np.ndarray:
-    """(len(names),) float32 that adds up to 1, from 'candy', or 'candy=0.6,wave=0.4'.
+    """Returns (len(names),) float32 with the sum 1, from 'candy', or 'candy=0.6,wave=0.4'.
 
-    Raises UserError for a name that there is not, and for shares that are none.
+    Raises UserError for an unknown name or wrong shares.
     """
     shares = np.zeros(len(names), np.float32)
     for part in text.split(","):
@@ -29,17 +29,17 @@ def style_proportions(text: str, names: Sequence[str]) -> np.ndarray:
         except ValueError:
             raise UserError(f"--style {text}: {share!r} is not a number, such as 0.6") from None
     if not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
-        raise UserError(f"--style {text}: shares are numbers from 0 up, and not all 0")
+        raise UserError(f"--style {text}: shares must be at least 0, and not all 0")
     return shares / shares.sum()
 
 
 def name_in_style(name: str, style: str | None) -> str:
-    """The name of what was made by a model folder `name` in `style`, None for its only one."""
+    """Returns the name for results of model folder `name` in `style`; None: its only style."""
     return name if style is None else f"{name}-{style}"
 
 
 def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str, np.ndarray]:
-    """A network of several styles as that of one, a mix of them."""
+    """Returns the arrays of one style, a mix, from those of several styles."""
     return {
         name: np.tensordot(proportions, array, axes=1) if is_norm(name) else array
         for name, array in arrays.items()
@@ -47,7 +47,7 @@ def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str
 
 
 def stacked(networks: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Networks of one style each as one of them all; what is shared comes from the first."""
+    """Returns the arrays of several styles from networks of one; the first has the shared ones."""
     return {
         name: np.stack([network[name] for network in networks]) if is_norm(name) else array
         for name, array in networks[0].items()
@@ -55,5 +55,5 @@ def stacked(networks: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarra
 
 
 def is_norm(path: str) -> bool:
-    """Whether a variable's path is that of an instance normalization's scale or shift."""
+    """Returns whether a path is that of an instance normalization's scale or shift."""
     return path.rpartition("/")[2] in NORM_VARIABLES

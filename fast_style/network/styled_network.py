@@ -1,4 +1,4 @@
-"""One transformer network for many styles: each has its own scales and shifts, nothing else."""
+"""One transformer network for many styles, each with its own scales and shifts."""
 
 import keras
 import numpy as np
@@ -8,11 +8,10 @@ from fast_style.network.style_mix import is_norm
 
 
 class StyledNetwork:
-    """A transformer network whose instance normalizations are those of a style by its number.
+    """A transformer network with conditional instance normalization.
 
-    Conditional instance normalization (Dumoulin, Shlens and Kudlur 2017, section 2.2). With one
-    style it is the network as it stands. Deviation from the paper: all pictures of a batch take
-    the same style, and the styles take turns from step to step.
+    Dumoulin, Shlens and Kudlur 2017, section 2.2. With one style it is the plain network. Deviation
+    from the paper: all pictures of a batch have the same style, and the styles alternate.
     """
 
     def __init__(self, network: keras.Model, styles: int):
@@ -24,10 +23,10 @@ class StyledNetwork:
         ]
 
     def __call__(self, pictures, style=0, training=False):
-        """(N, H, W, 3) float32 RGB 0..255 to the same, stylized; style: counted from 0."""
+        """Stylizes (N, H, W, 3) float32 RGB 0..255. style: the number of the style, from 0."""
         if self.styles == 1:
             return self.network(pictures, training=training)
-        # A product and not a lookup, whose gradient would be sparse.
+        # A product, because the gradient of a lookup would be sparse.
         chosen = ops.one_hot(style, self.styles)
         values = [
             ops.matmul(chosen, variable) if is_norm(variable.path) else variable.value

@@ -1,1 +1,1 @@
-"""The training of a style network: one step, the loop around it, and what is written meanwhile."""
+"""The training of a style network: one step, the loop around it, and the logs."""

@@ -1,11 +1,11 @@
-"""Validation pictures, which a training is evaluated on and never learns from."""
+"""Validation pictures, on which a training is evaluated but not trained."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fast_style.conf.config import Config
-from fast_style.errors import UserError
+from fast_style.errors import naming
 from fast_style.loss.named_terms import named_terms
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
@@ -14,26 +14,24 @@ Terms = dict[str, float]
 
 
 class HeldOut:
-    """The conf's validation_images at its image_size, all of them in memory."""
+    """The pictures of the conf's validation_images at its image_size, all in memory."""
 
     def __init__(self, config: Config):
-        """Raises UserError where validation_images names no pictures, or one cannot be read."""
+        """Raises UserError if validation_images names no pictures, or one cannot be read."""
         self.styles = config.named_style_images
         self.batches: list[np.ndarray] = []
         if config.validation_images is None:
             return
-        try:
+        with naming("validation_images"):
             paths = find_pictures(config.paths[config.validation_images])
-        except UserError as error:
-            raise UserError(f"validation_images: {error}") from None
         pictures = (flatten_on_white(read_picture(path)) for path in paths)
         self.batches = [square(rgb, config.image_size)[None] for rgb in pictures]
 
     def mean_terms(self, terms: Callable[[np.ndarray, int], Terms]) -> Terms | None:
-        """Means over the pictures, or None where the conf names none.
+        """Returns the means over the pictures, or None if the conf names none.
 
-        terms: the objective's terms of a (1, H, W, 3) uint8 batch and the number of a style.
-        Of several styles, 'STYLE/TERM' is that of each one, and 'TERM' the mean over them.
+        terms: returns the objective's terms for a (1, H, W, 3) uint8 batch and a style's number.
+        With several styles, 'STYLE/TERM' is the value of one style, and 'TERM' the mean over them.
         """
         if not self.batches:
             return None
@@ -43,10 +41,9 @@ class HeldOut:
         ]
         if len(of_styles) == 1:
             return of_styles[0]
-        named = zip(self.styles, of_styles, strict=True)
         each = {
             f"{name}/{term}": value
-            for name, found in named
+            for name, found in zip(self.styles, of_styles, strict=True)
             for term, value in named_terms(found).items()
         }
         return _means(of_styles) | each

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import logging
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming_os_errors
 from fast_style.files import make_folder
 
 LOCK = "training.lock"
@@ -17,38 +17,22 @@ LOCK = "training.lock"
 
 @contextlib.contextmanager
 def training_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a model folder in the block; make the folder where it does not exist.
+    """Holds the lock of a model folder during the block. Makes the folder if it does not exist.
 
-    The system releases the lock when its process ends, however it ends. Raises UserError, which
-    names the owner, where another training holds the lock, and where nothing can be written.
+    The operating system releases the lock when the process ends. The lock's file remains, because
+    another process may have opened it. Raises UserError, which names the owner, if another training
+    holds the lock, and if nothing can be written.
     """
     make_folder(folder)
     path = folder / LOCK
-    with _locked(path) as file:
-        try:
-            _sign(file, path)
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # the folder may be gone by now
-                if _is_at(file, path):
-                    path.unlink()
-
-
-def _locked(path: Path) -> FileIO:
-    while True:
-        try:
-            file = open(path, "ab+", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-        try:
-            _lock(file, path.parent)
-        except UserError:
-            file.close()
-            raise
-        # Its owner may have removed it after it was opened here, and a third made a new one.
-        if _is_at(file, path):
-            return file
-        file.close()
+    with naming_os_errors(path, "written"):
+        file = open(path, "ab+", buffering=0)  # noqa: SIM115
+    with file:
+        _lock(file, folder)
+        with naming_os_errors(path, "written"):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
 
 
 def _lock(file: FileIO, folder: Path) -> None:
@@ -63,19 +47,4 @@ def _lock(file: FileIO, folder: Path) -> None:
             f"{folder}: {owner} is training it; wait for its end, or give the conf another naming"
         ) from None
     except (OSError, ImportError) as error:  # some network file systems, and Windows
-        logging.warning("%s: cannot be locked (%s); let no other training into it", folder, error)
-
-
-def _sign(file: FileIO, path: Path) -> None:
-    try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _is_at(file: FileIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        logging.warning("%s: cannot be locked (%s); start no other training in it", folder, error)

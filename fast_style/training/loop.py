@@ -52,16 +52,16 @@ from fast_style.training.step import Batch, Trainer
 
 
 def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
-    """Train until `steps`, resuming from the newest checkpoint, and return the model folder.
+    """Trains until `steps`, resuming from the newest checkpoint, and returns the model folder.
 
-    On one machine the weights are bit-equal however often the training was interrupted: batches
-    are a function of seed and step, and a checkpoint holds network, optimizer and step.
-    Raises UserError for what a user can correct, and for a loss that is not finite.
+    On one machine an interrupted training arrives at the same weights, bit for bit: batches depend
+    on seed and step alone, and a checkpoint contains network, optimizer and step.
+    Raises UserError for wrong input, and if the loss is not finite.
     """
     folder = config.model_folder
     if not tensorflow_finds(folder):
         logging.warning(
-            "model_path: %s: TensorFlow finds no SavedModel where a path has a [; all else works",
+            "model_path: %s: TensorFlow cannot load a SavedModel from a path with a [",
             config.model_path,
         )
     checkpoint = None if restart else newest_checkpoint(folder)
@@ -70,15 +70,18 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     replicas = Replicas(config.distribute, config.batch_size)
     content_images = ContentImages(config, download=download, share=replicas.share)
     steps = number_of_steps(config, content_images)
-    if checkpoint and checkpoint.step > steps:
-        raise UserError(
-            f"{folder}: was trained for {checkpoint.step} steps already, the conf asks for {steps}"
-        )
     if checkpoint:
+        if checkpoint.step > steps:
+            done = checkpoint.step
+            raise UserError(
+                f"{folder}: is already trained for {done} steps; the conf asks for {steps}"
+            )
         _warn_of_other_pictures(checkpoint, content_images, folder)
-    if checkpoint and checkpoint.step == steps and (folder / RESULT).exists():
-        print(f"{folder} is complete: {steps} steps. More steps go on, --restart begins anew.")
-        return folder
+        if checkpoint.step == steps and (folder / RESULT).exists():
+            print(
+                f"{folder} is complete: {steps} steps. Raise steps to continue, or use --restart."
+            )
+            return folder
     precision: str = config.precision
     if precision == "auto":
         precision = checkpoint.precision if checkpoint else hardware.fastest_precision()
@@ -94,7 +97,7 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
             remove_unfinished(folder)
         if checkpoint:
             loop.restore_checkpoint(checkpoint)
-            print(f"going on from step {checkpoint.step} of {steps} in {folder}")
+            print(f"continuing from step {checkpoint.step} of {steps} in {folder}")
         with report_lost_workers(folder):
             replicas.check_same_step(trainer.step)
             loop.run()
@@ -102,11 +105,11 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
 
 
 def number_of_steps(config: Config, content_images: ContentImages) -> int:
-    """`steps`, or the whole batches in `epoch` times the pictures: a batch may span two epochs."""
+    """Returns `steps`, or the whole batches of `epoch` epochs. A batch may span two epochs."""
     if config.steps is not None:
         return config.steps
     if content_images.pictures_per_epoch is None:
-        raise UserError(f"dataset: {config.dataset!r} is endless, so the conf has to say steps")
+        raise UserError(f"dataset: {config.dataset!r} is endless; set steps in the conf")
     return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
 
 
@@ -114,14 +117,14 @@ def _warn_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: 
     before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
     if before != now.pictures_per_epoch:
         logging.warning(
-            "%s: dataset has %s pictures now and had %s before; steps from here on see these in an "
-            "order of their own, and --restart trains on them from the beginning",
+            "%s: dataset has %s pictures now and had %s before; the next steps use these, in "
+            "another order; --restart trains on them from the beginning",
             *(folder, now.pictures_per_epoch, before),
         )
 
 
 class TrainingLoop:
-    """Steps until the last one, and what is kept of them: checkpoints, logs, previews, results."""
+    """Runs the steps, and writes checkpoints, logs, previews and results."""
 
     def __init__(
         self,
@@ -135,28 +138,32 @@ class TrainingLoop:
         self.content_images = content_images
         self.styles = styles
         self.trainer = trainer
+        self._variables = {
+            "network": trainer.network.variables,
+            "optimizer": trainer.optimizer.variables,
+        }
         self.seconds = 0.0
         self.terms: dict[str, float] = {}
         self.validation_before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
-        self.hashes = hashes(config)  # now: the files may be replaced while it trains
+        self.hashes = hashes(config)  # computed now, as the files may be replaced meanwhile
 
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Resume from the checkpoint. Raises UserError where it is of another network."""
+        """Resumes from the checkpoint. Raises UserError if it is of another network."""
         self.trainer.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.terms = checkpoint.notes["last_step"]
         self.validation_before = checkpoint.notes["validation_before"]
-        network, optimizer = self.trainer.network, self.trainer.optimizer
-        assign_variables("network", network.variables, checkpoint.arrays, self.folder)
-        assign_variables("optimizer", optimizer.variables, checkpoint.arrays, self.folder)
+        for name, variables in self._variables.items():
+            assign_variables(name, variables, checkpoint.arrays, self.folder)
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint.
+        """Writes a checkpoint.
 
-        Raises UserError where a step left weights that are not finite, or that have run away.
+        Raises UserError if weights are not finite, or larger than LARGEST_WEIGHT.
         """
-        arrays = variables_as_arrays("network", self.trainer.network.variables)
-        arrays |= variables_as_arrays("optimizer", self.trainer.optimizer.variables)
+        arrays = {}
+        for name, variables in self._variables.items():
+            arrays |= variables_as_arrays(name, variables)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise self._diverged(f"{name} is not finite")
@@ -177,10 +184,10 @@ class TrainingLoop:
         ).save(self.folder, self.config.keep_checkpoints)
 
     def run(self) -> None:
-        """Train until `steps`, or until Ctrl-C at any of the workers. The chief alone writes.
+        """Trains until `steps`, or until Ctrl-C at any worker. Only the chief writes files.
 
-        Raises KeyboardInterrupt after Ctrl-C, once a checkpoint is written, and UserError, without
-        a checkpoint, where the objective is not finite.
+        Raises KeyboardInterrupt after Ctrl-C, with a checkpoint, and UserError, without one, if the
+        objective is not finite.
         """
         trainer, replicas = self.trainer, self.trainer.replicas
         monitor = self._start_monitor() if replicas.is_chief else None
@@ -203,13 +210,13 @@ class TrainingLoop:
             self.save_checkpoint()
         self.content_images.report_broken()
         if trainer.step < trainer.steps:
-            print(f"stopped after step {trainer.step} of {trainer.steps}; the same command goes on")
+            print(f"stopped at step {trainer.step} of {trainer.steps}; the same command continues")
             raise KeyboardInterrupt
         if monitor is not None:
             self._finish(monitor)
 
     def validate(self) -> dict[str, float] | None:
-        """Mean terms over the conf's validation_images, or None where it names none."""
+        """Returns mean terms over the conf's validation_images, or None if it names none."""
         return self.held_out.mean_terms(
             lambda content, style: self.trainer.evaluate(self._batch(content, 0, style))
         )
@@ -221,7 +228,7 @@ class TrainingLoop:
 
     def _start_monitor(self) -> Monitor:
         make_folder(self.folder)
-        # The result of fewer steps would mark these as done.
+        # The result of fewer steps would mark this training as complete.
         (self.folder / RESULT).unlink(missing_ok=True)
         monitor = Monitor(self.config, self.trainer.network, self.folder, self.styles)
         if self.trainer.step == 0:

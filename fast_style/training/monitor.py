@@ -1,6 +1,7 @@
 """The logs of a training: TensorBoard and preview pictures."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,16 +24,10 @@ PREVIEW_SIZES = (256, 512)
 class Monitor:
     """Writes scalars and pictures of a training into its model folder.
 
-    Each method raises UserError where the folder cannot be written.
+    Each method raises UserError if the folder cannot be written.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        network,
-        folder: Path,
-        styles: Mapping[str, Style],
-    ):
+    def __init__(self, config: Config, network, folder: Path, styles: Mapping[str, Style]):
         """network: a StyledNetwork; styles: name to paintings, (S, S, 3) uint8, or statistics."""
         self.network = network
         self.styles = list(styles)
@@ -57,19 +52,20 @@ class Monitor:
                     tf.summary.image(f"style image/{name}", np.stack(kept), max_outputs=len(kept))
 
     def scalars(self, step: int, terms: dict[str, float]) -> None:
-        """The terms of PerceptualLoss, the learning rate, and images/s since the last call."""
+        """Writes the terms of PerceptualLoss, the rates, and images/s since the last call."""
         now = time.perf_counter()
         with self._writing(), self.writer.as_default(step=step):
             named = named_terms(terms)
             for name, value in terms.items():
-                tf.summary.scalar(f"loss/{name}" if name in named else _tag(name), value)
+                tag = f"loss/{name}" if name in named else name
+                tf.summary.scalar(re.sub("^style/", "style_layers/", tag), value)
             if self.last:
                 steps, seconds = step - self.last[0], now - self.last[1]
                 tf.summary.scalar("images_per_second", steps * self.batch_size / seconds)
         self.last = (step, now)
 
     def pictures(self, step: int, content: np.ndarray) -> None:
-        """The step's content images next to the stylized ones, and the fixed previews."""
+        """Writes the step's content images beside the stylized ones, and the previews."""
         for number in range(len(self.styles)):
             self._pictures(step, content, number)
         with self._writing():
@@ -85,7 +81,7 @@ class Monitor:
                 tf.summary.image(f"preview/{name}{suffix}", preview)
         for name, preview in previews.items():
             path = self._preview_file(name, self.styles[style], step)
-            write_picture(path, Picture(rgb=preview[0], alpha=None, icc_profile=None))
+            write_picture(path, Picture(preview[0]))
 
     def _suffix(self, style: str) -> str:
         return f"-{style}" if len(self.styles) > 1 else ""
@@ -94,6 +90,7 @@ class Monitor:
         return self.previews_folder / f"{name}{self._suffix(style)}-step-{step:06d}.jpg"
 
     def validation(self, step: int, terms: dict[str, float] | None) -> None:
+        """Writes what HeldOut.mean_terms returns."""
         with self._writing(), self.writer.as_default(step=step):
             for name, value in (terms or {}).items():
                 tf.summary.scalar(f"validation/{name}", value)
@@ -111,9 +108,3 @@ class Monitor:
 
     def _stylize(self, rgb: np.ndarray, style: int) -> np.ndarray:
         return to_uint8(np.asarray(self.network(rgb.astype(np.float32), style)))
-
-
-def _tag(term: str) -> str:
-    if term.startswith("style/"):
-        return f"style_layers/{term.removeprefix('style/')}"
-    return term

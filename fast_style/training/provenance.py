@@ -1,4 +1,4 @@
-"""Where a trained network comes from."""
+"""The origin of a trained network: date, machine, versions and hashes."""
 
 import datetime
 from importlib import metadata
@@ -10,7 +10,7 @@ from fast_style.pictures.style_image import style_image_sha256
 
 
 def provenance() -> dict:
-    """Today's date, this machine, and the versions at work."""
+    """Returns today's date, this machine, and the versions of the packages."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware.describe(),
@@ -21,7 +21,7 @@ def provenance() -> dict:
 
 
 def hashes(config: Config) -> dict:
-    """The SHA-256 of the style images, by the styles' names, and of the loss network's file.
+    """Returns the SHA-256 of the style images, by style, and of the loss network's file.
 
     The latter is None for imagenet. Raises UserError as style_image_file does.
     """

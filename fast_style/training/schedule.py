@@ -1,4 +1,4 @@
-"""What changes from step to step of a training: the learning rate and the style weight."""
+"""The schedules of a training: the learning rate and the style weight at each step."""
 
 import math
 
@@ -8,7 +8,7 @@ STYLE_RAMP_START = 0.02
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:
-    """The rate for 0-based `step`: a linear warm-up, then constant or half a cosine down to 0."""
+    """Returns the rate at 0-based `step`: linear warm-up, then constant or a cosine down to 0."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":
@@ -18,10 +18,10 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 
 
 def style_ramp(config: Config, step: int, steps: int) -> float:
-    """The factor on the style weight: from 2% to 1 over the first `style_ramp` of the steps.
+    """Returns the factor on the style weight, from 2% to 1 over `style_ramp` of the steps.
 
-    With the full weight from the start a short training falls into saturated colours, and the
-    content it lost there comes back slowly.
+    With the full weight from the start, the colours of a short training saturate, and the content
+    returns slowly.
     """
     ramp_steps = config.style_ramp * steps
     if step >= ramp_steps:

@@ -3,33 +3,23 @@
 import keras
 from keras import ops
 
-SETTLING = 3  # first steps, after each of which the bases are computed from nothing
+SETTLING = 3  # first steps, at which the bases are computed from scratch
 
 
 class Soap(keras.optimizers.Optimizer):
-    """Adam, run in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, algorithm 3).
+    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, algorithm 3).
 
-    A (rows, columns, C, filters) kernel has three bases: of its rows * columns positions, of its
-    input and of its output channels. Scales, shifts and biases are moved by plain Adam. Steps are
-    as large as Adam's, so that a learning rate means the same, and fewer of them are needed.
+    A (rows, columns, C, filters) kernel has three bases: for its rows * columns positions, its
+    input channels and its output channels. Scales, shifts and biases use plain Adam. Steps are as
+    large as Adam's, so learning rates are the same, and fewer of them are needed.
 
-    Deviations from the paper: the first steps use bases too, fresh ones, instead of being left
-    out, and no element moves by more than the learning rate in its basis.
+    Deviations from the paper: the first steps are not skipped but use new bases, and no element
+    moves by more than the learning rate in its basis.
     """
 
-    def __init__(
-        self,
-        learning_rate: float = 1e-3,
-        memory: float = 0.95,
-        epsilon: float = 1e-8,
-        basis_every: int = 10,
-        name: str = "soap",
-    ):
-        """memory: of the means, the squares and the bases; basis_every: steps between new bases."""
-        super().__init__(learning_rate=learning_rate, name=name)
-        self.memory = memory
-        self.epsilon = epsilon
-        self.basis_every = basis_every
+    memory = 0.95  # the decay of means, squares and correlations
+    epsilon = 1e-8
+    basis_every = 10  # steps between new bases
 
     def build(self, variables):
         if self.built:
@@ -61,8 +51,8 @@ class Soap(keras.optimizers.Optimizer):
         unbiased_mean = _turn(mean / (1 - self.memory**step), bases)
         unbiased_square = square / (1 - self.memory**step)
         direction = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
-        # With equal memories no element of Adam's direction exceeds 1 (Jensen) as long as the basis
-        # stays. Where it turned, a square may still be near 0 that the mean has left behind.
+        # With equal memories no element of Adam's direction exceeds 1 (Jensen) while the basis is
+        # the same. After it turned, a square may still be near 0 where the mean no longer is.
         direction = ops.clip(direction, -1.0, 1.0)
         back = _turn(direction, [ops.transpose(basis) for basis in bases])
         rate = ops.cast(learning_rate, variable.dtype)
@@ -85,7 +75,7 @@ class Soap(keras.optimizers.Optimizer):
             lambda: ops.cond(
                 settling,
                 lambda: [_eigenbasis(correlation) for correlation in now_correlated],
-                # One step of the power iteration from the basis before is enough: it moves slowly.
+                # One step of the power iteration is enough, because the basis changes slowly.
                 lambda: [
                     ops.qr(ops.matmul(correlation, basis))[0]
                     for correlation, basis in zip(now_correlated, before, strict=True)
@@ -99,13 +89,13 @@ class Soap(keras.optimizers.Optimizer):
 
 
 def _eigenbasis(correlation):
-    # eigh raises where a gradient was not finite, which is the training loop's to tell.
+    # eigh raises if a gradient was not finite, which the training loop reports.
     sound = ops.all(ops.isfinite(correlation))
     return ops.eigh(ops.where(sound, correlation, ops.eye(correlation.shape[0])))[1]
 
 
 def _sides(shape) -> tuple[int, ...]:
-    """A kernel's positions, input and output channels; other variables as they are."""
+    """Returns (positions, inputs, outputs) of a kernel's shape; other shapes unchanged."""
     return (shape[0] * shape[1], *shape[2:]) if len(shape) == 4 else tuple(shape)
 
 
@@ -114,7 +104,7 @@ def _towards(new, old, memory: float):
 
 
 def _turn(tensor, bases):
-    """The tensor in other coordinates: each side in its basis, whose columns are the new axes."""
+    """Returns the tensor with each side in its basis, whose columns are the new axes."""
     for side, basis in enumerate(bases):
         tensor = ops.moveaxis(ops.tensordot(tensor, basis, axes=[[side], [0]]), -1, side)
     return tensor

@@ -1,8 +1,7 @@
 """One step of a training: a batch, its loss, the gradient, and the optimizer's update."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,12 +22,11 @@ from fast_style.training.soap import Soap
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step learns from.
+class Batch(NamedTuple):
+    """The input of one step.
 
     content: (N, H, W, 3) uint8 RGB. style: the number of the style, from 0. moved_view and shift:
-    as ContentImages.moved_view returns them, or None where the temporal term has no weight.
+    as ContentImages.moved_view returns them, or None if the temporal term has no weight.
     """
 
     content: np.ndarray
@@ -36,19 +34,11 @@ class Batch:
     moved_view: np.ndarray | None = None
     shift: np.ndarray | None = None
 
-    # The protocol by which tf.function and tf.distribute accept a dataclass.
-    def __tf_flatten__(self) -> tuple[tuple, tuple]:
-        return (), (self.content, self.style, self.moved_view, self.shift)
-
-    @classmethod
-    def __tf_unflatten__(cls, _: tuple, components: tuple) -> "Batch":
-        return cls(*components)
-
 
 class Trainer:
     """The transformer network, the objective and the optimizer of a training.
 
-    step: the number of steps done so far; `train_step` counts it up.
+    step: the number of completed steps.
     """
 
     def __init__(
@@ -59,7 +49,7 @@ class Trainer:
         precision: str,
         replicas: Replicas | None = None,
     ):
-        """styles: as PerceptualLoss takes them. steps: of the whole training, for the schedules.
+        """styles: as for PerceptualLoss. steps: of the whole training, for the schedules.
 
         precision: a key of hardware.DTYPE_POLICIES. replicas: one device by default.
         """
@@ -76,8 +66,8 @@ class Trainer:
                 architecture = architecture_of(config.network, config.output)
                 network = build_transformer_network(architecture)
             self.network = StyledNetwork(network, len(styles))
-            # Named, because Keras would call the second one of a process adam_1, and checkpoints
-            # hold the optimizer's variables by their names.
+            # Keras would name the second one of a process adam_1, and checkpoints contain the
+            # names of the optimizer's variables.
             kind = OPTIMIZERS[config.optimizer]
             self.optimizer = kind(config.learning_rate, name=config.optimizer)
             self.optimizer.build(self.network.variables)
@@ -85,9 +75,9 @@ class Trainer:
         self._evaluate = tf.function(self._terms)
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """Take one step on this worker's share of a batch.
+        """Takes one step on this worker's share of a batch.
 
-        Returns the terms of the objective before the step, and the rates of the schedules.
+        Returns the terms of the objective before the step, and the values of the schedules.
         """
         rate = learning_rate(self.config, self.step, self.steps)
         ramp = style_ramp(self.config, self.step, self.steps)
@@ -118,17 +108,16 @@ class Trainer:
         return self.objective(stylized, targets, ramp, batch.style, moved)
 
     def evaluate(self, batch: Batch) -> dict[str, float]:
-        """The terms of the objective with the full weight of the style, without a step."""
+        """Returns the terms of the objective with the full style weight, without a step."""
         return _as_floats(self._evaluate(_as_tensors(batch), tf.constant(1.0)))
 
 
 def _as_tensors(batch: Batch, pictures: Callable = tf.constant) -> Batch:
-    """The batch with tensors in it; `pictures` makes those of content and moved view."""
-    style = tf.constant(batch.style)
+    """Returns the batch as tensors; `pictures` converts content and moved view."""
+    tensors = Batch(pictures(batch.content), tf.constant(batch.style))
     if batch.moved_view is None:
-        return Batch(pictures(batch.content), style)
-    view, shift = pictures(batch.moved_view), tf.constant(batch.shift)
-    return Batch(pictures(batch.content), style, view, shift)
+        return tensors
+    return tensors._replace(moved_view=pictures(batch.moved_view), shift=tf.constant(batch.shift))
 
 
 def _as_floats(terms: Mapping[str, Any]) -> dict[str, float]:

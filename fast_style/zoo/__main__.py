@@ -1,8 +1,8 @@
 """Manage the trained styles in pretrained/: add one, check them, and list their figures.
 
 python -m fast_style.zoo ship models/candy --data "903 photos"
-python -m fast_style.zoo check                             # are the models as recorded?
-python -m fast_style.zoo table                             # how good they are
+python -m fast_style.zoo check                             # compare them with their records
+python -m fast_style.zoo table                             # list their figures
 """
 
 from pathlib import Path

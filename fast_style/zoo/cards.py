@@ -1,4 +1,4 @@
-"""Shipped models described in Markdown: the card of each, and a table of several."""
+"""Markdown about shipped models: the card of each, and a table of several."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ LBFGS_FROM = ("noise", "content")  # the order of the columns
 
 
 def card(folder: Path) -> str:
-    """A shipped model's card: how it was made and how good it is, in Markdown."""
-    model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+    """Returns a shipped model's card in Markdown: its training and its figures."""
+    model, result = read_model(folder), _read_json(folder / RESULT)
     conf, name = model.conf, folder.name
     style = f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
     lines = [
@@ -59,10 +59,9 @@ def _losses(model: Model, result: dict) -> list[str]:
 
 
 def _measured(folder: Path) -> list[str]:
-    paths = sorted(folder.glob("measure*.json"))
-    if not paths:
+    found = _read_all(folder, "measure*.json")
+    if not found:
         return []
-    found = [json.loads(read_bytes(path)) for path in paths]
     lines = []
     if any("likeness" in one for one in found):
         head = ["model", "strokes", "from fine to coarse", "palette", "scene"]
@@ -89,12 +88,9 @@ def _measured(folder: Path) -> list[str]:
 
 
 def _flicker(folder: Path) -> list[str]:
-    paths = sorted(folder.glob("flicker*.json"))
-    if not paths:
-        return []
-    lines = ["Flicker in clips, as the warping error in grey levels:", ""]
-    for path in paths:
-        measured = json.loads(read_bytes(path))
+    found = _read_all(folder, "flicker*.json")
+    lines = ["Flicker in clips, as the warping error in grey levels:", ""] if found else []
+    for measured in found:
         width, height = measured["size"]
         clip = f"{measured['clip']}, {measured['frames']} frames of {width}x{height}"
         rows = [[row, f"{error:.2f}"] for row, error in measured["warping_error"].items()]
@@ -103,12 +99,12 @@ def _flicker(folder: Path) -> list[str]:
 
 
 def table(folders: Iterable[Path]) -> str:
-    """A table of models of one style: how they were trained and how good they are."""
+    """Returns a table of models of one style: their trainings and their figures."""
     head = ["style", "steps", "minutes", *TERMS, "before", "strokes", "palette", "scene"]
     head += ["grid (photo)", "frame", "blotched"]
     rows = []
     for folder in folders:
-        model, result = read_model(folder), json.loads(read_bytes(folder / RESULT))
+        model, result = read_model(folder), _read_json(folder / RESULT)
         after, before = result["validation_after"], result["validation_before"]
         cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
         cells += [f"{after[term]:.3f}" for term in TERMS] if after else ["-"] * len(TERMS)
@@ -118,13 +114,13 @@ def table(folders: Iterable[Path]) -> str:
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
+    """Returns the lines of a Markdown table."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def _measured_cells(folder: Path) -> list[str]:
-    measured = [json.loads(read_bytes(path)) for path in sorted(folder.glob("measure*.json"))]
+    measured = _read_all(folder, "measure*.json")
     at_sizes = [at for one in measured for at in one["sizes"].values()]
     art = [at["artefacts"] for at in at_sizes]
     alike = [likeness_cells(one.get("likeness")) for one in measured]
@@ -132,5 +128,12 @@ def _measured_cells(folder: Path) -> list[str]:
     grids = [f"{one['grid']:.2f} ({one['grid_of_content']:.2f})" for one in art]
     frames = [f"{one['frame']:.1f}" for one in art]
     blotched = [f"{one['blotched']:.1%}" for one in art]
-    columns = (strokes, palettes, scenes, grids, frames, blotched)
-    return [" / ".join(cells) for cells in columns]
+    return [" / ".join(cells) for cells in (strokes, palettes, scenes, grids, frames, blotched)]
+
+
+def _read_all(folder: Path, pattern: str) -> list[dict]:
+    return [_read_json(path) for path in sorted(folder.glob(pattern))]
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(read_bytes(path))

@@ -1,4 +1,4 @@
-"""The styles in pretrained/: small on disk, with a card, and a picture to check them against."""
+"""The styles in pretrained/: small files with a card, and a picture to check them."""
 
 import dataclasses
 import hashlib
@@ -29,18 +29,16 @@ REFERENCE = PROJECT / "img" / "sample.jpg"
 REFERENCE_SIZE = 160
 RECORDED = "sample{}.png"
 MOST_BYTES = 4_000_000  # of the weights of one style, as they are shipped
-# In float32 on another CPU single pixels round the other way.
-MOST_GREY_LEVELS_OFF = 0.5
+MOST_GREY_LEVELS_OFF = 0.5  # float32 rounds single pixels differently on another CPU
 MOST_GREY_LEVELS_BY_8_BITS = 1.0
 
 
 def ship(folder: Path, data: str, target: Path) -> None:
-    """Put a finished model folder into `target`, with small weights and a card.
+    """Copies a finished model folder to `target`, with small weights and a card.
 
-    The weights have 8 bits, or half precision where 8 bits change the reference picture by more
-    than a grey level on average. data: describes what it was trained on, as the folder that
-    its conf names stays here.
-    Raises UserError, and writes nothing, where the training is not finished or the weights are too
+    The weights have 8 bits, or half precision if 8 bits change the reference picture by more than a
+    grey level on average. data: a description of the training pictures, for the card.
+    Raises UserError, and writes nothing, if the training is not finished or the weights are too
     large.
     """
     model = read_model(folder)
@@ -57,13 +55,12 @@ def ship(folder: Path, data: str, target: Path) -> None:
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     write_atomically(target / CONF, as_yaml(conf).encode())
     write_arrays(target / WEIGHTS, pack(model.arrays))
-    begun_from = Path(model.conf.get("init_from") or "").name
     result = json.loads(read_bytes(folder / RESULT))
     result |= {
         "data": data,
         "weights": weights,
         "weights_sha256": _sha256(target / WEIGHTS),
-        "begun_from": begun_from,
+        "begun_from": Path(model.conf.get("init_from") or "").name,
     }
     write_result(target, result)
     for pattern in ("measure*.json", "flicker*.json", STATISTICS):
@@ -76,7 +73,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
 
 
 def check(folder: Path) -> list[str]:
-    """What is wrong with a shipped model, a line each: its hash, or what it makes of a picture."""
+    """Returns the problems of a shipped model: a wrong hash, or another picture than recorded."""
     wrong = []
     model = read_model(folder)
     recorded = json.loads(read_bytes(folder / RESULT))["weights_sha256"]
@@ -92,7 +89,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _smallest(model: Model) -> tuple[str, Callable[[Arrays], dict[str, np.ndarray]]]:
-    """How the weights are shipped: what that is called, and what packs arrays so."""
+    """Returns the name of the smallest good format of the weights, and its function."""
     eight_bits = dataclasses.replace(model, arrays=dequantized(quantized(model.arrays)))
     off = max(_grey_levels_off(model, eight_bits, style) for style in model.styles)
     if off <= MOST_GREY_LEVELS_BY_8_BITS:
@@ -106,13 +103,13 @@ def _halves(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _reference_stylized(model: Path | Model, style: str) -> np.ndarray:
-    # Not what is fastest here, but what every machine has.
+    # Not the fastest runtime, but one that every machine has.
     stylizer = Stylizer(model, "tensorflow", "float32", style)
     return stylizer(fit_within(read_picture(REFERENCE), REFERENCE_SIZE).rgb)
 
 
 def _grey_levels_off(model: Model, other: Model, style: str) -> float:
-    """How far two models are apart on the reference picture, on average."""
+    """Returns the mean difference of two models on the reference picture."""
     one, two = (_reference_stylized(each, style).astype(np.float32) for each in (model, other))
     return float(np.abs(one - two).mean())
 

@@ -130,7 +130,7 @@ def wait(process: subprocess.Popen, until: Callable[[], bool], at_most: float) -
 
 def check_resumed(out: str, newest: int, found: Findings) -> None:
     """It went on from the newest step that was there, where it came so far as to say so."""
-    said = re.search(r"going on from step (\d+)", out)
+    said = re.search(r"continuing from step (\d+)", out)
     if said and int(said[1]) != newest:
         found.wrong.append(f"went on from step {said[1]}, {newest} was there")
 
