@@ -242,9 +242,9 @@ def test_the_server_takes_a_mask_beside_the_picture(
             ([("picture", png), ("mask", high)], {}, "the mask is 24x40 and the picture 40x24"),
             ([("picture", png), ("mask", b"text")], {}, "the mask: is not a"),
             ([("picture", png), ("mask", b"")], {}, "the mask: is empty"),
-            ([("mask", white)], {}, "has to hold one picture"),
-            ([("picture", png), ("picture", png)], {}, "has to hold one picture"),
-            ([("picture", png)], {"mask": "mask.png"}, "mask: has to be a file of the form"),
+            ([("mask", white)], {}, "must have one picture"),
+            ([("picture", png), ("picture", png)], {}, "must have one picture"),
+            ([("picture", png)], {"mask": "mask.png"}, "mask: must be a file of the form"),
         ]:
             answer = post(files, **texts)
             assert answer.status_code == 400 and said in answer.json()["error"]

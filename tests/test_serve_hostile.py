@@ -231,7 +231,7 @@ def test_pages_from_elsewhere_are_refused_unless_they_are_named(models: Models) 
         assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
         told = client.get("/healthz", headers=friend).headers
         assert told["access-control-expose-headers"] == "x-fast-style-warning"
-        assert client.options("/stylize/candy", headers=stranger | preflight).status_code == 403
+        assert client.options("/stylize/candy", headers=stranger | preflight).status_code == 400
     with TestClient(application(models)) as client:
         told = client.get("/healthz").headers
         assert not [name for name in told if name.startswith("access-control")]
@@ -267,8 +267,11 @@ def test_an_error_in_a_model_does_not_name_its_file(tmp_path: Path) -> None:
     for path in folder.iterdir():
         path.write_bytes(b"")  # after the start
     with TestClient(application(models), raise_server_exceptions=False) as client:
-        found = client.post("/stylize/candy", content=flat_png(9, 9))
-    assert found.status_code == 500 and str(tmp_path) not in found.text
+        for found in (
+            client.post("/stylize/candy", content=flat_png(9, 9)),
+            client.get("/styles/candy.jpg"),
+        ):
+            assert found.status_code == 500 and str(tmp_path) not in found.text
 
 
 @pytest.mark.slow
@@ -321,5 +324,5 @@ def test_memory_of_a_request_is_given_back() -> None:
 @pytest.mark.parametrize("name", ["style.example.com:443", "https://example.com", "a*.b"])
 def test_a_name_of_the_server_is_only_a_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["serve", "--allow-host", name])
-    with pytest.raises(UserError, match=f"{re.escape(name)} is not a name without a port"):
+    with pytest.raises(UserError, match=f"{re.escape(name)} is not a host name without a port"):
         main()

@@ -7,19 +7,15 @@ takes plain pictures (POST /stylize/NAME), and has a web page at /.
 import os
 import re
 from argparse import ArgumentTypeError
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, number_of_bytes
-from fast_style.errors import UserError
+from fast_style.errors import UserError, check_installed
 from fast_style.files import read_bytes
 from fast_style.hardware import free_memory
 
-NEEDED = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 TOKEN = "FAST_STYLE_TOKEN"
-# Of a header. Also what a connection that never ends one can make the server hold.
-HEADER_BYTES = 16_384
 
 
 def main() -> None:
@@ -35,7 +31,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8501)
     access = parser.add_argument_group("access")
     access.add_argument(
-        "--token-file", type=Path, help=f"a file with the token that clients send; or set ${TOKEN}"
+        "--token-file", type=Path, help=f"file with the token of the clients; or set ${TOKEN}"
     )
     access.add_argument(
         "--allow-origin",
@@ -48,26 +44,25 @@ def main() -> None:
         type=_host_name,
         nargs="+",
         default=[],
-        help="names that the server answers to; *.example.com for all of a domain",
+        help="host names that the server answers to; *.example.com for all of a domain",
     )
     limits = parser.add_argument_group("limits")
     for flag, kind, default, text in (
-        ("--queue", at_least_1, 64, "requests that wait or are stylized"),
-        ("--max-body", number_of_bytes, 64_000_000, "of one request, such as 64MB"),
-        ("--max-bodies", number_of_bytes, 512_000_000, "of all requests together"),
-        ("--max-pixels", at_least_1, 50_000_000, "of the pictures of one request"),
-        ("--max-memory", number_of_bytes, None, "of a pass; default: half of what is free"),
-        ("--max-connections", at_least_1, 1000, "that are open; others get 503"),
-        ("--body-seconds", _seconds, 60.0, "in which the body of a request has to arrive"),
-        ("--finish-seconds", at_least_1, 30, "for accepted requests, after SIGTERM"),
+        ("--queue", at_least_1, 64, "most requests that wait or are worked on"),
+        ("--max-body", number_of_bytes, 64_000_000, "bytes of one request, such as 64MB"),
+        ("--max-bodies", number_of_bytes, 512_000_000, "bytes of all requests together"),
+        ("--max-pixels", at_least_1, 50_000_000, "pixels of all pictures of one request"),
+        ("--max-memory", number_of_bytes, None, "bytes of a pass; default: half of the free ones"),
+        ("--max-connections", at_least_1, 1000, "open connections; further ones get 503"),
+        ("--body-seconds", _seconds, 60.0, "time in which the body of a request must arrive"),
+        ("--finish-seconds", at_least_1, 30, "time to finish accepted requests after SIGTERM"),
     ):
         limits.add_argument(flag, type=kind, default=default, help=text)
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     args = parser.parse_args()
-    missing = [package for package in NEEDED if not find_spec(package)]
-    if missing:
-        raise UserError(f"serving needs {', '.join(missing)}: pip install 'fast-style[serve]'")
+    needed = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
+    check_installed("serving needs", "serve", *needed)
 
     import uvicorn
 
@@ -81,9 +76,6 @@ def main() -> None:
     token = _token(args.token_file)
     memory = args.max_memory or free_memory() // 2
     models = Models(args.models, args.runtime, args.precision, memory)
-    # On other interfaces the server has names that it does not know, unless they are given.
-    knows_its_names = _is_loopback(args.host) or args.allow_host
-    hosts = (*LOOPBACK, args.host, *args.allow_host) if knows_its_names else ("*",)
     limited = Limits(
         capacity=args.queue,
         body_bytes=args.max_body,
@@ -91,6 +83,9 @@ def main() -> None:
         body_seconds=args.body_seconds,
         pixels=args.max_pixels,
     )
+    # On other interfaces the server cannot know its names, so you have to give them.
+    knows_its_names = _is_loopback(args.host) or args.allow_host
+    hosts = (*LOOPBACK, args.host, *args.allow_host) if knows_its_names else ("*",)
     app = application(models, limited, Access(token, tuple(args.allow_origin), hosts))
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
     print(f"the page: http://{args.host}:{args.port}/")
@@ -102,17 +97,16 @@ def main() -> None:
         port=args.port,
         http="h11",
         ws="none",
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        # uvicorn answers 503 when this many are open, and counts the one that asks.
+        # uvicorn answers 503 when this many connections are open, the current one included.
         limit_concurrency=args.max_connections + 1,
         server_header=False,
-        log_level="error",  # a warning for each bad request is a way to fill a disk
+        log_level="error",  # warnings about bad requests could fill the disk
         timeout_graceful_shutdown=args.finish_seconds,
     )
 
 
 def _token(path: Path | None) -> str | None:
-    # No flag holds it: everybody on the machine can list the flags of a process.
+    # It is not the value of a flag, because every user of the machine can list the flags.
     if path is None:
         return os.environ.get(TOKEN) or None
     token = read_bytes(path).decode(errors="replace").strip()
@@ -130,7 +124,7 @@ def _is_loopback(host: str) -> bool:
 
 def _host_name(text: str) -> str:
     if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\]", text):
-        raise ArgumentTypeError(f"{text} is not a name without a port, such as style.example.com")
+        raise ArgumentTypeError(f"{text} is not a host name without a port, such as a.example.com")
     return text
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from fast_style.serve.access import HEALTH, Access
 from fast_style.serve.limits import BodyLimit, Limits
 from fast_style.serve.metrics import Metrics
 from fast_style.serve.models import Models
-from fast_style.serve.work_queue import QueueFull, Result, WorkQueue
+from fast_style.serve.work_queue import Result, WorkQueue
 from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer, TooLarge
 
@@ -45,17 +45,17 @@ SAMPLE_SIZE = 240
 QUALITY = 95  # of JPEG and WebP
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
-MOST_CHARACTERS = 300  # an error repeats what was wrong, which may be megabytes
-CLIENT_CLOSED_REQUEST = 499  # as in nginx; only the metrics show it
-FEW_PIXELS = 1_000_000  # after more, a network gives back what it would keep for the next picture
+MOST_CHARACTERS = 300  # of an error message, which repeats the wrong value: it may be megabytes
+CLIENT_CLOSED_REQUEST = 499  # nginx's status; only the metrics show it
+FEW_PIXELS = 1_000_000  # after a request with more, a network releases the memory that it keeps
 
 Reader = Callable[[str], Any]
 
 
 class Pictures:
-    """Decodes the pictures of one request, which have a limit of pixels together.
+    """Decodes the pictures of one request and limits their pixels, all pictures together.
 
-    A few bytes can claim to be any number of pixels.
+    The size of a body is no such limit: a few bytes can encode any number of pixels.
     """
 
     def __init__(self, most_pixels: int, architecture: Architecture):
@@ -64,7 +64,10 @@ class Pictures:
         self.pixels = 0
 
     def picture(self, given: bytes | np.ndarray) -> Picture:
-        """given: an encoded picture, or an array. Raises UserError, and TooManyPixels."""
+        """Returns an encoded picture, or an (H, W, 3) array of 0..255, as a Picture.
+
+        Raises UserError for a wrong picture, and TooManyPixels.
+        """
         if isinstance(given, bytes):
             left = self.most_pixels - self.pixels
             picture = decode_picture(given, "the picture", most_pixels=left)
@@ -74,7 +77,7 @@ class Pictures:
         return picture
 
     def mask(self, encoded: bytes, picture: Picture) -> np.ndarray:
-        """The mask of a picture. Raises UserError, and TooManyPixels."""
+        """Returns the mask of `picture`. Raises UserError for a wrong mask, and TooManyPixels."""
         mask = decode_mask(encoded, "the mask", most_pixels=self.most_pixels - self.pixels)
         self._count(mask)
         check_proportions(mask, *picture.rgb.shape[:2])
@@ -85,8 +88,8 @@ class Pictures:
         self.pixels += self.architecture.pixels_with_border(height, width)
         if self.pixels > self.most_pixels:
             raise TooManyPixels(
-                f"{width}x{height}: the pictures of a request have at most {self.most_pixels:,} "
-                "pixels together, with the borders that they are given"
+                f"{width}x{height}: the pictures of a request may have {self.most_pixels:,} pixels "
+                "together, with the borders that the network adds"
             )
 
 
@@ -115,7 +118,7 @@ class Server:
         def work() -> Response:
             prediction = serving.read_prediction(body, **asked)
             with self._stylizer(name, mix) as (stylizer, decoded):
-                # All are counted before the first is stylized.
+                # A list, so that all pixels are counted before the first picture is stylized.
                 pictures = [decoded.picture(given) for given in prediction.pictures]
                 stylized = (_stylized(stylizer, picture) for picture in pictures)
                 answer = serving.write_prediction(prediction, stylized)
@@ -134,7 +137,7 @@ class Server:
         mix = self._mix(name, asked)
         ending = asked.pop("format", serving.ending_like(encoded))
         if "quality" in asked and ending == ".png":
-            raise UserError("quality: PNG has none; format=jpeg and format=webp have one")
+            raise UserError("quality: PNG has no quality; it is for format=jpeg and format=webp")
         quality = asked.pop("quality", QUALITY)
 
         def work() -> bytes:
@@ -168,13 +171,13 @@ class Server:
         return name
 
     def _mix(self, name: str, asked: dict[str, Any]) -> str | None:
-        """Remove `style` from `asked` and return it. Raises UserError as Models.find does."""
+        """Removes `style` from `asked` and returns it. Raises UserError as Models.find does."""
         mix = asked.pop("style", None)
         self.models.find(name, mix)
         return mix
 
     async def _done(self, request: Request, work: Callable[[], Result]) -> Result:
-        """Run the work in the queue. Raises ClientDisconnect as soon as the client has gone."""
+        """Runs `work` in the queue. Raises ClientDisconnect as soon as the client disconnects."""
         doing = asyncio.ensure_future(self.queue.run(work))
         gone = asyncio.ensure_future(_disconnection(request))
         try:
@@ -197,21 +200,17 @@ class Server:
 
     def _stylized_sample(self, name: str) -> bytes:
         sample = fit_within(read_picture(SAMPLE), SAMPLE_SIZE)
-        return encode_picture(Picture(self.models.stylizer(name)(sample.rgb)), ".jpg", quality=85)
+        with self._stylizer(name, None) as (stylizer, _):
+            return encode_picture(_stylized(stylizer, sample), ".jpg", quality=85)
 
 
 def application(
     models: Models, limits: Limits | None = None, access: Access | None = None
 ) -> Starlette:
-    """The ASGI application."""
+    """Returns the ASGI application that serves `models`."""
     limits, access = limits or Limits(), access or Access()
     server = Server(models, limits)
     metrics = Metrics(lambda: server.queue.length)
-
-    @contextlib.asynccontextmanager
-    async def until_shutdown(app: Starlette) -> AsyncIterator[None]:
-        yield
-        server.queue.close()
 
     async def page(request: Request) -> Response:
         return RedirectResponse("/page/index.html")
@@ -240,21 +239,18 @@ def application(
         UserError: _handler(400),
         TooManyPixels: _handler(413),
         TooLarge: _handler(413),
-        QueueFull: _handler(429, "too many requests are waiting; try again", {"retry-after": "1"}),
         HTTPException: _http_error,
         ClientDisconnect: _handler(CLIENT_CLOSED_REQUEST, "the client has disconnected"),
-        Exception: _handler(500, "an error of the server; its log has the details"),
+        Exception: _handler(500, "the server failed; its log has the details"),
     }
-    return Starlette(
-        routes=routes,
-        middleware=middleware,
-        exception_handlers=exception_handlers,
-        lifespan=until_shutdown,
-    )
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers)
 
 
 async def _read_form(request: Request) -> tuple[bytes, bytes | None, list[tuple[str, str]]]:
-    """The picture, the mask if there is one, and the parameters in a form."""
+    """Returns the picture, the mask if there is one, and the parameters of a form.
+
+    Raises UserError if the form does not hold one picture and at most one mask.
+    """
     texts: list[tuple[str, str]] = []
     pictures: list[bytes] = []
     masks: list[bytes] = []
@@ -265,16 +261,20 @@ async def _read_form(request: Request) -> tuple[bytes, bytes | None, list[tuple[
             else:
                 (masks if key == "mask" else pictures).append(await value.read())
     if len(pictures) != 1 or len(masks) > 1:
-        raise UserError("the form has to hold one picture, and at most one mask")
+        raise UserError("the form must have one picture, and at most one mask")
     return pictures[0], masks[0] if masks else None, texts
 
 
 def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """The parameters of a query or a form. Raises UserError for a wrong one."""
+    """Returns the values of the parameters of a query or a form.
+
+    readers: for each parameter the function that reads its text. Raises UserError for a parameter
+    that is unknown, given twice, or has a wrong value.
+    """
     found: dict[str, Any] = {}
     for key, text in given:
         if key == "mask":
-            raise UserError("mask: has to be a file of the form, beside the picture")
+            raise UserError("mask: must be a file of the form, next to the picture")
         if key not in readers:
             raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
         if key in found:
@@ -301,7 +301,7 @@ def _quality(text: str) -> int:
     raise ValueError(f"{text} is not between 1 and 100")
 
 
-# The parameters of requests; most have the names of arguments of Stylization and read_prediction.
+# The parameters of requests. Most are arguments of Stylization and read_prediction.
 STYLIZATION: dict[str, Reader] = {
     "strength": unit_interval,
     "preserve_color": _choice({"true": True, "false": False, "1": True, "0": False}),
@@ -324,7 +324,7 @@ def _stylized(stylizer: Stylizer, picture: Picture, how: Stylization = Stylizati
 
 @contextlib.contextmanager
 def _errors_of_the_server() -> Iterator[None]:
-    """Answer a UserError of the network with 500: its message names files of this machine."""
+    """Turns a UserError of the network into an answer 500: it names files of this machine."""
     try:
         yield
     except TooLarge:
@@ -334,16 +334,14 @@ def _errors_of_the_server() -> Iterator[None]:
 
 
 async def _disconnection(request: Request) -> None:
-    """Return when the client has disconnected; the body has been read before."""
+    """Returns when the client has disconnected. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _handler(
-    status: int, message: str | None = None, headers: dict[str, str] | None = None
-) -> Callable[[Request, Exception], Response]:
-    """An exception handler that answers with the message, by default that of the exception."""
-    return lambda request, error: _error(status, message or str(error), headers)
+def _handler(status: int, message: str | None = None) -> Callable[[Request, Exception], Response]:
+    """Returns an exception handler that answers with `message`, or else the exception's."""
+    return lambda request, error: _error(status, message or str(error))
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -351,7 +349,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     return _error(error.status_code, error.detail, error.headers)
 
 
-def _error(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     message = " ".join(message.split())
     if len(message) > MOST_CHARACTERS:
         message = f"{message[:MOST_CHARACTERS]}..."

@@ -1,4 +1,4 @@
-"""Limits on the bodies of requests, and the unpacking of compressed ones."""
+"""Limits on the bodies of requests, and the decompression of bodies in gzip."""
 
 import asyncio
 import gzip
@@ -18,25 +18,25 @@ GZIP = ("gzip", "x-gzip")  # RFC 9110, 8.4.1
 class Limits:
     """Limits on requests."""
 
-    capacity: int = 64  # of the queue: requests that wait or are worked on
-    body_bytes: int = 64_000_000
+    capacity: int = 64  # requests that wait or are worked on
+    body_bytes: int = 64_000_000  # of one request
     bytes_together: int = 512_000_000  # of the bodies of all requests
     body_seconds: float = 60.0  # for a body to arrive
     pixels: int = 50_000_000  # of a request's pictures together, with their borders
 
 
 class BodyLimit:
-    """ASGI middleware: the application receives a whole body at once, unpacked, or an error.
+    """ASGI middleware: the application receives the whole body at once, decompressed.
 
-    The errors are HTTPException: 413 for too many bytes, packed or unpacked; 408 for a body that
-    takes too long; 429 if there is no room beside the bodies of other requests; 415 for a
-    Content-Encoding other than gzip, and 400 for a body that is not gzip as it says.
+    Raises HTTPException when the application reads the body: 413 for too many bytes, compressed or
+    decompressed; 408 for a body that takes too long; 429 if the bodies of other requests leave no
+    room; 415 for a Content-Encoding other than gzip; 400 for a body that is not valid gzip.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits):
         self.app = app
         self.limits = limits
-        self.held = 0  # bytes of the bodies of all requests that are not answered yet
+        self.held = 0  # bytes of the bodies of all requests in progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,21 +52,21 @@ class BodyLimit:
 class _Body:
     """The body of one request."""
 
-    def __init__(self, of_all: BodyLimit, headers: Headers, receive: Receive):
-        self.of_all = of_all
-        self.limits = of_all.limits
+    def __init__(self, middleware: BodyLimit, headers: Headers, receive: Receive):
+        self.middleware = middleware
+        self.limits = middleware.limits
         self.headers = headers
         self.receive_part = receive
-        self.size = 0  # bytes of this body in of_all.held
+        self.size = 0  # bytes of this body in middleware.held
         self.is_received = False
 
     async def receive(self) -> Message:
-        """The `receive` of ASGI for the application."""
+        """The application's `receive` (ASGI)."""
         if self.is_received:
             return await self.receive_part()  # returns when the client disconnects
         encoding = self.headers.get("content-encoding", "identity").lower()
         if encoding not in ("identity", *GZIP):
-            reason = "a body comes as it is or in gzip; its content-encoding names another"
+            reason = f"content-encoding: {encoding} is not supported; send gzip or identity"
             raise HTTPException(415, reason, {"accept-encoding": "gzip"})
         self._check(int(self.headers.get("content-length", 0)))
         try:
@@ -76,7 +76,7 @@ class _Body:
             reason = f"the body did not arrive within {self.limits.body_seconds:g} s"
             raise HTTPException(408, reason, {"connection": "close"}) from None
         if encoding in GZIP:
-            body = await asyncio.to_thread(_unpacked, body, self.limits.body_bytes)
+            body = await asyncio.to_thread(_decompressed, body, self.limits.body_bytes)
             self._hold(len(body))
         self.is_received = True
         return {"type": "http.request", "body": body, "more_body": False}
@@ -94,22 +94,22 @@ class _Body:
 
     def _hold(self, size: int) -> None:
         self._check(size)
-        self.of_all.held += size - self.size
+        self.middleware.held += size - self.size
         self.size = size
 
     def _check(self, size: int) -> None:
-        """Raises HTTPException if so many bytes are too many."""
+        """Raises HTTPException if a body of `size` bytes exceeds a limit."""
         if size > self.limits.body_bytes:
             raise HTTPException(413, f"a request has at most {self.limits.body_bytes:,} bytes")
-        if self.of_all.held - self.size + size > self.limits.bytes_together:
+        if self.middleware.held - self.size + size > self.limits.bytes_together:
             reason = "too many bytes are waiting; try again"
             raise HTTPException(429, reason, {"retry-after": "1"})
 
 
-def _unpacked(body: bytes, most_bytes: int) -> bytes:
-    """What a gzip body holds, cut off after most_bytes + 1 bytes. Raises HTTPException."""
+def _decompressed(body: bytes, most_bytes: int) -> bytes:
+    """The first most_bytes + 1 bytes of a gzip body. Raises HTTPException (400)."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             return file.read(most_bytes + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise HTTPException(400, f"the body is not gzip, as it should be: {error}") from None
+        raise HTTPException(400, f"the body is not valid gzip: {error}") from None

@@ -1,6 +1,5 @@
-"""What Prometheus reads: requests, latency, errors, and how many wait."""
+"""Metrics of the server for Prometheus: requests, their time and status, and the queue."""
 
-import time
 from collections.abc import Callable
 
 from prometheus_client import (
@@ -15,15 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PATHS = {"/", "/v1", "/stylize", "/styles", "/healthz", "/metrics", "/page"}
+
 
 class Metrics:
-    """Counters of one application."""
+    """The metrics of one application."""
 
-    def __init__(self, waiting: Callable[[], int]):
+    def __init__(self, queue_length: Callable[[], int]):
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "fast_style_requests",
-            "Requests by the kind of path and the status of the answer",
+            "Requests by the first part of their path and the status of the answer",
             ["path", "status"],
             registry=self.registry,
         )
@@ -33,13 +34,10 @@ class Metrics:
             ["path"],
             registry=self.registry,
         )
-        self.errors = Counter(
-            "fast_style_errors", "Answers that begin with 5", registry=self.registry
-        )
         queue = Gauge(
             "fast_style_waiting", "Requests that wait or are worked on", registry=self.registry
         )
-        queue.set_function(waiting)
+        queue.set_function(queue_length)
 
     async def endpoint(self, request: Request) -> Response:
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
@@ -49,8 +47,10 @@ class Metrics:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
+            # Only the first part, because clients can send any number of different paths.
+            path = "/" + scope["path"].lstrip("/").split("/")[0]
+            path = path if path in PATHS else "other"
             status = 500
-            started = time.perf_counter()
 
             async def noted(message: Message) -> None:
                 nonlocal status
@@ -59,17 +59,9 @@ class Metrics:
                 await send(message)
 
             try:
-                await app(scope, receive, noted)
+                with self.seconds.labels(path).time():
+                    await app(scope, receive, noted)
             finally:
-                # The first part alone: names in paths are anybody's, and would never end.
-                path = "/" + scope["path"].split("/")[1]
-                path = path if path in KINDS else "other"
                 self.requests.labels(path, str(status)).inc()
-                self.seconds.labels(path).observe(time.perf_counter() - started)
-                if status >= 500:
-                    self.errors.inc()
 
         return measured
-
-
-KINDS = {"/", "/v1", "/stylize", "/styles", "/healthz", "/metrics", "/page"}

@@ -12,33 +12,25 @@ from fast_style.network.style_mix import style_proportions
 from fast_style.stylize.stylizer import Stylizer
 
 MIXES_KEPT = 8
-"""Networks of mixes that stay loaded, of 20 MB each: requests can name any number of mixes."""
+"""How many networks of mixes, of 20 MB each, stay loaded: requests can name any number of them."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """A name that requests use, and where its network is."""
+    """A style or a mix of a model folder."""
 
-    name: str
+    name: str  # in requests
     folder: Path
-    style: str  # in the folder, or a mix
+    style: str  # its name in the folder, or a mix
     artwork: str = ""
 
 
-@dataclass(frozen=True)
-class Mixable:
-    """A model folder of several styles."""
-
-    folder: Path
-    styles: list[str]
-
-
 class Models:
-    """The styles of some model folders.
+    """The styles of some model folders, and the networks that are loaded.
 
-    The style of a folder with one style has the folder's name; the styles of a folder with several
-    have their own names, and the folder's name is for mixes. If two styles have the same name, a
-    folder with one style is used rather than one with several, and then the first folder.
+    The style of a folder with one style has the folder's name. The styles of a folder with several
+    have their own names, and the folder's name is for mixes. If several styles have the same name,
+    the first one is used; folders with one style come before those with several.
     """
 
     def __init__(
@@ -48,7 +40,7 @@ class Models:
         precision: str = "auto",
         max_memory: int | None = None,
     ):
-        """folders: model folders, or folders of model folders; the others are Stylizer's.
+        """folders: model folders, or folders of model folders. The others are Stylizer's arguments.
 
         Raises UserError if there are no model folders.
         """
@@ -56,53 +48,51 @@ class Models:
         if not found:
             raise UserError(f"--models {' '.join(map(str, folders))}: no model folders there")
         self.styles: dict[str, Style] = {}
-        self.mixable: dict[str, Mixable] = {}
+        self.mixable: dict[str, tuple[Path, list[str]]] = {}  # folders of several styles, and these
         for folder, model in sorted(found, key=lambda one: len(one[1].styles) > 1):
             if len(model.styles) > 1:
-                self.mixable.setdefault(folder.name, Mixable(folder, model.styles))
+                self.mixable.setdefault(folder.name, (folder, model.styles))
             for style in model.styles:
                 name = folder.name if len(model.styles) == 1 else style
                 artwork = str(model.conf.get("artwork") or "")
                 self.styles.setdefault(name, Style(name, folder, style, artwork))
         self.runtime, self.precision, self.max_memory = runtime, precision, max_memory
-        self._latest: Stylizer | None = None
         self._loaded: dict[Style, Stylizer] = {}  # the latest last
         self._lock = threading.Lock()
 
     def find(self, name: str, mix: str | None = None) -> Style:
-        """The style of that name, or a style or a mix of the model folder of that name.
+        """Returns the style called `name`, or a style or a mix of the model folder `name`.
 
         mix: such as 'candy', 'candy:0.6,wave:0.4' or 'candy=0.6,wave=0.4'.
         Raises KeyError for an unknown name, UserError for a mix that the folder does not have.
         """
         if mix is None and name in self.styles:
             return self.styles[name]
-        if name not in {**self.styles, **self.mixable}:
-            raise KeyError(name)
-        if name not in self.mixable:
-            there_are = f"mixes are of {', '.join(self.mixable) or 'no model here'}"
-            raise UserError(f"style={mix}: {name} has one style; {there_are}")
-        several = self.mixable[name]
+        if name in self.styles and name not in self.mixable:
+            several = ", ".join(self.mixable) or "no model here"
+            raise UserError(f"style={mix}: {name} has one style; {several} can be mixed")
+        folder, styles = self.mixable[name]
         if mix is None:
-            first, second, *_ = several.styles
             raise UserError(
-                f"{name} has several styles; style= takes one of {', '.join(several.styles)}, or a "
-                f"mix: style={first}:0.6,{second}:0.4"
+                f"{name} has several styles; style= takes one of {', '.join(styles)}, or a "
+                f"mix: style={styles[0]}:0.6,{styles[1]}:0.4"
             )
         mix = mix.replace(":", "=")
         try:
-            style_proportions(mix, several.styles)
+            style_proportions(mix, styles)
         except UserError as error:
             raise UserError(str(error).removeprefix("--")) from None
-        return Style(name, several.folder, mix)
+        return Style(name, folder, mix)
 
     def stylizer(self, name: str, mix: str | None = None) -> Stylizer:
-        """The stylizer of the style that `find` returns.
+        """Returns the stylizer of the style that `find` returns, and loads it if necessary.
 
-        Only the latest keeps memory between pictures. Raises KeyError and UserError as `find`.
+        Only the latest stylizer keeps memory between pictures. Raises KeyError and UserError as
+        `find` does.
         """
         style = self.find(name, mix)
         with self._lock:
+            latest = next(reversed(self._loaded.values()), None)
             stylizer = self._loaded.pop(style, None) or Stylizer(
                 style.folder, self.runtime, self.precision, style.style, self.max_memory
             )
@@ -110,9 +100,8 @@ class Models:
             mixes = [one for one in self._loaded if one not in self.styles.values()]
             for oldest in mixes[:-MIXES_KEPT]:
                 del self._loaded[oldest]
-            if self._latest not in (None, stylizer):
-                self._latest.release()
-            self._latest = stylizer
+            if latest is not None and latest is not stylizer:
+                latest.release()
             return stylizer
 
 

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from starlette.exceptions import HTTPException
+
 Result = TypeVar("Result")
-
-
-class QueueFull(Exception):
-    """The queue already holds as many requests as its capacity allows."""
 
 
 class WorkQueue:
@@ -22,18 +20,15 @@ class WorkQueue:
         self._thread = ThreadPoolExecutor(1, "network")
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Return what `work` returns. Raises QueueFull at once, and whatever `work` raises.
+        """Returns what `work` returns. Work that is cancelled before its turn is not run.
 
-        Work that is cancelled before its turn is not run.
+        Raises HTTPException (429) at once if the queue is full, and whatever `work` raises.
         """
         if self.length >= self.capacity:
-            raise QueueFull
+            reason = "too many requests are waiting; try again"
+            raise HTTPException(429, reason, {"retry-after": "1"})
         self.length += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
             self.length -= 1
-
-    def close(self) -> None:
-        """Wait for the work that has begun."""
-        self._thread.shutdown()
