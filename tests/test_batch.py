@@ -394,7 +394,7 @@ def test_rows_of_parquet_files_become_pictures_in_folders_of_their_names(
     refused = table(out)
     assert refused.pop(str(no_parquet)).startswith("cannot be read to its end: ")
     assert refused == {
-        f"{one}: ../d.png": "'../d.png' leads out of the output's folder",
+        f"{one}: ../d.png": "'../d.png' leads out of the output folder",
         f"{one}: e.png": "is not a JPEG, PNG, WebP, AVIF, JPEG 2000, "
         "BMP, GIF, TIFF or HEIC picture",
         f"{one}: f.png": "is empty, not a picture",
@@ -427,7 +427,7 @@ def test_a_parquet_file_that_breaks_off_is_listed(tmp_path: Path) -> None:
     [
         ({"image_column": "byte"}, "--image-column byte: is not in .*did you mean 'bytes'"),
         ({"name_column": "nmae"}, "--name-column nmae: is not in .*did you mean 'name'"),
-        ({"image_column": "name"}, "--image-column name: holds string in .*, not the bytes"),
+        ({"image_column": "name"}, "--image-column name: has string in .*; it must have the bytes"),
     ],
 )
 def test_a_wrong_column_is_told(tmp_path: Path, columns: dict[str, str], said: str) -> None:
@@ -611,7 +611,7 @@ def test_wrong_flags_are_told_in_one_line_before_ray_is_imported(
     flags = ["--model", trained_model, "--input", collection, "--output", tmp_path / "out"]
     for wrong, said in (
         (["--strength", "2"], "argument --strength: 2 is not between 0 and 1"),
-        (["--gpus-per-actor", "1.5"], "argument --gpus-per-actor: 1.5 is neither a part"),
+        (["--gpus-per-actor", "1.5"], "argument --gpus-per-actor: 1.5 is neither between"),
         (["--model", "models/none"], "models/none: no such model folder"),
         (["--style", "wvae"], "--style wvae: there is no 'wvae'"),
         (["--input", tmp_path / "none"], "none: no such file or folder"),

@@ -1,1 +1,1 @@
-"""Collections of pictures through models: one machine's cores, or Ray's machines and GPUs."""
+"""Stylizes collections of pictures, on the cores of one machine or on a Ray cluster."""

@@ -1,7 +1,7 @@
 """Stylize a collection: python -m fast_style.batch --model models/candy --input photos --output out
 
-With all the cores of this machine, or on Ray with its GPUs or, by --address, a cluster's machines.
-The same command goes on where an earlier one was stopped.
+Uses all cores of this machine, or through Ray its GPUs, or the cluster that --address names. The
+same command continues a run that was stopped.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from fast_style.command_line import (
 
 
 def gpus(text: str) -> float:
-    """0, a part of one, or a whole number. Raises ArgumentTypeError or ValueError."""
+    """The value of a flag: at most 1, or a whole number. Raises ArgumentTypeError, ValueError."""
     value = float(text)
     if (not 0 <= value <= 1 and not value.is_integer()) or value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is neither a part of a GPU nor a number of them")
+        raise argparse.ArgumentTypeError(f"{text} is neither between 0 and 1 nor a whole number")
     return value
 
 
@@ -29,25 +29,25 @@ def main() -> int:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, nargs="+", help="model folders")
     parser.add_argument(
-        "--style", action="append", default=[], help="of a model of several; may be repeated"
+        "--style", action="append", default=[], help="style or mix of a model; may be repeated"
     )
     parser.add_argument(
         "--input", required=True, nargs="+", help="pictures, folders, globs, *.parquet, or URLs"
     )
-    parser.add_argument("--output", required=True, help="folder, or URL of one")
-    parser.add_argument("--image-column", default="bytes", help="of Parquet: encoded pictures")
-    parser.add_argument("--name-column", default="name", help="of Parquet: the pictures' names")
+    parser.add_argument("--output", required=True, help="folder, or URL of a folder")
+    parser.add_argument("--image-column", default="bytes", help="Parquet: encoded pictures")
+    parser.add_argument("--name-column", default="name", help="Parquet: their file names")
     add_stylization_flags(parser)
     add_mask_flag(parser)
-    parser.add_argument("--allow-huge", action="store_true", help="more than 179 million pixels")
+    parser.add_argument("--allow-huge", action="store_true", help="read over 179 million pixels")
     parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS") or None,
-        help="of a Ray cluster: ray://HOST:10001; auto on one of its machines; local for a new one",
+        help="Ray cluster: ray://HOST:10001, auto on a machine of it, or local for a new one",
     )
-    parser.add_argument("--actors", type=at_least_1, help="default: as many as there is room for")
+    parser.add_argument("--actors", type=at_least_1, help="default: as many as fit")
     parser.add_argument("--cpus-per-actor", type=at_least_1, help="default: one to four")
-    parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 where there are any")
+    parser.add_argument("--gpus-per-actor", type=gpus, help="default: 1 if there are GPUs")
     args = parser.parse_args()
 
     from fast_style.batch.run import stylize_collection

@@ -1,9 +1,8 @@
-"""The pipeline on a cluster: Ray Data gives its machines the pictures, a block at a time."""
+"""A run on a Ray cluster: Ray Data gives the pictures to actors, a block at a time."""
 
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pyarrow
@@ -11,68 +10,61 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from fast_style.batch.actors import Actors
+from fast_style.batch.actors import Actors, actors_for
 from fast_style.batch.inputs import Pictures
 from fast_style.batch.picture_files import Entry
 from fast_style.batch.work import Report, Work
 from fast_style.batch.worker import Worker
-from fast_style.ray_cluster import errors_as_they_were
+from fast_style.ray_cluster import HERE, connected, errors_as_they_were, machines
 
-FEWEST_ROWS, MOST_ROWS = 8, 256  # of a block, which is lost with a process, and one message
-BLOCKS_PER_ACTOR = 32  # of a whole run, so that all actors end together
+FEWEST_ROWS, MOST_ROWS = 8, 256  # of a block: what an actor that dies has to do again
+BLOCKS_PER_ACTOR = 32  # of a whole run, so that all actors finish at about the same time
 FEWEST_BLOCKS_PER_ACTOR = 4
-MOST_DEATHS = 2  # of a process at one picture, before the picture is given up
-SECONDS_BETWEEN_REPORTS = 0.5
+MOST_DEATHS = 2  # of processes at one picture, before the picture is given up
 
 
-def reports(work: Work, pictures: Pictures, actors: Actors) -> Iterator[Report]:
-    """Reports of the pictures, one for each part of the run.
+def reports(
+    work: Work, pictures: Pictures, address: str | None, asked: Mapping[str, Any]
+) -> Generator[Report]:
+    """Yields reports of the pictures.
 
-    Raises UserError where the actors cannot do their work, and where the cluster is lost.
+    address: of the cluster; None: this machine. asked: arguments of actors_for. Raises UserError
+    if the cluster cannot be reached or is lost, and if the actors cannot do their work.
     """
-    # On the head, which is there as long as the cluster is.
-    head = {"node:__internal_head__": 0.001}
-    pipeline: Any = ray.remote(num_cpus=0, resources=head)(Pipeline)
-    running = pipeline.remote(work, pictures, actors)
-    with errors_as_they_were():
-        while (report := ray.get(running.report.remote())) is not None:
-            yield report
+    with connected(address or HERE), errors_as_they_were():
+        actors = actors_for(machines(), pictures.count, **asked)
+        # On the head, which lives as long as the cluster.
+        head = {"node:__internal_head__": 0.001}
+        pipeline: Any = ray.remote(num_cpus=0, resources=head)(Pipeline)
+        running = pipeline.remote(work, pictures, actors)
+        while (found := ray.get(running.next_reports.remote())) is not None:
+            yield from found
 
 
 class Pipeline:
-    """Has to live in the cluster, in an actor: Ray Data does not work through Ray's client.
+    """An actor that runs Ray Data, which does not work through Ray's client.
 
-    There its log, and that of the workers, goes into Ray's files.
+    Its log and that of the workers are in Ray's files.
     """
 
     def __init__(self, work: Work, pictures: Pictures, actors: Actors):
-        self.run = work, pictures, actors
-        self.blocks: Iterator[dict[str, Any]] | None = None
+        self.blocks = _blocks(work, pictures, actors)
 
-    def report(self) -> Report | None:
-        """A report of the time since the last call, after a while; None at the end."""
+    def next_reports(self) -> list[Report] | None:
+        """Returns the reports of one or several blocks; None at the end."""
         with errors_as_they_were():
-            if self.blocks is None:
-                self.blocks = _blocks(*self.run)
             block = next(self.blocks, None)
-            if block is None:
-                return None
-            report, until = Report(), time.monotonic() + SECONDS_BETWEEN_REPORTS
-            while block is not None:
-                for each in block["report"]:
-                    report.add(each)
-                block = next(self.blocks, None) if time.monotonic() < until else None
-        return report
+        return None if block is None else list(block["report"])
 
 
 class Attempts:
-    """An actor that counts attempts: a process died at whatever was begun and not ended."""
+    """An actor that counts attempts. If one was begun and did not end, its process has died."""
 
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
 
     def begin(self, name: str) -> int:
-        """The number of attempts so far, including this one."""
+        """Returns the number of attempts, including this one."""
         self.begun[name] += 1
         return self.begun[name]
 
@@ -81,10 +73,10 @@ class Attempts:
 
 
 class Actor:
-    """A worker with the interface of Ray Data, for blocks of rows.
+    """A worker in an actor of Ray Data, which calls it with blocks of rows.
 
-    Ray starts a block again when the process that had it died. Its pictures then go one by one, and
-    none costs more processes than MOST_DEATHS.
+    If its process dies, Ray calls another actor with the block. The pictures are then stylized one
+    by one, and one at which MOST_DEATHS processes have died is given up.
     """
 
     def __init__(
@@ -94,26 +86,25 @@ class Actor:
         actors: Actors,
         attempts: Any,
     ):
-        """attempts: the handle of the run's Attempts."""
+        """entries: from Pictures.entries(). attempts: the handle of the run's Attempts."""
         self.worker = Worker(work, actors.cpus, actors.gpus)
         self.entries = entries
         self.attempts = attempts
 
     def __call__(self, block: pyarrow.Table) -> dict[str, list[Report]]:
-        """The reports as a column. Raises UserError where the networks cannot be loaded."""
+        """Returns the reports as a column. Raises UserError if the networks cannot be loaded."""
         self.worker.load()
         entries = list(self.entries(block))
         named = f"block of {entries[0].source}"
         if self._begin(named) > 1:
-            reports = [self._one_by_one(entry) for entry in entries]
+            reports = [self._alone(entry) for entry in entries]
         else:
             begun = [self.worker.submit(entry) for entry in entries]
             reports = [each.result() for each in begun]
         self._end(named)
         return {"report": reports}
 
-    def _one_by_one(self, entry: Entry) -> Report:
-        """The report of one picture of a block in which a process has died before."""
+    def _alone(self, entry: Entry) -> Report:
         deaths = self._begin(entry.source) - 1
         if deaths >= MOST_DEATHS:
             report = Report(1, broken=[(entry.source, f"{deaths} processes died at this picture")])
@@ -144,10 +135,10 @@ def _blocks(work: Work, pictures: Pictures, actors: Actors) -> Iterator[dict[str
         num_gpus=actors.gpus or None,
         compute=ActorPoolStrategy(size=min(actors.count, math.ceil(pictures.count / rows))),
     )
-    return iter(dataset.iter_batches(batch_size=None, batch_format="numpy"))
+    yield from dataset.iter_batches(batch_size=None, batch_format="numpy")
 
 
 def rows_of_a_block(pictures: int, actors: int) -> int:
-    """The number of pictures that an actor gets at once."""
+    """Returns the number of pictures that an actor gets at once."""
     rows = min(max(pictures // (actors * BLOCKS_PER_ACTOR), FEWEST_ROWS), MOST_ROWS)
     return min(rows, math.ceil(pictures / (actors * FEWEST_BLOCKS_PER_ACTOR)))

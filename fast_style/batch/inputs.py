@@ -1,4 +1,4 @@
-"""Inputs: files, folders, globs, Parquet files, and URLs of all these."""
+"""Finds the pictures of files, folders, globs, Parquet files, and URLs of all these."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,9 +17,7 @@ from fast_style.stylize.output_names import (
 )
 
 PARQUET_ENDINGS = (".parquet", ".pq")
-
 Pictures = PictureFiles | ParquetRows
-"""The pictures of an input."""
 
 
 def find_inputs(
@@ -30,21 +28,21 @@ def find_inputs(
     output: tuple[Store, str] | None = None,
     known: Collection[str] = (),
 ) -> Pictures:
-    """The pictures of files, folders, globs and URLs, without results in the output.
+    """Returns the pictures of files, folders, globs and URLs, without the results of earlier runs.
 
-    models: the suffixes of pictures' names in the output. image, name: columns of Parquet.
-    output: its store and folder. known: models whose results may be there too.
-    Raises UserError where there are none, where two would become one file, and where Parquet
-    files and pictures are named together.
+    models: the suffixes of stylized images' names. image, name: the columns of Parquet files.
+    output: its store and folder. known: names of models whose results are left out.
+    Raises UserError if there are no pictures, if two would become the same file, and for Parquet
+    files together with pictures.
     """
     opened = [open_store(spec) for spec in specs]
     store = opened[0][0]
     if any(other != store for other, _ in opened):
-        raise UserError(f"--input {' '.join(specs)}: do not all lie in one store")
+        raise UserError(f"--input {' '.join(specs)}: are not all in the same store")
     paths = [path for _, path in opened]
     in_rows = [path for path in paths if path.lower().endswith(PARQUET_ENDINGS)]
     if in_rows and len(in_rows) < len(paths):
-        raise UserError("--input: takes pictures or Parquet files, not both in one run")
+        raise UserError("--input: takes pictures or Parquet files, but not both in one run")
     if in_rows:
         found: dict[str, str] = {}
         for path in paths:
@@ -65,7 +63,7 @@ def find_inputs(
 def _in_bucket(
     store: Store, paths: Sequence[str], written_to: str | None, known: Collection[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """As gather_inputs has them, by their endings alone: to look at each is a request."""
+    """gather_inputs for a bucket: by the files' endings, because to read each is a request."""
     pictures: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for path in paths:
@@ -81,5 +79,7 @@ def _in_bucket(
             elif PurePosixPath(each) not in results:
                 pictures[each] = inside
     if not pictures:
-        raise UserError(f"{store.label(paths[0])}: no pictures that are read, and no results")
+        raise UserError(
+            f"{store.label(paths[0])}: no pictures that can be read, apart from results"
+        )
     return pictures, left_out

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 class Entry:
     """A picture of the input."""
 
-    source: str  # what the table of broken pictures calls it
-    inside: str  # its path inside the input, which the output mirrors
-    encoded: Callable[[], bytes]
-    refusal: str = ""  # why it cannot be stylized, where that is known already
+    source: str  # its name in messages
+    inside: str  # its path inside the input, and so inside the output
+    encoded: Callable[[], bytes]  # reads it
+    refusal: str = ""  # why it cannot be stylized, if that is already known
 
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Picture files. Only their names are sent from machine to machine."""
+    """Picture files. Only their names travel between machines."""
 
     store: Store
-    insides: Mapping[str, str]  # each file's path in the store to that inside the input
-    # Further pictures, of kinds that are not read, each with the reason.
+    insides: Mapping[str, str]  # from a file's path in the store to its path inside the input
+    # Pictures in formats that are not read, with the reasons.
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -45,9 +45,9 @@ class PictureFiles:
             yield _entry(self.store, path, inside)
 
     def without(self, done: set[str], models: Sequence[str]) -> PictureFiles:
-        """The pictures without those that have all of their stylized images.
+        """Returns the pictures of which a stylized image is missing.
 
-        done: what the output's folder has. models: the suffixes of pictures' names there.
+        done: the files in the output. models: the suffixes of stylized images' names.
         """
         left = {
             path: inside
@@ -57,14 +57,14 @@ class PictureFiles:
         return PictureFiles(self.store, left, self.left_out)
 
     def blocks(self, rows: int, readers: int) -> Dataset:
-        """In blocks of about so many, which are divided among machines."""
+        """Returns the pictures as a data set in blocks of about `rows`."""
         import ray.data
 
         items = [{"path": path, "inside": inside} for path, inside in self.insides.items()]
         return ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / rows))
 
     def entries(self) -> Callable[[pyarrow.Table], Iterator[Entry]]:
-        """What turns a block into entries on the machine that has it."""
+        """Returns the function that makes entries of a block, on any machine."""
         return partial(entries_of_files, self.store)
 
 

@@ -1,11 +1,11 @@
-"""Stylizes a collection of pictures: from the inputs to the table of broken ones."""
+"""Stylizes a collection of pictures: from the inputs to the table of broken pictures."""
 
 import contextlib
 import csv
 import io
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,8 @@ from fast_style.pictures.masks import decode_mask
 from fast_style.stylize.files import naming_allow_huge
 from fast_style.stylize.stylization import Stylization
 
-BROKEN = "broken.csv"  # in the output's folder
-SHOWN = 5  # broken pictures; the table has them all
+BROKEN = "broken.csv"  # in the output folder
+SHOWN = 5  # broken pictures that are printed; the table has all of them
 
 
 def stylize_collection(
@@ -46,22 +46,21 @@ def stylize_collection(
     precision: str = "auto",
     allow_huge: bool = False,
 ) -> int:
-    """Stylize files, folders, globs, Parquet files and URLs; returns the exit status.
+    """Stylizes files, folders, globs, Parquet files and URLs, and returns the exit status.
 
-    output: a folder or a URL, which mirrors the folders of the input as eval.py does; a Parquet
-    file counts as a folder of its pictures. Of several models or styles, each adds its own file
-    next to the others. Results that exist are not made again.
-    mask: a picture file or its URL, read into how; it applies to each picture of its proportions.
-    address: of a Ray cluster; None: this machine, whose GPUs Ray shares out as well, and whose
-    cores are used without it, by processes that import the calling script again.
-    The pictures of which no stylized image could be made, and those of kinds that are not read,
-    are listed in OUTPUT/broken.csv, do not stop the others, and make the status 1. Raises UserError
-    for all else.
+    output: a folder or its URL. It gets the folders of the input, as with eval.py; a Parquet file
+    counts as a folder of its pictures. Several models or styles write one file each, next to each
+    other. Stylized images that exist are not made again.
+    mask: a picture file or its URL, for pictures of its proportions.
+    address: a Ray cluster. None: this machine. Its GPUs are used through Ray, and its cores
+    by processes, which import the calling script again.
+    Pictures that are broken or in a format that is not read are listed in OUTPUT/broken.csv. They
+    do not stop the others; the exit status is then 1. Raises UserError for all other errors.
     """
     named = models_by_name(models, styles)
     store, folder = open_store(output)
     if store.has(folder):
-        raise UserError(f"--output {output}: is a file; the pictures need a folder")
+        raise UserError(f"--output {output}: is a file; name a folder")
     known = {*named, *names_of_models(models)}
     pictures = find_inputs(inputs, list(named), image_column, name_column, (store, folder), known)
     done = {name for name, size in store.sizes_below(folder).items() if size}
@@ -78,13 +77,16 @@ def stylize_collection(
     asked = {"cpus": cpus_per_actor, "gpus": gpus_per_actor, "count": actors}
     reports = _reports(work, left, address, asked)
     started = time.monotonic()
-    _write_table(work, total)  # an output that cannot be written is reported before any work
+    _write_table(work, total)  # before any work, to see that the output can be written
     try:
         if left.count:
-            with contextlib.closing(reports):
-                for report in _shown(reports, left.count):
+            bar = tqdm(total=left.count, unit=" pictures")
+            with bar, contextlib.closing(reports):
+                for report in reports:
                     total.add(report)
-    finally:  # after Ctrl-C too, and where the cluster was lost
+                    bar.set_postfix(broken=len(total.broken), refresh=False)
+                    bar.update(report.pictures)
+    finally:  # also after Ctrl-C, and when the cluster is lost
         if total.broken:
             _write_table(work, total)
         else:
@@ -94,7 +96,7 @@ def stylize_collection(
 
 
 def _reports(
-    work: Work, pictures: Pictures, address: str | None, asked: dict[str, Any]
+    work: Work, pictures: Pictures, address: str | None, asked: Mapping[str, Any]
 ) -> Generator[Report]:
     wants_gpus = nvidia_gpu() if asked["gpus"] is None else asked["gpus"] > 0
     if address is None and not wants_gpus:
@@ -102,28 +104,10 @@ def _reports(
         return processes.reports(work, pictures, actors_for([here], pictures.count, **asked))
     asking = f"--address {address}" if address else "--gpus-per-actor"
     check_installed(f"{asking}: needs", "batch", "ray", "pandas")
-    return _reports_of_cluster(work, pictures, address, asked)
-
-
-def _reports_of_cluster(
-    work: Work, pictures: Pictures, address: str | None, asked: dict[str, Any]
-) -> Generator[Report]:
-    # After all that a person named is known to be good: Ray takes seconds to import.
+    # Not at the top: Ray takes seconds to import.
     from fast_style.batch import cluster
-    from fast_style.ray_cluster import HERE, connected, machines
 
-    with connected(address or HERE):
-        yield from cluster.reports(work, pictures, actors_for(machines(), pictures.count, **asked))
-
-
-def _shown(reports: Iterable[Report], pictures: int) -> Iterator[Report]:
-    broken = 0
-    with tqdm(total=pictures, unit=" pictures") as bar:
-        for report in reports:
-            broken += len(report.broken)
-            bar.set_postfix(broken=broken, refresh=False)
-            bar.update(report.pictures)
-            yield report
+    return cluster.reports(work, pictures, address, asked)
 
 
 def _write_table(work: Work, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""What is done to every picture of a collection, and the report of it."""
+"""What is done to every picture of a collection, and the results."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fast_style.stylize.stylization import Stylization
 
 @dataclass(frozen=True)
 class Work:
-    """What is done to every picture, and where its results are written."""
+    """What is done to every picture, and where the stylized images are written."""
 
-    models: Mapping[str, Model]  # of one style each, by the suffix of a picture's name
+    models: Mapping[str, Model]  # of one style each, by the suffix of the images' names
     output: Store
     folder: str
     most_pixels: int
@@ -28,12 +28,12 @@ class Work:
 
 @dataclass
 class Report:
-    """The results of one picture, or of several."""
+    """The results of one or several pictures."""
 
     pictures: int = 0
     made: int = 0  # stylized images, one for each model
-    already_done: int = 0  # those that the output had before
-    broken: list[tuple[str, str]] = field(default_factory=list)  # source and reason
+    already_done: int = 0  # stylized images that existed before
+    broken: list[tuple[str, str]] = field(default_factory=list)  # names and reasons
 
     def add(self, other: Report) -> None:
         self.pictures += other.pictures
@@ -43,10 +43,10 @@ class Report:
 
 
 def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Model]:
-    """Models of one style each, by the suffix that the names of their pictures get.
+    """Returns models of one style each, by the suffix of their stylized images' names.
 
-    Of a model of several styles every one of `styles` is used; other models, of one style,
-    are used as they are. Raises UserError where two would have the same name.
+    A model of several styles is returned once for each of `styles`. Raises UserError if two
+    would have the same suffix.
     """
     folders = [find_model_folder(name) for name in models]
     read = [read_model(folder) for folder in folders]

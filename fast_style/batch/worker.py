@@ -1,4 +1,4 @@
-"""What an actor does: it loads the networks once and stylizes pictures from store to store."""
+"""What an actor does: it loads the networks, and stylizes pictures from store to store."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,28 +16,26 @@ from fast_style.stylize.stylizer import Stylizer
 
 
 class Worker:
-    """The networks of an actor, which is a process that has some cores, or a GPU, for itself.
+    """The networks of an actor, a process that has reserved some cores or a GPU.
 
     While one picture is in the network, others are read, decoded, encoded and written.
     """
 
     def __init__(self, work: Work, cpus: int, gpus: float = 0):
-        """cpus, gpus: what the actor has reserved."""
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        elif gpus < 1:  # TensorFlow would take all of its memory
+        elif gpus < 1:  # otherwise TensorFlow takes all memory of the GPU
             os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         compute_on(cpus)
         self.share = min(1.0, cpus / usable_cores())  # of the machine
         self.work = work
         self.stylizers: dict[str, Stylizer] = {}
-        # While the cores compute, one thread waits for a store.
-        self.threads = ThreadPoolExecutor(cpus + 1)
+        self.threads = ThreadPoolExecutor(cpus + 1)  # one more, which waits for the store
 
     def load(self) -> None:
-        """Load the networks, once. Raises UserError where they cannot be loaded."""
+        """Loads the networks, once. Raises UserError if they cannot be loaded."""
         if not self.stylizers:
-            # Two actors that both find so much memory free would both take it.
+            # Not all that is free, because other actors of this machine find the same memory free.
             most = int(free_memory() * self.share) if self.share < 1 else None
             self.stylizers = {
                 name: Stylizer(model, self.work.runtime, self.work.precision, max_memory=most)
@@ -45,7 +43,7 @@ class Worker:
             }
 
     def submit(self, entry: Entry) -> Future[Report]:
-        """Start to stylize a picture. `load` comes first."""
+        """Starts to stylize a picture. Call `load` first."""
         return self.threads.submit(self._stylized, entry)
 
     def _stylized(self, entry: Entry) -> Report:
@@ -69,14 +67,14 @@ class Worker:
             reason = f"{error}; --allow-huge reads it"
         except UserError as error:
             reason = str(error)
-        except Exception as error:  # a run of days does not end for one picture
+        except Exception as error:  # one picture must not end a run of days
             logging.exception("%s", entry.source)
             reason = f"{type(error).__name__}: {error}"
         report.broken.append((entry.source, reason.removeprefix(f"{entry.source}: ")))
         return report
 
     def _missing(self, inside: str) -> dict[str, tuple[str, str]]:
-        """By model, the targets (as in stylized_names) of images that do not exist yet."""
+        """Returns, by model, the targets of images that do not exist; see stylized_names."""
         missing = {}
         for name in self.stylizers:
             without_alpha, with_alpha = stylized_names(inside, name)
