@@ -1,11 +1,12 @@
 import dataclasses
 import hashlib
 import io
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -13,7 +14,7 @@ from fast_style.conf.vgg_layers import convolutions, feature_of
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network
 from fast_style.loss.vgg_weights import save_weights
-from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, write_picture
 from fast_style.train_loss_network import __main__ as program
 from fast_style.train_loss_network import pack
@@ -25,11 +26,10 @@ from fast_style.train_loss_network.classifier import (  # noqa: E402
     LABEL_SMOOTHING,
     Classifier,
     classification_loss,
-    density,
     fold,
 )
 from fast_style.train_loss_network.muon import Muon, orthogonal  # noqa: E402
-from fast_style.train_loss_network.packs import read_classes  # noqa: E402
+from fast_style.train_loss_network.packs import SCHEMA, read_classes  # noqa: E402
 from fast_style.train_loss_network.pictures import read_pictures  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -53,9 +53,9 @@ def sets(tmp_path_factory, photo) -> Path:
 
 @pytest.fixture(scope="module")
 def packs(sets, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("packs")
-    pack.pack([sets / "objects", sets / "paintings"], folder, side=32, validation=0.2)
-    return folder
+    file = tmp_path_factory.mktemp("packs") / "pack.parquet"
+    pack.pack([sets / "objects", sets / "paintings"], file, side=32, validation=0.2)
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def photos():
 
 
 def settings(**changed) -> training.Settings:
-    values = training.Settings("vgg_16_half", "avg", [16, 32], 4, 0.05, sparsity=0.0, seed=0)
+    values = training.Settings("vgg_16_half", "avg", [16, 32], 4, 0.05, seed=0)
     return dataclasses.replace(values, **changed)
 
 
@@ -163,12 +163,6 @@ def test_each_set_has_a_head_of_its_own():
         for part, own in zip(parts, [labels[:1], labels[1:] - 2], strict=True)
     ]
     assert loss.item() == pytest.approx(sum(expected).item() / 3, rel=1e-5)
-
-
-def test_density_is_the_root_of_the_active_share_where_active_units_are_equal():
-    layer = torch.zeros(2, 4, 5, 5)
-    layer[:, 0] = 7.0
-    assert float(density({"a": layer, "b": torch.ones(1, 3, 2, 2)})) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 90), (1, 32, 27)])
@@ -297,7 +291,7 @@ def test_the_program_writes_weights_and_a_card(packs, photos, tmp_path, monkeypa
     monkeypatch.setattr(training, "ROUNDS", 3)
     output = tmp_path / "made" / "small.npz"
     flags = ["--data", packs, "--photos", tmp_path / "photos", "--minutes", "0.0001"]
-    flags += ["--crops", "16", "32", "--batch-size", "4", "--sparsity", "0.5"]
+    flags += ["--crops", "16", "32", "--batch-size", "4"]
     flags += ["--terms", "research only", "--folder", tmp_path / "run", "--output", output]
     with monkeypatch.context() as without:
         for module in ("tensorflow", "keras"):
@@ -310,17 +304,16 @@ def test_the_program_writes_weights_and_a_card(packs, photos, tmp_path, monkeypa
     build_loss_network("vgg_16_half", str(output), ["relu5_3"])
     card = output.with_suffix(".md").read_text()
     assert hashlib.sha256(output.read_bytes()).hexdigest() in card
-    assert "research only" in card and "sparsity 0.5" in card and "average pooling" in card
+    assert "research only" in card and "average pooling" in card
     assert "| objects | 2 | " in card and "| paintings | 3 | " in card
     assert "| block5_conv3 | " in card
 
 
 def test_mistakes_are_one_line(packs, sets, tmp_path, monkeypatch):
     photos = ["--photos", sets / "objects", "--steps", "1", "--output", tmp_path / "out.npz"]
-    with pytest.raises(UserError, match=r"holds no classes\.json; .*pack makes"):
-        run(monkeypatch, "--data", sets, *photos)
-    with pytest.raises(UserError, match="no such folder"):
-        run(monkeypatch, "--data", tmp_path / "none", *photos)
+    for data in (sets, tmp_path / "none", sets / "objects" / "kind0" / "0.png"):
+        with pytest.raises(UserError, match=r"is not a pack, which .*\.pack makes"):
+            run(monkeypatch, "--data", data, *photos)
     with pytest.raises(UserError, match=r"must end in \.npz"):
         run(monkeypatch, "--data", packs, *photos, "--output", tmp_path / "out.md")
     with pytest.raises(UserError, match="15 is not at least 16"):
@@ -335,27 +328,22 @@ def test_mistakes_are_one_line(packs, sets, tmp_path, monkeypatch):
 
 
 def test_damaged_packs_are_named(packs, tmp_path):
-    [file] = packs.glob("*.npz")
-    arrays = read_arrays(file)
-    (tmp_path / "classes.json").write_bytes((packs / "classes.json").read_bytes())
-    with pytest.raises(UserError, match="hold no picture to train on"):
-        read_pictures(tmp_path, CPU)
+    file, rows = tmp_path / "a.parquet", pq.read_table(packs).to_pylist()
 
-    def refused(match: str, **changed: np.ndarray) -> None:
-        write_arrays(tmp_path / "a.npz", arrays | changed)
-        with pytest.raises(UserError, match=match):
-            read_pictures(tmp_path, CPU)
+    def refused(match: str, rows: list[dict], schema: pa.Schema = SCHEMA) -> None:
+        pq.write_table(pa.Table.from_pylist(rows, schema), file)
+        with pytest.raises(UserError, match=rf"a\.parquet: {match}"):
+            read_pictures(file, CPU)
 
-    refused(r"a\.npz: has label 9; classes\.json names 5", labels=arrays["labels"] + np.int32(5))
-    refused("offsets do not divide", offsets=arrays["offsets"] + 1)
-    refused("do not fit together", labels=arrays["labels"][1:])
-    refused("no array 'validation'", validation=arrays["labels"])
-    damaged = arrays["bytes"].copy()
-    damaged[arrays["offsets"][7] :][:40] = 0
-    refused("picture 7 is damaged", bytes=damaged)
-    (tmp_path / "classes.json").write_text(json.dumps({"a": 1}))
-    with pytest.raises(UserError, match=r"is not a list of \[set, class\]"):
-        read_classes(tmp_path)
+    refused("has no picture to train on", [row for row in rows if row["validation"]])
+    refused("has no picture to validate on", [row for row in rows if not row["validation"]])
+    refused("is not a pack.*other columns", rows, SCHEMA.remove(0))
+    refused("is not a pack.*other columns", rows, SCHEMA.set(0, pa.field("set", pa.string())))
+    cut = rows[7] | {"picture": rows[7]["picture"][:40]}
+    refused("a picture of objects/kind0 is damaged", [*rows[:7], cut, *rows[8:]])
+    file.write_bytes(packs.read_bytes()[:-100])
+    with pytest.raises(UserError, match="is not a pack"):
+        read_classes(file)
 
 
 def test_pack_names_what_it_leaves_out_and_what_is_in_no_class(sets, tmp_path, capsys):
@@ -369,7 +357,7 @@ def test_pack_names_what_it_leaves_out_and_what_is_in_no_class(sets, tmp_path, c
     printed = capsys.readouterr()
     assert "1 pictures of 1 classes in 1 sets; 1 left out" in printed.out
     assert len(printed.err.splitlines()) == 1 and "cut.png" in printed.err
-    with pytest.raises(UserError, match="is not empty"):
+    with pytest.raises(UserError, match="exists already; name a new file"):
         pack.pack([tmp_path / "mixed"], tmp_path / "out", side=32, validation=0)
     (tmp_path / "mixed" / "loose.png").write_bytes(good.getvalue())
     with pytest.raises(UserError, match=r"loose\.png: is in no class"):
@@ -379,3 +367,8 @@ def test_pack_names_what_it_leaves_out_and_what_is_in_no_class(sets, tmp_path, c
             pack.pack([no_folder], tmp_path / "other", side=32, validation=0)
     with pytest.raises(UserError, match="same name"):
         pack.pack([sets / "objects", sets / "objects"], tmp_path / "other", 32, 0)
+    (tmp_path / "mixed" / "loose.png").unlink()
+    (kind / "good.png").unlink()
+    with pytest.raises(UserError, match="mixed: no picture can be read"):
+        pack.pack([tmp_path / "mixed"], tmp_path / "other", side=32, validation=0)
+    assert not (tmp_path / "other").exists()

@@ -1,1 +1,1 @@
-"""Loss networks, such as the built-in one, which a clone trains with that downloads nothing."""
+"""Trains loss networks, such as the built-in one."""

@@ -1,9 +1,9 @@
-"""Train a loss network, such as the built-in one: a VGG's convolutions, as a classifier.
+"""Train a loss network, such as the built-in one: the convolutions of a VGG, as a classifier.
 
-    python -m fast_style.train_loss_network --data PACKS --photos FOLDER --minutes N
+    python -m fast_style.train_loss_network --data PACK --photos FOLDER --minutes N
 
-PACKS is a folder that `python -m fast_style.train_loss_network.pack` made of folders of pictures.
-The same command goes on from the checkpoint that an earlier one left.
+`python -m fast_style.train_loss_network.pack` makes the file PACK from folders of pictures.
+If the training is stopped, the same command continues it from the checkpoint.
 """
 
 import argparse
@@ -19,26 +19,18 @@ CALIBRATION_PHOTOS = 64
 
 
 def above_0(text: str) -> float:
-    """The value of a flag that is a positive number. Raises ArgumentTypeError."""
-    value = not_negative(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """The value of a flag that is a number from 0 up. Raises ArgumentTypeError."""
+    """Returns the value of a flag that is a positive number. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 
 def crop(text: str) -> int:
-    """A side in pixels. Raises ArgumentTypeError."""
+    """Returns the value of a flag that is a side in pixels. Raises ArgumentTypeError."""
     value = at_least_1(text)
     if value < 16:  # the fifth block is 16 times smaller than the picture
         raise argparse.ArgumentTypeError(f"{text} is not at least 16")
@@ -47,36 +39,29 @@ def crop(text: str) -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of packs")
-    parser.add_argument("--terms", help="what the card says of the data: its terms of use")
+    parser.add_argument("--data", type=Path, required=True, help="the pack of pictures")
+    parser.add_argument("--terms", help="the terms of use of the data, for the card")
     parser.add_argument("--photos", required=True, help="folder or glob of photos to calibrate on")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=at_least_1)
     length.add_argument(
-        "--minutes", type=above_0, help="as many steps as the measured speed allows in this time"
+        "--minutes", type=above_0, help="as many steps as fit into this time, at measured speed"
     )
     parser.add_argument("--folder", type=Path, default=Path("models/loss_network"))
     parser.add_argument("--output", type=Path, default=Path("pretrained/vgg_16_half.npz"))
     parser.add_argument("--loss-model", default="vgg_16_half", choices=list(CONVOLUTIONS))
-    parser.add_argument(
-        "--pooling", default="avg", choices=["avg", "max"], help="avg: as styles are trained"
-    )
+    parser.add_argument("--pooling", default="avg", choices=["avg", "max"])
     parser.add_argument(
         "--crops",
         type=crop,
         nargs="+",
         default=[64, 96, 128],
-        help="sides of the training crops, each for an equal number of steps",
+        help="sides of the training crops, in pixels, each for an equal number of steps",
     )
     parser.add_argument("--batch-size", type=at_least_1, default=512)
     parser.add_argument("--learning-rate", type=above_0, default=0.05)
-    parser.add_argument(
-        "--sparsity", type=not_negative, default=0.0, help="weight of a penalty on active units"
-    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--init-from", metavar="FILE", help="weights of a loss network to begin with"
-    )
+    parser.add_argument("--init-from", metavar="FILE", help="weights of a loss network")
     return parser.parse_args()
 
 

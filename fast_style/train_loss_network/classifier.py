@@ -1,7 +1,7 @@
-"""The classifier that is trained: a VGG's convolutions with batch normalization and a head.
+"""The classifier that is trained: the convolutions of a VGG, batch normalization and a head.
 
-One linear layer is the head of all data sets. The logits of other sets' classes are masked, so
-that each set has a head of its own.
+The head is one linear layer for the classes of all sets of pictures. For a picture the logits of
+the classes of other sets are masked.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 class Classifier(nn.Module):
-    """Pictures to logits. `loss_model`: as in vgg_layers.CONVOLUTIONS; pooling: avg or max."""
+    """loss_model: a key of vgg_layers.CONVOLUTIONS. pooling: a key of POOLINGS."""
 
     convolutions: dict[str, nn.Conv2d]
     norms: dict[str, nn.BatchNorm2d]
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
             nn.init.kaiming_normal_(self.convolutions[name].weight, nonlinearity="relu")
             self.norms[name] = nn.BatchNorm2d(width, eps=NORM_EPSILON)
         self.head = nn.Linear(width, classes)
-        # A constant made in every pass would have the host wait for the GPU.
+        # Creating the constant in every pass would make the host wait for the GPU.
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
 
     def _input(self, pictures: Tensor) -> Tensor:
@@ -49,10 +49,10 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, weights: Weights, pictures: Tensor) -> None:
-        """Compute what folded weights do, up to a factor for each layer; the head stays as it is.
+        """Sets the layers so that they compute what folded weights do, up to a factor per layer.
 
-        weights: as `fold` returns them. pictures: (N, H, W, 3) float32 RGB of 0..255, over which
-        batch normalization has the statistics that the weights have.
+        weights: as `fold` returns them. pictures: (N, H, W, 3) float32 RGB 0..255, for the
+        statistics of batch normalization. The head does not change.
         """
         scale = torch.tensor(PIXEL_SCALE)
         x = self._input(pictures) * scale
@@ -69,7 +69,10 @@ class Classifier(nn.Module):
             x = functional.relu(x)
 
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
-        """(N, H, W, 3) float32 RGB of 0..255 to {"block1_conv1": (N, C, h, w), ...} after ReLU."""
+        """Returns {"block1_conv1": (N, C, h, w), ...}, the outputs of the convolutions after ReLU.
+
+        pictures: (N, H, W, 3) float32 RGB 0..255.
+        """
         x = self._input(pictures)
         features: dict[str, Tensor] = {}
         for name, convolution in self.convolutions.items():
@@ -80,19 +83,19 @@ class Classifier(nn.Module):
         return features
 
     def logits(self, features: dict[str, Tensor]) -> Tensor:
-        """(N, classes) of all sets."""
+        """Returns (N, classes) logits for the classes of all sets."""
         *_, deepest = features.values()
         return self.head(deepest.mean(dim=(2, 3)))
 
 
 def masked(logits: Tensor, labels: Tensor, set_of_label: Tensor) -> Tensor:
-    """(N, classes) logits, with -inf for the classes of sets that a picture is not of."""
+    """Returns (N, classes) logits with -inf for the classes of other sets than the picture's."""
     others = set_of_label[None, :] != set_of_label[labels, None]
     return logits.float().masked_fill(others, -torch.inf)
 
 
 def classification_loss(logits: Tensor, labels: Tensor, set_of_label: Tensor) -> Tensor:
-    """Mean cross-entropy among the classes of each picture's own set, labels smoothed."""
+    """Returns the mean cross-entropy in the classes of each picture's set, labels smoothed."""
     log_probability = masked(logits, labels, set_of_label).log_softmax(dim=1)
     likelihood = log_probability.gather(1, labels[:, None])[:, 0]
     others = log_probability == -torch.inf
@@ -100,25 +103,11 @@ def classification_loss(logits: Tensor, labels: Tensor, set_of_label: Tensor) ->
     return -torch.lerp(likelihood, uniform, LABEL_SMOOTHING).mean()
 
 
-def density(features: dict[str, Tensor]) -> Tensor:
-    """Mean over layers of the mean activation in units of its root mean square, 0 to 1.
-
-    Sqrt of the active share where all active units are equal. A sparser layer has a smaller one,
-    whatever the scale of its activations (the ratio of norms of Hoyer 2004).
-    """
-    ratios = []
-    for layer in features.values():
-        square_sum = torch.linalg.vector_norm(layer, dtype=torch.float32)
-        mean = layer.mean(dtype=torch.float32)
-        ratios.append(mean * layer.numel() ** 0.5 / (square_sum + 1e-7))
-    return torch.stack(ratios).mean()
-
-
 def fold(classifier: Classifier) -> Weights:
-    """The convolutions with batch normalization and pixel scale folded in.
+    """Returns the convolutions with batch normalization and pixel scale folded in.
 
-    Returns kernels (out, in, 3, 3) and biases (out,), float32 on the CPU, for RGB 0..255 minus
-    the pixel mean.
+    These are kernels (out, in, 3, 3) and biases (out,), float32 on the CPU, for RGB 0..255 minus
+    PIXEL_MEAN.
     """
     weights = {}
     scale = 1 / PIXEL_SCALE

@@ -1,21 +1,22 @@
-"""Muon for convolution kernels."""
+"""The optimizer Muon for convolution kernels. PyTorch's own takes matrices only."""
 
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-# Of the quintic iteration; they bring singular values from 0.01 to 1 near 1 in five steps.
+# Coefficients of the iteration, which brings singular values of 0.01 to 1 near 1 in five steps.
 A, B, C = 3.4445, -4.7750, 2.0315
 NEWTON_SCHULZ_STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum whose matrix is made orthogonal: https://kellerjordan.github.io/posts/muon
+    """Nesterov momentum made orthogonal (https://kellerjordan.github.io/posts/muon).
 
-    A kernel (outputs, inputs, 3, 3) is the matrix (outputs, inputs * 9). Batch normalization
-    follows every kernel, so only its direction counts; its norm is held at sqrt(outputs), and
-    `lr` is about the angle in radians by which a step turns it. dtype: of the iteration.
+    A kernel (outputs, inputs, 3, 3) is taken as the matrix (outputs, inputs * 9). Batch
+    normalization follows every kernel, so only its direction matters. Its norm is held at
+    sqrt(outputs), and `lr` is about the angle in radians by which a step turns it. dtype: of the
+    iteration.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Muon(torch.optim.Optimizer):
             assert gradient is not None
             average.lerp_(gradient, 1 - momentum)
             updates.append(gradient.lerp(average, momentum).flatten(1))
-        # One iteration for all kernels of a shape: launches, not arithmetic, are what it costs.
+        # All kernels of a shape at once, because launching kernels on the GPU takes the most time.
         for kernel, update in zip(
             kernels, orthogonal(torch.stack(updates), self.dtype), strict=True
         ):
@@ -57,9 +58,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(N, rows, columns) with the same singular vectors, and singular values of 0.7 to 1.2.
+    """Returns (N, rows, columns) with the same singular vectors and singular values of 0.7 to 1.2.
 
-    Newton-Schulz iteration in `dtype`, for which bfloat16 is exact enough.
+    It is a Newton-Schulz iteration in `dtype`; bfloat16 is exact enough.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.to(dtype)

@@ -1,24 +1,24 @@
-"""Pack folders of labelled pictures into the files that a loss network is trained on.
+"""Pack folders of labelled pictures into a Parquet file, to train a loss network on.
 
-    python -m fast_style.train_loss_network.pack FOLDER [FOLDER ...] --output PACKS
+    python -m fast_style.train_loss_network.pack FOLDER [FOLDER ...] --output PACK
 
-Each FOLDER is a set of pictures, FOLDER/CLASS/.../PICTURE, and is called by its name.
+Each FOLDER is a set of pictures, FOLDER/CLASS/.../PICTURE. Its name is the name of the set.
 """
 
-import argparse
 import hashlib
-import json
+import itertools
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, unit_interval
 from fast_style.errors import UserError
-from fast_style.files import make_folder, write_atomically
+from fast_style.files import make_folder, replacement
 from fast_style.hardware import usable_cores
-from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import (
     Picture,
     decode_picture,
@@ -28,59 +28,45 @@ from fast_style.pictures.images import (
     read_picture_file,
 )
 from fast_style.pictures.pixels import resized
-from fast_style.train_loss_network.packs import CLASSES
+from fast_style.train_loss_network.packs import SCHEMA
 
 QUALITY = 90
-LARGEST_PACK = 32_000_000  # bytes of pictures
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sets", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--output", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--side", type=at_least_1, default=128, help="shrink the short side to this many pixels"
-    )
-    parser.add_argument(
-        "--validation", type=unit_interval, default=0.05, help="part that is not trained on"
-    )
-    return parser.parse_args()
+ROWS_AT_ONCE = 1000
 
 
 def pack(sets: list[Path], output: Path, side: int, validation: float) -> None:
-    """Write packs of the pictures in `sets`, and say on stderr which could not be read.
+    """Writes a pack of the pictures in `sets`, and prints to stderr which could not be read.
 
-    Which pictures are for validation depends on their names alone. Raises UserError.
+    side: to which the short sides are shrunk, in pixels. validation: the part of the pictures for
+    validation, 0 to 1; which ones depends only on their names. Raises UserError.
     """
     found = _labelled(sets)
-    classes = sorted({(name, kind) for name, kind, _ in found})
-    make_folder(output)
-    if any(output.iterdir()):
-        raise UserError(f"--output {output}: is not empty; name a new folder")
-    labels = {pair: label for label, pair in enumerate(classes)}
-    rows: list[tuple[bytes, int, bool]] = []
-    size = number = left_out = 0
+    if output.exists():
+        raise UserError(f"--output {output}: exists already; name a new file")
+    make_folder(output.parent)
+    rows, packed = _rows(found, side, validation), 0
+    with replacement(output) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
+        while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, SCHEMA))
+            packed += len(some)
+        if not packed:
+            raise UserError(f"{', '.join(map(str, sets))}: no picture can be read")
+    classes = {(name, kind) for name, kind, _ in found}
+    print(
+        f"{output}: {packed:,} pictures of {len(classes):,} classes in {len(sets):,} sets; "
+        f"{len(found) - packed:,} left out"
+    )
+
+
+def _rows(found: list[tuple[str, str, Path]], side: int, validation: float) -> Iterator[dict]:
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for (name, kind, path), result in zip(
-            found, pool.map(lambda entry: _shrunk(entry[2], side), found), strict=True
-        ):
+        shrunk = pool.map(lambda entry: _shrunk(entry[2], side), found)
+        for (name, kind, path), result in zip(found, shrunk, strict=True):
             if isinstance(result, UserError):
                 print(f"left out: {result}", file=sys.stderr)
-                left_out += 1
-                continue
-            if rows and size + len(result) > LARGEST_PACK:
-                _write(output, number, rows)
-                rows, size, number = [], 0, number + 1
-            rows.append((result, labels[name, kind], _held_out(name, kind, path, validation)))
-            size += len(result)
-    if not rows:
-        raise UserError(f"{', '.join(map(str, sets))}: hold no picture that can be read")
-    _write(output, number, rows)
-    write_atomically(output / CLASSES, json.dumps(classes, indent=0).encode())
-    print(
-        f"{output}: {len(found) - left_out:,} pictures of {len(classes):,} classes in "
-        f"{len(sets):,} sets; {left_out:,} left out"
-    )
+            else:
+                held_out = _is_held_out(f"{name}/{kind}/{path.name}", validation)
+                yield {"set": name, "class": kind, "validation": held_out, "picture": result}
 
 
 def _labelled(sets: list[Path]) -> list[tuple[str, str, Path]]:
@@ -111,26 +97,21 @@ def _shrunk(path: Path, side: int) -> bytes | UserError:
         return error
 
 
-def _held_out(name: str, kind: str, path: Path, part: float) -> bool:
-    digest = hashlib.sha256(f"{name}/{kind}/{path.name}".encode()).digest()
-    return int.from_bytes(digest[:8]) < part * 2**64
-
-
-def _write(output: Path, number: int, rows: list[tuple[bytes, int, bool]]) -> None:
-    files, labels, validation = zip(*rows, strict=True)
-    write_arrays(
-        output / f"{number:03d}.npz",
-        {
-            "bytes": np.frombuffer(b"".join(files), np.uint8),
-            "offsets": np.cumsum([0, *map(len, files)], dtype=np.int64),
-            "labels": np.array(labels, np.int32),
-            "validation": np.array(validation, bool),
-        },
-    )
+def _is_held_out(name: str, part: float) -> bool:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) < part * 2**64
 
 
 def main() -> None:
-    args = parse_arguments()
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("sets", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--output", type=Path, required=True, help="a new Parquet file")
+    parser.add_argument(
+        "--side", type=at_least_1, default=128, help="shrink the short side to this many pixels"
+    )
+    parser.add_argument(
+        "--validation", type=unit_interval, default=0.05, help="the part for validation, 0 to 1"
+    )
+    args = parser.parse_args()
     pack(args.sets, args.output, args.side, args.validation)
 
 

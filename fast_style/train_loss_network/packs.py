@@ -1,134 +1,106 @@
-"""Packs: files of labelled pictures, encoded as they are in picture files.
+"""Reads packs: Parquet files of labelled, encoded pictures."""
 
-A folder of packs holds
-
-- `classes.json`: [[set, class], ...], the names that a label is the index of;
-- `*.npz` files: `bytes` (uint8), the picture files one after the other; `offsets` (int64, one more
-  than there are pictures), where each begins; `labels` (int32); `validation` (bool), the pictures
-  that are never trained on.
-
-Nothing here imports torch, so that the processes that decode start quickly.
-"""
-
+import contextlib
+import functools
 import io
-import json
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from fast_style.errors import UserError
-from fast_style.files import read_bytes
 from fast_style.hardware import usable_cores
-from fast_style.model_folder.npz import read_arrays
 
-CLASSES = "classes.json"
-_KINDS = {"bytes": "u", "offsets": "i", "labels": "i", "validation": "b"}
-_DECODED_AT_ONCE = 256
+SCHEMA = pa.schema(
+    [
+        pa.field("set", pa.string(), nullable=False),
+        pa.field("class", pa.string(), nullable=False),
+        pa.field("validation", pa.bool_(), nullable=False),  # these are never trained on
+        pa.field("picture", pa.binary(), nullable=False),  # the bytes of a picture file
+    ]
+)
+DECODED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of all sets. names: (set, class) by label; sets: in the order of the labels."""
+    """The classes of all sets. names: (set, class) for each label."""
 
     names: list[tuple[str, str]]
 
     @property
     def sets(self) -> list[str]:
+        """The names of the sets, in the order of the labels."""
         return list(dict.fromkeys(name for name, _ in self.names))
 
     def set_of_label(self) -> list[int]:
-        """The index in `sets` for each label."""
+        """Returns the index in `sets` for each label."""
         return [self.sets.index(name) for name, _ in self.names]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Some pictures. pixels: (P, 3) uint8, the rows of all of them one after the other; sizes:
-    (N, 2) int64 heights and widths; labels: (N,) int32."""
+    """Some pictures, either to train on or for validation."""
 
-    pixels: np.ndarray
-    sizes: np.ndarray
-    labels: np.ndarray
+    pixels: np.ndarray  # (P, 3) uint8, the rows of all pictures one after the other
+    sizes: np.ndarray  # (N, 2) int64 heights and widths
+    labels: np.ndarray  # (N,) int64
     validation: bool
 
 
-def read_classes(folder: Path) -> Classes:
-    """The classes of a folder of packs. Raises UserError."""
-    file = folder / CLASSES
-    if not folder.is_dir():
-        raise UserError(f"--data {folder}: no such folder")
-    if not file.is_file():
-        raise UserError(
-            f"--data {folder}: holds no {CLASSES}; "
-            "python -m fast_style.train_loss_network.pack makes such a folder"
-        )
-    try:
-        names = [(str(name), str(kind)) for name, kind in json.loads(read_bytes(file))]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{file}: is not a list of [set, class]: {error}") from None
-    if len(set(names)) < len(names) or not names:
-        raise UserError(f"{file}: names no class, or one of them twice")
-    return Classes(names)
+def read_classes(pack: Path) -> Classes:
+    """Reads the classes of a pack. Raises UserError."""
+    with _opened(pack) as file:
+        columns = file.read(["set", "class"])
+        return Classes(sorted(set(zip(*(c.to_pylist() for c in columns.columns), strict=True))))
 
 
-def decoded(folder: Path) -> Iterator[Decoded]:
-    """All pictures of a folder of packs, decoded by all cores.
+def decoded(pack: Path) -> Iterator[Decoded]:
+    """Decodes the pictures of a pack.
 
-    Raises UserError naming the file for a pack or a picture that is damaged.
+    Raises UserError, naming the file, for a pack or a picture that is damaged.
     """
-    classes = len(read_classes(folder).names)
-    packs = sorted(folder.glob("*.npz"))
-    # Not threads: Pillow holds Python's lock for a third of the time. Not forks, as torch has
-    # threads of its own.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
-        for pack in packs:
-            yield from pool.map(_decode, _tasks(pack, classes))
+    labels = {name: label for label, name in enumerate(read_classes(pack).names)}
+    with _opened(pack) as file, ThreadPoolExecutor(usable_cores()) as pool:
+        for table in file.iter_batches(DECODED_AT_ONCE):
+            rows = table.to_pylist()
+            for held_out in (False, True):
+                chosen = [row for row in rows if row["validation"] == held_out]
+                if chosen:
+                    pictures = list(pool.map(functools.partial(_decode, pack), chosen))
+                    yield Decoded(
+                        np.concatenate([rgb.reshape(-1, 3) for rgb in pictures]),
+                        np.array([rgb.shape[:2] for rgb in pictures]),
+                        np.array([labels[row["set"], row["class"]] for row in chosen]),
+                        held_out,
+                    )
 
 
-@dataclass(frozen=True)
-class _Task:
-    pack: Path
-    numbers: np.ndarray
-    files: list[bytes]
-    labels: np.ndarray
-    validation: bool
+@contextlib.contextmanager
+def _opened(pack: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(pack) as file:
+            if not file.schema_arrow.equals(SCHEMA):
+                raise ValueError("it has other columns")
+            yield file
+    except (OSError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"--data {pack}: is not a pack, which python -m fast_style.train_loss_network.pack "
+            f"makes: {reason}"
+        ) from None
 
 
-def _tasks(pack: Path, classes: int) -> Iterator[_Task]:
-    arrays = read_arrays(pack)
-    for name, kind in _KINDS.items():
-        if name not in arrays or arrays[name].dtype.kind != kind or arrays[name].ndim != 1:
-            raise UserError(f"{pack}: holds no array {name!r} such as packs have")
-    data, offsets = arrays["bytes"], arrays["offsets"]
-    labels, validation = arrays["labels"], arrays["validation"]
-    if not len(offsets) == len(labels) + 1 == len(validation) + 1:
-        raise UserError(f"{pack}: offsets, labels and validation do not fit together")
-    if (np.diff(offsets) <= 0).any() or offsets[0] != 0 or offsets[-1] != len(data):
-        raise UserError(f"{pack}: offsets do not divide the {len(data):,} bytes")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise UserError(f"{pack}: has label {labels.max()}; {CLASSES} names {classes} classes")
-    for held_out in (False, True):
-        of_kind = np.flatnonzero(validation == held_out)
-        for start in range(0, len(of_kind), _DECODED_AT_ONCE):
-            numbers = of_kind[start : start + _DECODED_AT_ONCE]
-            files = [data[offsets[n] : offsets[n + 1]].tobytes() for n in numbers]
-            yield _Task(pack, numbers, files, labels[numbers], held_out)
-
-
-def _decode(task: _Task) -> Decoded:
-    found = []
-    for number, file in zip(task.numbers, task.files, strict=True):
-        try:
-            with Image.open(io.BytesIO(file)) as image:
-                found.append(np.asarray(image.convert("RGB")))
-        except Exception as error:  # on damaged bytes Pillow's readers raise nearly anything
-            raise UserError(f"{task.pack}: picture {number} is damaged: {error}") from None
-    pixels = np.concatenate([rgb.reshape(-1, 3) for rgb in found])
-    sizes = np.array([rgb.shape[:2] for rgb in found], np.int64)
-    return Decoded(pixels, sizes, task.labels, task.validation)
+def _decode(pack: Path, row: dict) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(row["picture"])) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # on damaged bytes Pillow's readers raise nearly anything
+        raise UserError(
+            f"--data {pack}: a picture of {row['set']}/{row['class']} is damaged: {error}"
+        ) from None

@@ -1,4 +1,4 @@
-"""Pictures that stay on the device, and crops that are cut there."""
+"""Pictures in the memory of the device, and crops of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,11 @@ BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.2, 0.3
 
 @dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures of any sizes on one device.
+    """Decoded pictures of any sizes on one device."""
 
-    pixels: (P, 3) uint8, the rows of all pictures one after the other; first, height, width and
-    label: (N,) int64, of each picture, its first row in `pixels` among them.
-    """
-
-    pixels: Tensor
-    first: Tensor
-    height: Tensor
+    pixels: Tensor  # (P, 3) uint8, the rows of all pictures one after the other
+    first: Tensor  # (N,) int64, the index in `pixels` of the first pixel of each picture
+    height: Tensor  # (N,) int64, as are width and label
     width: Tensor
     label: Tensor
 
@@ -34,10 +30,11 @@ class Pictures:
         return len(self.label)
 
     def cut(self, chosen: Tensor, boxes: Tensor, mirrored: Tensor, side: int) -> Tensor:
-        """Parts of pictures, scaled to (N, side, side, 3) float32 RGB of 0..255.
+        """Returns parts of pictures, scaled to (N, side, side, 3) float32 RGB 0..255.
 
         chosen: (N,) picture numbers. boxes: (N, 4) float32 top, left, height and width in pixels.
-        mirrored: (N,) bool. Bilinear, so a part should be at most twice as large as `side`.
+        mirrored: (N,) bool. Scaling is bilinear, so parts should be at most twice as large as
+        `side`.
         """
         width = self.width[chosen]
         steps = (torch.arange(side, device=boxes.device) + 0.5) / side
@@ -57,7 +54,7 @@ class Pictures:
         return row(top).lerp_(row(upper), down)
 
     def random_crops(self, chosen: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """(N, side, side, 3) float32: random parts, mirrored or not, in slightly other light."""
+        """Returns (N, side, side, 3) float32: random parts, half mirrored, with other colours."""
         device = self.pixels.device
 
         def between(low: float, high: float, *shape: int) -> Tensor:
@@ -79,7 +76,7 @@ class Pictures:
         return crops.mul_(between(1 - BRIGHTNESS, 1 + BRIGHTNESS, 1, 1, 1)).clamp_(0, 255)
 
     def whole(self, chosen: Tensor, side: int) -> Tensor:
-        """(N, side, side, 3) float32: the largest square in the middle of each picture."""
+        """Returns (N, side, side, 3) float32: the largest central square of each picture."""
         height, width = self.height[chosen], self.width[chosen]
         part = torch.minimum(height, width)
         boxes = torch.stack([(height - part) / 2, (width - part) / 2, part, part], dim=1)
@@ -89,7 +86,7 @@ class Pictures:
 def _neighbours(
     start: Tensor, length: Tensor, steps: Tensor, size: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, side): the pixels on both sides of each sampled place, and how near the second is."""
+    """Returns (N, side): the two pixels beside each sampled place, and the second one's weight."""
     place = start[:, None] + length[:, None] * steps - 0.5
     last = size[:, None] - 1
     place = place.clamp(min=0).minimum(last)
@@ -97,27 +94,27 @@ def _neighbours(
     return before, torch.minimum(before + 1, last), place - before
 
 
-def read_pictures(folder: Path, device: torch.device) -> tuple[Pictures, Pictures]:
-    """The training and the validation pictures of a folder of packs: 50 kB for one of 128x128.
+def read_pictures(pack: Path, device: torch.device) -> tuple[Pictures, Pictures]:
+    """Reads the training and the validation pictures of a pack.
 
-    Raises UserError as decoded does, and where there are none to train or to validate on.
+    Raises UserError as `decoded` does, and if there are none to train or to validate on.
     """
     parts: dict[bool, list[Decoded]] = {False: [], True: []}
-    for part in decoded(folder):
+    for part in decoded(pack):
         parts[part.validation].append(part)
     for validation, purpose in ((False, "train"), (True, "validate")):
         if not parts[validation]:
-            raise UserError(f"--data {folder}: its .npz files hold no picture to {purpose} on")
+            raise UserError(f"--data {pack}: has no picture to {purpose} on")
     return _joined(parts[False], device), _joined(parts[True], device)
 
 
 def _joined(parts: list[Decoded], device: torch.device) -> Pictures:
-    labels = torch.from_numpy(np.concatenate([part.labels for part in parts])).long()
+    labels = torch.from_numpy(np.concatenate([part.labels for part in parts]))
     sizes = torch.from_numpy(np.concatenate([part.sizes for part in parts]))
     areas = sizes.prod(dim=1)
     pixels = torch.empty((int(areas.sum()), 3), dtype=torch.uint8, device=device)
     row = 0
-    while parts:  # each is freed when it has been copied
+    while parts:  # frees each part after it is copied
         part = parts.pop(0)
         pixels[row : row + len(part.pixels)] = torch.from_numpy(part.pixels)
         row += len(part.pixels)

@@ -1,8 +1,8 @@
-"""How the built-in loss network is made.
+"""Makes a loss network.
 
-A classifier is trained on several sets of pictures at once; batch normalization and pixel scaling
-are folded into its convolutions, every layer is scaled to the same mean activation over photos,
-and the convolutions alone are written as float16, with a model card.
+A classifier is trained on several sets of pictures at once. Batch normalization and pixel scaling
+are folded into its convolutions, and every layer is scaled to the same mean activation over photos.
+The convolutions are written as float16, with a model card.
 """
 
 import argparse
@@ -29,21 +29,21 @@ from fast_style.train_loss_network.training import (
     Settings,
     Training,
     describe_hardware,
-    device,
     train,
 )
 
 CALIBRATION_SIDE = 256
-# Puts the published form of the objective into the range of the published style weights, 50 to
-# 250: with 100, candy's weighted style loss on plain photos is about 6 times the content distance
-# between two photos (measured on an earlier network).
+# With this value the published style weights, 50 to 250, fit: with 100, candy's weighted style loss
+# on plain photos is about 6 times the content distance between two photos (measured on an earlier
+# network).
 MEAN_ACTIVATION = 50.0
 
 
 def make_loss_network(args: argparse.Namespace, photos: list[Path]) -> None:
-    """Train, fold and write it, with its card. args: as the program has them."""
+    """Trains a loss network and writes it with its card. args: of the program."""
     calibration = np.stack([square(read_picture(path).rgb, CALIBRATION_SIDE) for path in photos])
-    pictures, validation = read_pictures(args.data, device())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pictures, validation = read_pictures(args.data, device)
     print(f"{len(pictures):,} pictures to train on, {len(validation):,} to validate on", flush=True)
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     training = Training(settings, read_classes(args.data), pictures)
@@ -55,7 +55,10 @@ def make_loss_network(args: argparse.Namespace, photos: list[Path]) -> None:
 
 
 def features(weights: Weights, photos: Tensor, pooling: str) -> dict[str, Tensor]:
-    """What folded weights make of (N, H, W, 3) RGB of 0..255: {"block1_conv1": (N, C, h, w)}."""
+    """Returns the features {"block1_conv1": (N, C, h, w), ...} of folded weights.
+
+    photos: (N, H, W, 3) RGB 0..255. pooling: a key of POOLINGS.
+    """
     x = (photos.float() - torch.tensor(PIXEL_MEAN)).permute(0, 3, 1, 2)
     found: dict[str, Tensor] = {}
     for name, (kernel, bias) in weights.items():
@@ -66,14 +69,13 @@ def features(weights: Weights, photos: Tensor, pooling: str) -> dict[str, Tensor
 
 
 def equalize(weights: Weights, photos: Tensor) -> tuple[Weights, dict[str, np.ndarray]]:
-    """Scale every layer to MEAN_ACTIVATION over photos (N, H, W, 3) uint8, average pooling.
+    """Returns the weights, each layer scaled to MEAN_ACTIVATION over photos, and statistics.
 
-    ReLU networks are positively homogeneous, so a factor on one layer's output is taken back by
-    the next layer's kernel and what the network computes stays the same.
-
-    Also returns for each layer two statistics over the photos, in 0..1: the part of its units
-    that are above 0, and the part of the Gram matrix's Frobenius norm that the outer product of
-    the channels' means has.
+    photos: (N, H, W, 3) uint8. The factor of a layer is divided out of the next kernel, which does
+    not change the function, because ReLU networks are positively homogeneous.
+    The statistics of a layer over the photos are two numbers in 0..1: the part of its units that
+    are above 0, and the part of the Gram matrix's Frobenius norm that comes from the outer product
+    of the channels' means.
     """
     sums = {name: np.zeros(3) for name in weights}
     for photo in photos:
@@ -91,7 +93,7 @@ def equalize(weights: Weights, photos: Tensor) -> tuple[Weights, dict[str, np.nd
 
 
 def numpy_weights(weights: Weights) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """As save_weights takes them: kernels (3, 3, in, out)."""
+    """Returns the weights as save_weights takes them, with kernels (3, 3, in, out)."""
     return {
         name: (kernel.permute(2, 3, 1, 0).numpy(), bias.numpy())
         for name, (kernel, bias) in weights.items()
@@ -106,7 +108,7 @@ def write_card(
     layers: dict[str, np.ndarray],
     photos: int,
 ) -> Path:
-    """The model card beside the weights: data, accuracy, settings, hardware, date, hash."""
+    """Writes the model card beside the weights and returns its path."""
     settings, classes = training.settings, training.classes
     digest = hashlib.sha256(args.output.read_bytes()).hexdigest()
     columns = zip(
@@ -128,7 +130,6 @@ def write_card(
     widths = ", ".join(map(str, WIDTHS[settings.loss_model]))
     crops = ", ".join(map(str, settings.crops))
     begun = f"from {settings.init_from}" if settings.init_from else "from random weights"
-    sparse = f"; sparsity {settings.sparsity:g}" if settings.sparsity else ""
     card = f"""# {args.output.name}: a loss network
 
 The {len(layers)} convolutions of `loss_model: {settings.loss_model}` (widths {widths}), trained
@@ -141,7 +142,7 @@ is RGB 0..255 minus the VGG pixel mean. Every layer is scaled to a mean activati
 - Training: {begun}, {progress.steps:,} steps of {settings.batch_size} pictures, an equal number on
   random crops scaled to each of {crops} pixels; mirrored, and with other brightness, contrast and
   saturation; a set is drawn from in proportion to the root of its size
-- Loss: cross-entropy in each set's own classes, label smoothing {LABEL_SMOOTHING:g}{sparse}
+- Loss: cross-entropy in each set's own classes, label smoothing {LABEL_SMOOTHING:g}
 - Optimizer: Muon on kernels, AdamW on the rest; learning rate {settings.learning_rate:g} after a
   warm-up, with a linear decay to 0; seed {settings.seed}
 - Hardware: {describe_hardware()}; {progress.seconds:,.0f} seconds in {training.precision}
@@ -155,8 +156,8 @@ Accuracy is top-1 on whole validation pictures, among the classes of their own s
 |---|---|---|---|---|
 {sets}
 
-Over the same photos: how many of a layer's units are above 0, and which part of the Gram matrix's
-norm the outer product of the channels' means has.
+Over the same photos: the part of a layer's units that are above 0, and the part of the Gram
+matrix's norm that comes from the outer product of the channels' means.
 
 | layer | active | means in the Gram matrix |
 |---|---|---|

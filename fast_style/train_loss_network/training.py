@@ -1,4 +1,4 @@
-"""The training of the classifier: rates, crops, steps, checkpoints and validation."""
+"""The training of the classifier: steps, checkpoints and validation."""
 
 import math
 import time
@@ -15,57 +15,39 @@ from fast_style.conf.locations import locate_weights
 from fast_style.errors import UserError
 from fast_style.files import make_folder, replacement
 from fast_style.loss.vgg_weights import read_weights
-from fast_style.train_loss_network.classifier import (
-    Classifier,
-    classification_loss,
-    density,
-    masked,
-)
+from fast_style.train_loss_network.classifier import Classifier, classification_loss, masked
 from fast_style.train_loss_network.muon import Muon
 from fast_style.train_loss_network.packs import Classes
 from fast_style.train_loss_network.pictures import Pictures
 
 CHECKPOINT = "checkpoint.pt"
-WARM_UP, DECAY = 0.03, 0.7  # parts of the steps in which the rate rises, and falls to 0
-ROUNDS = 20  # a checkpoint and a validation after each
-# A set of 16 times as many pictures is drawn from 4 times as often.
-SHARE_EXPONENT = 0.5
-# Random crops enlarge objects by 1 / 0.82 on average, so whole pictures are shown larger.
+WARM_UP, DECAY = 0.03, 0.7  # parts of the steps in which the learning rate rises and falls
+ROUNDS = 20  # with a checkpoint and a validation after each
+SHARE_EXPONENT = 0.5  # a set of 16 times as many pictures is drawn from 4 times as often
+# Random crops enlarge objects by 1 / 0.82 on average, so whole pictures are enlarged as well.
 VIEW = 0.82
-HEAD_RATE = 0.1  # AdamW's rate for the head and batch normalization, as a part of Muon's
+HEAD_RATE = 0.1  # learning rate of the head and batch normalization / that of the kernels
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a checkpoint can only be continued with.
-
-    crops: sides in pixels, each for an equal number of steps. learning_rate: of Muon.
-    sparsity: weight of the penalty on dense activations (`density`). init_from: file of the
-    weights of a loss network to begin with; None: random ones.
-    """
+    """The flags that must stay the same when a checkpoint is continued."""
 
     loss_model: str
     pooling: str
-    crops: list[int]
+    crops: list[int]  # sides in pixels, each for an equal number of steps
     batch_size: int
-    learning_rate: float
-    sparsity: float
+    learning_rate: float  # of Muon
     seed: int
-    init_from: str | None = None
+    init_from: str | None = None  # a file of weights; None: random weights
 
 
 @dataclass
 class Progress:
-    """steps done of all; seconds of training steps; accuracies: of each set, after the newest."""
-
-    step: int
+    step: int  # the number of steps that are done
     steps: int
-    seconds: float = 0.0
-    accuracies: list[float] = field(default_factory=list)
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    seconds: float = 0.0  # how long the steps took
+    accuracies: list[float] = field(default_factory=list)  # of each set, at the last validation
 
 
 def _bfloat16_is_fast(device: torch.device) -> bool:
@@ -75,19 +57,19 @@ def _bfloat16_is_fast(device: torch.device) -> bool:
 
 
 def describe_hardware() -> str:
-    """One line for the card: the GPU, if there is one, and the CPU."""
+    """Returns the GPU, if there is one, and the CPU in one line, for the card."""
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     return ", ".join([*gpus, hardware.describe_cpu()])
 
 
 def rate(step: int, steps: int) -> float:
-    """Of the peak learning rate: a linear rise, constant, and a linear fall to 0 at the end."""
+    """Returns the learning rate / its peak: it rises linearly, stays, and falls linearly to 0."""
     done = (step + 1) / steps
     return min(1.0, done / WARM_UP, (1 - step / steps) / DECAY)
 
 
 class Training:
-    """A classifier in training on the pictures of several sets."""
+    """A classifier and its optimizers. classes, pictures: to train on."""
 
     def __init__(self, settings: Settings, classes: Classes, pictures: Pictures) -> None:
         self.settings, self.classes, self.pictures = settings, classes, pictures
@@ -124,7 +106,10 @@ class Training:
         self.classifier.begin_with(folded, self._batch(0, 1)[1])
 
     def _batch(self, step: int, steps: int) -> tuple[Tensor, Tensor]:
-        """Numbers (N,) and random crops (N, side, side, 3) that depend on the step alone."""
+        """Returns the numbers (N,) and crops (N, side, side, 3) of random pictures.
+
+        They depend only on the seed and the step.
+        """
         self.generator.manual_seed(self.settings.seed * 1_000_003 + step)
         random = torch.rand(
             self.settings.batch_size,
@@ -136,27 +121,23 @@ class Training:
         return chosen, self.pictures.random_crops(chosen, self.crop(step, steps), self.generator)
 
     def _shares(self) -> Tensor:
-        """(N,) float64: up to which part of 0 to 1 a random number stands for each picture."""
-        sets = self.set_of_label[self.pictures.label]
-        counts = torch.bincount(sets, minlength=len(self.classes.sets)).double()
-        each = counts[sets] ** (SHARE_EXPONENT - 1)
+        """Returns (N,) float64: the cumulative probabilities by which pictures are drawn."""
+        counts = self.counts(self.pictures).double()
+        each = counts[self.set_of_label[self.pictures.label]] ** (SHARE_EXPONENT - 1)
         return each.cumsum(0) / each.sum()
 
     def crop(self, step: int, steps: int) -> int:
+        """Returns the side of the crops in a step."""
         return self.settings.crops[step * len(self.settings.crops) // steps]
 
     def step(self, step: int, steps: int) -> Tensor:
-        """One step, which depends on nothing but its number and the state; the loss, unread."""
+        """Does a step and returns the loss, on the device."""
         chosen, crops = self._batch(step, steps)
         with self._autocast():
-            features = self.classifier.features(crops)
-            logits = self.classifier.logits(features)
+            logits = self.classifier.logits(self.classifier.features(crops))
         labels = self.pictures.label[chosen]
         loss = classification_loss(logits, labels, self.set_of_label)
-        objective = loss
-        if self.settings.sparsity:
-            objective = loss + self.settings.sparsity * density(features)
-        objective.backward()
+        loss.backward()
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate(step, steps)
@@ -166,13 +147,12 @@ class Training:
 
     @torch.no_grad()
     def accuracies(self, pictures: Pictures, crop: int) -> list[float]:
-        """Of each set: the part of whole pictures whose class is the likeliest of the set's."""
+        """Returns the top-1 accuracy of each set, 0 to 1, on whole pictures."""
         side = round(crop / VIEW / 16) * 16
         right = torch.zeros(len(self.classes.sets), device=self.device)
         self.classifier.eval()
-        for chosen in torch.arange(len(pictures), device=self.device).split(
-            self.settings.batch_size
-        ):
+        numbers = torch.arange(len(pictures), device=self.device)
+        for chosen in numbers.split(self.settings.batch_size):
             with self._autocast():
                 features = self.classifier.features(pictures.whole(chosen, side))
                 logits = self.classifier.logits(features)
@@ -183,7 +163,7 @@ class Training:
         return (right / self.counts(pictures).clamp(min=1)).tolist()
 
     def counts(self, pictures: Pictures) -> Tensor:
-        """(sets,) how many pictures each set has."""
+        """Returns (sets,), the number of pictures of each set."""
         sets = self.set_of_label[pictures.label]
         return torch.bincount(sets, minlength=len(self.classes.sets))
 
@@ -195,36 +175,6 @@ class Training:
         enabled = self.dtype != torch.float32
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def synchronize(self) -> None:
-        if self.on_gpu:
-            torch.cuda.synchronize()
-
-    def state(self) -> dict:
-        return {
-            "classifier": self.classifier.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-
-    def restore(self, state: dict) -> None:
-        self.classifier.load_state_dict(state["classifier"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-
-    def seconds_per_step(self, warm_up: int = 3) -> list[float]:
-        """For each of `crops`. The classifier is trained by it: measure on one of its own."""
-        seconds = []
-        timed = 20 if self.on_gpu else 3
-        for index in range(len(self.settings.crops)):
-            for _ in range(warm_up):
-                self.step(index, len(self.settings.crops))
-            self.synchronize()
-            begin = time.perf_counter()
-            for _ in range(timed):
-                self.step(index, len(self.settings.crops))
-            self.synchronize()
-            seconds.append((time.perf_counter() - begin) / timed)
-        return seconds
-
 
 def train(
     training: Training,
@@ -233,16 +183,16 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
 ) -> Progress:
-    """Train for `steps`, or for as many as the measured speed allows in `minutes`.
+    """Trains for `steps`, or for as many as fit into `minutes` at the measured speed.
 
-    It goes on from the checkpoint in `folder`, and writes one there after each of the rounds and
-    at Ctrl-C. Raises UserError where the checkpoint is of other settings or classes.
+    Continues from the checkpoint in `folder`, and writes it after each round and at Ctrl-C.
+    Raises UserError if the checkpoint is of other settings or classes.
     """
     make_folder(folder)
     file = folder / CHECKPOINT
     if file.exists():
         progress = _restore(training, file, steps)
-        print(f"{file}: goes on after step {progress.step:,} of {progress.steps:,}", flush=True)
+        print(f"{file}: continues at step {progress.step:,} of {progress.steps:,}", flush=True)
     else:
         progress = Progress(0, steps or _steps_in(training, minutes or 0))
     rounds = {progress.steps * number // ROUNDS for number in range(1, ROUNDS + 1)}
@@ -269,26 +219,31 @@ def train(
             if interrupted:
                 raise KeyboardInterrupt
             speed = len(losses) * training.settings.batch_size / seconds
+            pairs = zip(training.classes.sets, progress.accuracies, strict=True)
+            accuracies = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in pairs)
             print(
                 f"step {progress.step:,} of {progress.steps:,}, crops of {crop}: loss {loss:.3f}, "
-                f"{speed:,.0f} pictures/s; recognized: {_by_set(training, progress)}",
+                f"{speed:,.0f} pictures/s; accuracy: {accuracies}",
                 flush=True,
             )
             losses, begin = [], time.perf_counter()
     return progress
 
 
-def _by_set(training: Training, progress: Progress) -> str:
-    pairs = zip(training.classes.sets, progress.accuracies, strict=True)
-    return ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in pairs)
-
-
 def _steps_in(training: Training, minutes: float) -> int:
-    measured = Training(training.settings, training.classes, training.pictures).seconds_per_step()
-    for crop, seconds in zip(training.settings.crops, measured, strict=True):
+    """Returns how many steps fit into `minutes`, measured on a copy of the training."""
+    copy = Training(training.settings, training.classes, training.pictures)
+    crops, total = training.settings.crops, 0.0
+    for number, crop in enumerate(crops):
+        for count in (3, 20 if training.on_gpu else 3):  # the first steps are slower
+            begin = time.perf_counter()
+            losses = [copy.step(number, len(crops)) for _ in range(count)]
+            float(losses[-1])  # waits for the device
+            seconds = (time.perf_counter() - begin) / count
+        total += seconds
         speed = training.settings.batch_size / seconds
         print(f"crops of {crop}: {speed:,.0f} pictures/s", flush=True)
-    steps = max(ROUNDS, round(minutes * 60 * len(measured) / sum(measured)))
+    steps = max(ROUNDS, round(minutes * 60 * len(crops) / total))
     print(f"{minutes:g} minutes are {steps:,} steps", flush=True)
     return steps
 
@@ -298,9 +253,10 @@ def _save(training: Training, progress: Progress, file: Path) -> None:
         torch.save(
             {
                 "settings": asdict(training.settings),
-                "classes": [list(name) for name in training.classes.names],
+                "classes": training.classes.names,
                 "progress": asdict(progress),
-                "state": training.state(),
+                "classifier": training.classifier.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
             },
             partial,
         )
@@ -310,20 +266,21 @@ def _restore(training: Training, file: Path, steps: int | None) -> Progress:
     try:
         saved = torch.load(file, map_location=training.device, weights_only=True)
         progress = Progress(**saved["progress"])
-        settings = Settings(**saved["settings"])
-        classes = saved["classes"]
+        begun = asdict(Settings(**saved["settings"])) | {"steps": progress.steps}
+        classes = [tuple(name) for name in saved["classes"]]
     except Exception as error:  # on damaged bytes torch raises nearly anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{file}: is damaged, or not of this program: {reason}") from None
-    begun = asdict(settings) | {"steps": progress.steps}
     now = asdict(training.settings) | {"steps": steps or progress.steps}
     for name, value in now.items():
         if value != begun[name]:
             raise UserError(
-                f"{file}: was begun with {name} {begun[name]}, not {value}; use the flags it was "
-                "begun with, or another --folder"
+                f"{file}: was begun with {name} {begun[name]}, not {value}; use the same flags, or "
+                "another --folder"
             )
-    if classes != [list(name) for name in training.classes.names]:
+    if classes != training.classes.names:
         raise UserError(f"{file}: was begun on other classes; use its --data, or another --folder")
-    training.restore(saved["state"])
+    training.classifier.load_state_dict(saved["classifier"])
+    for optimizer, state in zip(training.optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
     return progress
