@@ -452,7 +452,7 @@ def test_what_another_training_wrote_meanwhile_is_not_mixed_with_this_one(
         shutil.copytree(trained_model, config.model_folder)
 
     monkeypatch.setattr(Trainer, "__init__", late)
-    with pytest.raises(UserError, match="another training wrote into it meanwhile"):
+    with pytest.raises(UserError, match="another training has written into it"):
         train(config)
     assert contents(config.model_folder) == contents(trained_model)
 
