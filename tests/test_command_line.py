@@ -196,8 +196,8 @@ def test_export_says_where_and_how_near(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--half"], "--half: a SavedModel keeps float32 weights; onnx, openvino, litert can do"),
-        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: is for one format"),
+        (["--half"], "--half: a SavedModel stores float32 weights; use onnx, openvino, litert"),
+        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: names one file"),
         (["--format", "onnx", "--output", "x.tflite"], "for ONNX the name ends in .onnx"),
         (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
     ],

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
+from fast_style import errors
 from fast_style import export as formats
 from fast_style.errors import UserError
 from fast_style.export import SIZES, encoded_pictures, export
@@ -46,7 +47,7 @@ def loaded(exported: Path):
 def test_a_saved_model_is_not_written_where_tensorflow_would_not_find_it(
     trained_model: Path, exported: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="TensorFlow finds no SavedModel where a path has a "):
+    with pytest.raises(UserError, match="TensorFlow finds no SavedModel if the path has a "):
         export(trained_model, tmp_path / "a [2]")
     assert not (tmp_path / "a [2]").exists()
     for name in ("a [2]", "a*?{2}"):
@@ -272,7 +273,7 @@ def test_an_output_in_use_is_refused_and_left_as_it_was(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for output in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
-        with pytest.raises(UserError, match="is there already; name a new one"):
+        with pytest.raises(UserError, match="exists already; name a new one"):
             export(trained_model, output)
     with pytest.raises(UserError, match=r"--output .*deep: cannot be written"):
         export(trained_model, tmp_path / "mine" / "notes.txt" / "deep")
@@ -379,6 +380,6 @@ def test_a_file_that_does_not_agree_is_not_kept(
 def test_a_missing_package_is_named_with_its_extra(
     trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs onnx and onnxruntime; pip install .*\[onnx\]"):
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"onnx: needs onnx, onnxruntime: pip install .*\[onnx\]"):
         export(trained_model, tmp_path / "tiny.onnx", "onnx")

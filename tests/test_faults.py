@@ -26,7 +26,7 @@ from fast_style.conf.config import Config
 from fast_style.errors import UserError
 from fast_style.files import UNFINISHED_FILES, write_atomically
 from fast_style.model_folder.checkpoint import Checkpoint, newest_checkpoint
-from fast_style.model_folder.model import write_model, write_result
+from fast_style.model_folder.model import read_model, write_model, write_result
 from fast_style.model_folder.npz import read_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
 from fast_style.stylize import files as stylize_files_module
@@ -180,11 +180,10 @@ def test_an_onnx_export_is_there_whole_or_not_at_all(
     pytest.importorskip("onnx", reason="ONNX is an optional extra")
     from fast_style import export as exporting
 
-    # What runs the file, and says how fast, has no part in this.
+    # What runs the file has no part in this.
     monkeypatch.setattr(exporting, "compare", lambda *_: [])
-    monkeypatch.setattr(exporting, "check_comparisons", lambda *_: None)
-    network = exporting.load_network(trained_model)
-    monkeypatch.setattr(exporting, "load_network", lambda *_, **__: network)
+    network = exporting.build_network(read_model(trained_model))
+    monkeypatch.setattr(exporting, "build_network", lambda _: network)
     befall(folder, lambda: exporting.export(trained_model, folder / "a.onnx", "onnx"), capsys)
 
 
@@ -434,7 +433,7 @@ def test_what_another_training_wrote_meanwhile_is_not_mixed_with_this_one(
         shutil.copytree(trained_model, config.model_folder)
 
     monkeypatch.setattr(Trainer, "__init__", late)
-    with pytest.raises(UserError, match="another training wrote into it meanwhile"):
+    with pytest.raises(UserError, match="another training has written into it"):
         train(config)
     assert contents(config.model_folder) == contents(trained_model)
 

@@ -259,10 +259,10 @@ HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}"
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        (npy(HEADER.format("<f4", 2**40)), "has 0 bytes"),
-        (npy(HEADER.format("<f4", -4), bytes(16)), "says float32"),
-        (npy(HEADER.format("|O", 1), b"cos\nsystem\n(S'touch ran'\ntR."), "not of numbers"),
-        (npy(HEADER.format("<f4", 2), bytes(4)), "has 4 bytes"),
+        (npy(HEADER.format("<f4", 2**40)), "damaged"),
+        (npy(HEADER.format("<f4", -4), bytes(16)), "damaged"),
+        (npy(HEADER.format("|O", 1), b"cos\nsystem\n(S'touch ran'\ntR."), "allow_pickle=False"),
+        (npy(HEADER.format("<f4", 2), bytes(4)), "damaged"),
         (b"no array", "damaged"),
     ],
 )
@@ -275,7 +275,7 @@ def test_an_npz_bomb_is_refused_before_it_is_inflated(
 ) -> None:
     monkeypatch.setattr("fast_style.model_folder.npz.MOST_BYTES", 10_000_000)
     monkeypatch.setattr(
-        "fast_style.model_folder.npz._array", lambda *_: pytest.fail("it was inflated")
+        np.lib.format, "read_array", lambda *_, **__: pytest.fail("it was inflated")
     )
     zeros = npy(HEADER.format("<f4", 2**20), bytes(2**22))
     entries = {f"array{number}": zeros for number in range(3)}

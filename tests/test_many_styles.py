@@ -20,7 +20,6 @@ from fast_style.model_folder.model import (
     copy_model,
     load_initial_weights,
     load_network,
-    read_config,
     read_model,
 )
 from fast_style.model_folder.npz import read_arrays, write_arrays
@@ -160,8 +159,7 @@ def test_the_styles_of_a_wide_network_mix_in_every_runtime(
 
 def test_an_exported_style_is_a_model_of_its_own(several: Path, tmp_path: Path, photo) -> None:
     export(several, tmp_path / "wave", style="wave")
-    config = read_config(tmp_path / "wave")
-    assert config.style_image is not None and config.style_image.endswith("wave.png")
+    assert read_model(tmp_path / "wave").conf["style_image"].endswith("wave.png")
     picture = photo(31, 44)
     theirs = Stylizer(several, "tensorflow", "float32", style="wave")(picture)
     ours = Stylizer(tmp_path / "wave", precision="float32")(picture)
@@ -185,7 +183,8 @@ def test_one_style_by_name_has_its_style_image(
     named = {"style_image": None, "style_images": {"candy": conf_values["style_image"]}}
     copy_model(dataclasses.replace(model, conf=model.conf | named), folder)
     for style in (None, "candy"):
-        assert read_config(folder, style).style_image == conf_values["style_image"]
+        config = config_from_mapping(read_model(folder).in_style(style).conf, "conf")
+        assert config.named_style_images == {"candy": conf_values["style_image"]}
 
 
 def test_one_style_begins_from_its_own_of_several(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from fast_style.conf.conf_file import config_from_mapping
 from fast_style.errors import UserError
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.measure import __main__ as program
@@ -18,7 +19,7 @@ from fast_style.measure import likeness as figures
 from fast_style.measure.artefacts import frame_shift, grid_energy
 from fast_style.measure.lbfgs_equivalence import iterations_equalled
 from fast_style.model_folder.layout import CONF
-from fast_style.model_folder.model import copy_model, load_network, read_config, read_model
+from fast_style.model_folder.model import copy_model, load_network, read_model
 from fast_style.pictures.contact_sheet import GAP, HEADING
 from fast_style.pictures.images import Picture, flatten_on_white, read_picture, write_picture
 from fast_style.pictures.pixels import square
@@ -75,7 +76,7 @@ def test_the_figures_are_those_of_the_networks_pictures(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(monkeypatch, "--model", model, "--images", photos / "[0-2].png", "--sizes", "96")
-    painting = figures.looks(scaled(Path(read_config(model).style_image or "")))
+    painting = figures.looks(scaled(Path(read_model(model).conf["style_image"])))
     stylizer, expected = Stylizer(model), []
     for number in range(3):
         photo = scaled(photos / f"{number}.png")
@@ -227,7 +228,7 @@ def test_models_of_different_paintings_have_theirs_on_the_sheet(
     write_picture(tmp_path / "painting.png", Picture(subjects[1].painting))
     second = shutil.copytree(model, tmp_path / "second")
     conf = (second / CONF).read_text()
-    named = read_config(model).style_image or ""
+    named = read_model(model).conf["style_image"]
     (second / CONF).write_text(conf.replace(named, str(tmp_path / "painting.png")))
     with pytest.raises(UserError, match="have different style images; name the painting"):
         run(monkeypatch, "--model", model, second, *flags)
@@ -261,7 +262,7 @@ def test_with_lbfgs_a_model_says_how_many_iterations_it_is_worth(
     assert list(measured["sizes"]) == ["96", "104"] and measured["pictures"] == 3
     assert read_picture(folder / "measure.png").rgb.std() > 0
 
-    config, network = read_config(folder), load_network(folder)
+    config, network = config_from_mapping(read_model(folder).conf, "conf"), load_network(folder)
     objective = PerceptualLoss(config, [[prepare_style_image(config)]])
     totals, contents = [], []
     for number in range(3):

@@ -108,7 +108,7 @@ def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))  # noqa: SIM115
-    with pytest.raises(UserError, match=r"cannot keep features: No space left.*TMPDIR names"):
+    with pytest.raises(UserError, match=r"cannot keep features: No space left.*set TMPDIR"):
         KeptRows().append(np.ones((1, 1, 1), np.float32))
 
 

@@ -384,7 +384,7 @@ def test_a_model_that_ships_is_taken_and_said(
     shipped = folder / "box" / "pretrained" / "candy"
     shipped.mkdir(parents=True)
     assert find_model_folder("models/candy") == shipped
-    assert f"models/candy is not there; taking {shipped}" in caplog.text
+    assert f"models/candy does not exist; {shipped} is used" in caplog.text
     Path("models/candy").mkdir(parents=True)
     assert find_model_folder("models/candy") == Path("models/candy")
 

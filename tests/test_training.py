@@ -486,7 +486,7 @@ def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(
         (trained_copy / name).unlink()
     with caplog.at_level(logging.WARNING, logger="absl"):
         unfinished = load_network(trained_copy).get_weights()
-    assert "not finished; taking its checkpoint of step 6" in caplog.text
+    assert "not finished; its checkpoint 6 is used" in caplog.text
     for one, other in zip(finished, unfinished, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -561,7 +561,7 @@ def test_a_training_begins_from_its_own_network_only(config: Config, trained_mod
     with pytest.raises(UserError) as told:
         train(wide)
     assert str(told.value) == (
-        f"init_from: {trained_model}: has network: paper, and the conf network: wide; name a "
+        f"init_from: {trained_model}: has network: paper, but the conf has network: wide; name a "
         "folder with network: wide, or null"
     )
     assert not wide.model_folder.exists()

@@ -260,7 +260,7 @@ def test_odd_sizes_stay_and_it_is_said_where_few_players_show_them(
     for (_, content), (_, rgb) in zip(frames_of(clip), frames_of(output), strict=True):
         assert rgb.shape == (47, 65, 3)
         assert np.abs(rgb.astype(int) - content)[:, -1].mean() < 6  # the last column is there
-    assert ("odd sizes (65 x 47) in 4:4:4 alone" in caplog.text) == (ending == ".mp4")
+    assert ("odd sizes (65 x 47) only in 4:4:4" in caplog.text) == (ending == ".mp4")
 
 
 def test_max_size_gives_even_sizes(tmp_path: Path) -> None:
@@ -546,7 +546,7 @@ def test_broken_frames_are_counted_at_the_end(
     clip = make_clip(tmp_path / "in.mp4", codec="mpeg4", damaged=(2, 3), times=CONSTANT[:5])
     with caplog.at_level(logging.WARNING, logger="absl"):
         run(trained_model, clip, tmp_path / "new" / "out.mp4")
-    assert "in.mp4: 2 broken frames; in place of each is the frame before it" in caplog.text
+    assert "in.mp4: 2 broken frames; each is replaced by the frame before it" in caplog.text
     assert "out.mp4  64x48  5 frames" in capsys.readouterr().out
 
 
@@ -597,7 +597,7 @@ def test_frames_of_another_size_are_brought_to_that_of_the_first(
         output = copy(clip, tmp_path / "out.mkv")
     assert [number_in(rgb) for _, rgb in frames_of(output)] == [0, 1, 2]
     assert {rgb.shape for _, rgb in frames_of(output)} == {(48, 64, 3)}
-    assert "has frames of 32 x 40 pixels too" in caplog.text
+    assert "also has frames of 32 x 40 pixels" in caplog.text
 
 
 # What cannot be

@@ -1,8 +1,7 @@
-"""Picture files to pixels and back in a TensorFlow graph, where Pillow cannot be.
+"""Decodes and encodes picture files in a TensorFlow graph, where Pillow cannot run.
 
-What pictures.images does, as far as TensorFlow's operations go. JPEG, PNG, WebP, the first frame
-of GIF, and BMP of 8, 24 and 32 bits are read. EXIF orientation is applied and alpha is kept, except
-that of GIF. Colour profiles are neither applied nor kept.
+Reads JPEG, PNG, WebP, the first frame of GIF, and BMP of 8, 24 and 32 bits. Applies EXIF
+orientation and keeps alpha, except that of GIF. Colour profiles are neither applied nor kept.
 """
 
 from typing import NamedTuple
@@ -13,18 +12,13 @@ JPEG_QUALITY = 95
 
 
 class Chunks(NamedTuple):
-    """How a format divides a file into chunks, and which chunk holds EXIF data.
+    """How a format divides a file into chunks, and which chunk has the EXIF data."""
 
-    begin: where the first one begins. length: which bytes of a chunk hold its length, and rest is
-    what that does not count. exif: bytes of an EXIF chunk, by where in it they are. data: where
-    its data begin.
-    """
-
-    begin: int
-    length: slice
-    rest: int
-    exif: dict[int, bytes]
-    data: int
+    begin: int  # of the first chunk in the file
+    length: slice  # the bytes of a chunk that hold its length
+    rest: int  # the bytes of a chunk that its length does not count
+    exif: dict[int, bytes]  # the bytes by which an EXIF chunk is recognized, by their offsets
+    data: int  # the offset of the EXIF data in the chunk
     big_endian: bool = True
     padded: bool = False  # to an even length
 
@@ -34,12 +28,12 @@ EXIF = b"Exif\0\0"
 JPEG = Chunks(2, slice(2, 4), 2, {0: b"\xff\xe1", 4: EXIF}, 4 + len(EXIF))
 PNG = Chunks(8, slice(0, 4), 12, {4: b"eXIf"}, 8)
 WEBP = Chunks(12, slice(4, 8), 8, {0: b"EXIF"}, 8, big_endian=False, padded=True)
-START_OF_SCAN = b"\xff\xda"  # of a JPEG, after which are no chunks; none of PNG or WebP begins so
+START_OF_SCAN = b"\xff\xda"  # the end of the chunks of a JPEG; none of PNG or WebP begins like this
 # WebP Container Specification, "Extended File Format"
 WEBP_FLAGS = 20
 WEBP_IS_ANIMATED, WEBP_HAS_ALPHA = 0x02, 0x10
 
-BMP_HEADER = 14  # bytes of the file header; the size of the one after it is in its first four
+BMP_HEADER = 14  # bytes of the file header; the next four are the size of the second header
 # EXIF 2.32, 4.6.2 and 4.6.4
 ORIENTATION, SHORT = 0x0112, 3
 ENTRY_BYTES = 12
@@ -47,13 +41,13 @@ ENTRY_BYTES = 12
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def decode(encoded):
-    """The bytes of a picture file to (H, W, 4) uint8 RGBA, upright.
+    """Decodes the bytes of a picture file to (H, W, 4) uint8 RGBA, upright.
 
-    Raises InvalidArgumentError, when it runs, for what is not such a picture.
+    Raises tf.errors.InvalidArgumentError for other formats and damaged files.
     """
     start = tf.strings.substr(encoded, 0, 4)
     if tf.io.is_jpeg(encoded):
-        # The default method is quicker, and up to 4 grey levels off what other programs read.
+        # The default method is faster, but differs from other programs by up to 4 grey levels.
         rgb = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
         return _upright(_with_alpha(rgb), _orientation(_exif(encoded, JPEG)))
     if start == b"\x89PNG":
@@ -68,7 +62,7 @@ def decode(encoded):
 
 @tf.function(input_signature=[tf.TensorSpec((None, None, 4), tf.uint8), tf.TensorSpec((), tf.bool)])
 def encode(rgba, as_jpeg):
-    """(H, W, 4) uint8 RGBA to the bytes of a JPEG, or of a PNG with alpha where it is not 255."""
+    """Encodes (H, W, 4) uint8 RGBA as a JPEG, or as a PNG, with alpha if it is not all 255."""
     rgb = rgba[..., :3]
     if as_jpeg:
         return tf.io.encode_jpeg(rgb, quality=JPEG_QUALITY, chroma_downsampling=False)
@@ -80,17 +74,17 @@ def encode(rgba, as_jpeg):
 def _decode_png(encoded):
     rgba = tf.io.decode_png(encoded, channels=4)
     bits = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0], tf.int32)
-    # TensorFlow gives pixels of fewer than 8 bits the largest alpha of those bits.
+    # With fewer than 8 bits, TensorFlow does not scale opaque alpha to 255.
     if bits < 8 and tf.reduce_all(tf.cast(rgba[..., 3], tf.int32) == 2**bits - 1):
         return _with_alpha(rgba[..., :3])
     return rgba
 
 
 def _animated_with_alpha(webp):
-    """The WebP, marked as one with alpha if it is animated.
+    """Returns the WebP file, with the flag of alpha set if it is animated.
 
-    Of an animation without that mark TensorFlow (2.21) writes four channels where it has made room
-    for three, and the process dies.
+    Without the flag TensorFlow (2.21) writes four channels of an animation into a buffer of three,
+    and the process dies.
     """
     if tf.strings.substr(webp, 12, 4) != b"VP8X":
         return webp
@@ -108,7 +102,7 @@ def _decode_bmp(encoded):
     pixels = tf.io.decode_bmp(encoded)
     if tf.shape(pixels)[-1] != 1:
         return pixels[..., :3]
-    # TensorFlow gives the indices of a palette's colours, which are BGR and a byte of nothing.
+    # TensorFlow returns the indices into the palette, whose colours are BGR and an unused byte.
     data = tf.io.decode_raw(encoded, tf.uint8)
     begin = BMP_HEADER + _number(data[BMP_HEADER : BMP_HEADER + 4], big_endian=False)
     colours = tf.reshape(data[begin : begin + 4 * 256], (-1, 4))[:, 2::-1]
@@ -116,13 +110,13 @@ def _decode_bmp(encoded):
 
 
 def _with_alpha(pixels):
-    """(H, W, 3 or 4) uint8 as RGBA, opaque where there was no alpha."""
+    """Returns (H, W, 3 or 4) uint8 as RGBA, with alpha 255 if there was none."""
     opaque = tf.fill([*tf.unstack(tf.shape(pixels)[:2]), 1], tf.constant(255, tf.uint8))
     return tf.ensure_shape(tf.concat([pixels, opaque], -1)[..., :4], (None, None, 4))
 
 
 def _exif(encoded, chunks: Chunks):
-    """(B,) uint8, the EXIF data of a picture file from the TIFF header on; empty without any."""
+    """Returns (B,) uint8, the EXIF data of a picture file from the TIFF header on, or nothing."""
     data = tf.io.decode_raw(encoded, tf.uint8)
     size = tf.size(data, tf.int64)
     begin, end, found = tf.constant(chunks.begin, tf.int64), size, tf.constant(False)
@@ -136,8 +130,8 @@ def _exif(encoded, chunks: Chunks):
 
 
 def _orientation(exif):
-    """1 to 8, as EXIF data have it; 1 where they have none."""
-    if _has(exif, 0, EXIF):  # some programs write it into WebP, others do not
+    """Returns the orientation in EXIF data, 1 to 8; 1 if there is none."""
+    if _has(exif, 0, EXIF):  # in WebP some programs write it, others do not
         exif = exif[len(EXIF) :]
     big_endian = _has(exif, 0, b"MM")
     begin = _number(exif[4:8], big_endian)
@@ -162,13 +156,13 @@ def _upright(pixels, orientation):
 
 
 def _number(data, big_endian):
-    """(..., B) uint8 to (...) int64."""
+    """Returns the numbers in (..., B) uint8 as (...) int64."""
     data = tf.cast(data if big_endian else data[..., ::-1], tf.int64)
     places = tf.range(tf.shape(data, tf.int64)[-1] - 1, -1, -1)
     return tf.reduce_sum(data * 256**places, -1)
 
 
 def _has(data, place, those: bytes):
-    """Whether (B,) uint8 data have those bytes at a place."""
+    """Whether (B,) uint8 data has those bytes at an offset."""
     found = data[place : place + len(those)]
     return tf.size(found) == len(those) and tf.reduce_all(found == list(those))

@@ -1,4 +1,4 @@
-"""What a format of an export is, and what the modules of the formats share."""
+"""What the formats of an export have in common."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,15 @@ import numpy as np
 
 from fast_style.model_folder.model import Model
 
-Run = Callable[[np.ndarray], np.ndarray]
-"""Pictures to stylized ones, both (N, H, W, 3)."""
+Run = Callable[[np.ndarray], np.ndarray]  # pictures to stylized pictures, both (N, H, W, 3)
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is written of a model.
+    """How a model is exported.
 
-    pixels: 'uint8' or 'float', RGB 0..255 either way, of what goes in and of what comes out.
-    half: weights in float16, which halves the file; the arithmetic stays float32.
+    pixels: 'uint8' or 'float', of both inputs and outputs; RGB 0..255 in both cases.
+    half: store the weights in float16. The arithmetic stays float32.
     metadata: texts by keys, which are stored in the file.
     """
 
@@ -29,10 +28,10 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Format:
-    """One format: its name, what it needs, and the functions that write and run it.
+    """A format of exports.
 
-    write: takes a model, its Keras network, a path and the options. load: takes the path and
-    ExportOptions.pixels, and returns the network that the format's own runtime has read.
+    write: writes a model and its Keras network to a path. load: reads the file in the format's own
+    runtime; takes the path and ExportOptions.pixels. extra: of fast-style, installs `packages`.
     """
 
     title: str
@@ -40,15 +39,14 @@ class Format:
     write: Callable[[Model, Any, Path, ExportOptions], None]
     load: Callable[[Path, str], Run]
     packages: tuple[str, ...] = ()
-    extra: str = ""  # of this project, which installs the packages
+    extra: str = ""
     keeps_half: bool = True
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures of one size through a format's own runtime, compared with the network."""
+    """How far an export is from the network on pictures of one size."""
 
     height: int
     width: int
     largest_difference: float  # in grey levels
-    seconds: float  # for a batch of 2, the median of three

@@ -1,4 +1,4 @@
-"""LiteRT's .tflite, formerly TensorFlow Lite, run by its interpreter."""
+"""LiteRT (formerly TensorFlow Lite), a .tflite file."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def write(model: Model, network, path: Path, options: ExportOptions) -> None:
             stylized = tf.cast(tf.round(stylized), tf.uint8)
         return {"stylized": stylized}
 
-    # Without the variables in a module of TensorFlow's own, the converter leaves them out.
+    # The converter only includes variables that a tf.Module has.
     module = tf.Module()
     module.variables_of_the_network = [variable.value for variable in network.variables]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -55,7 +55,7 @@ def load(path: Path, pixels: str) -> Run:
 
 
 def _with_metadata(model: bytes, metadata: dict[str, str]) -> bytes:
-    """The model with one more buffer, of JSON, that its table of metadata names."""
+    """Returns the model with the metadata as JSON, in a buffer named METADATA."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -1,4 +1,4 @@
-"""ONNX, run by ONNX Runtime."""
+"""ONNX, run in ONNX Runtime."""
 
 from pathlib import Path
 

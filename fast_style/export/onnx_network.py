@@ -11,15 +11,15 @@ from fast_style.network.architecture import Architecture
 from fast_style.network.graph import PIXELS, as_constant, stylized
 
 OPSET = 18
-IR_VERSION = 9  # of the time of that opset: runtimes refuse files that are newer than they are
+IR_VERSION = 9  # as old as the opset, because runtimes refuse files of newer versions
 
 
 def onnx_network(
     arrays: Mapping[str, np.ndarray], architecture: Architecture, pixels: str, half: bool
 ) -> onnx.ModelProto:
-    """'pictures' to 'stylized', as graph.stylized has them.
+    """Returns a model of graph.stylized, with the input 'pictures' and the output 'stylized'.
 
-    half: weights are stored in float16, which halves the file; the arithmetic stays float32.
+    half: store the weights in float16. The arithmetic stays float32.
     """
     graph = OnnxGraph(half)
     last = stylized(graph.add, "pictures", arrays, architecture, pixels)
@@ -42,7 +42,7 @@ def onnx_network(
 
 
 class OnnxGraph:
-    """Nodes and constants; an output is its name."""
+    """The nodes and constants of a graph. An output of a node is its name, a str."""
 
     def __init__(self, half: bool):
         self.half = half
@@ -50,6 +50,7 @@ class OnnxGraph:
         self.constants: list[onnx.TensorProto] = []
 
     def add(self, operator: str, *inputs: Any, **attributes: Any) -> str:
+        """Adds an operator: a graph.AddOperator."""
         names = [each if isinstance(each, str) else self._constant(each) for each in inputs]
         name = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, names, [name], name=name, **attributes))

@@ -1,4 +1,4 @@
-"""OpenVINO's .xml, with its weights in a .bin next to it."""
+"""OpenVINO: an .xml file, and a .bin file of weights beside it."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ def write(model: Model, network, path: Path, options: ExportOptions) -> None:
         made.set_rt_info(text, ["fast_style", key])
     try:
         openvino.save_model(made, path, compress_to_fp16=options.half)
-    except RuntimeError as error:  # the only sign of a full disk
-        raise OSError(f"OpenVINO says {error}; is there room for it?") from error
+    except RuntimeError as error:  # this is how OpenVINO reports a full disk
+        raise OSError(f"OpenVINO: {error}; is the disk full?") from error
 
 
 def load(path: Path, pixels: str) -> Run:

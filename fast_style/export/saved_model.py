@@ -1,10 +1,9 @@
-"""TensorFlow's SavedModel, which TensorFlow Serving takes as it is."""
+"""TensorFlow's SavedModel, for TensorFlow Serving and Keras."""
 
 import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from fast_style.errors import UserError
@@ -17,14 +16,14 @@ GRAPH = "saved_model.pb"
 
 
 def write(model: Model, network, path: Path, options: ExportOptions) -> None:
-    """A SavedModel that is a model folder too: conf, weights and result come along."""
+    """Writes a SavedModel that is also a model folder, with conf, weights and result."""
     path.mkdir()
     write_saved_model(network, path)
     copy_model(model, path)
 
 
 def tensorflow_finds(saved_model: Path) -> bool:
-    """Whether TensorFlow loads a SavedModel from that path, which it takes for a glob."""
+    """Whether TensorFlow can load a SavedModel from that path. It takes the path for a glob."""
     return "[" not in str(saved_model)
 
 
@@ -38,15 +37,15 @@ def load(path: Path, pixels: str) -> Run:
 
 
 def write_saved_model(network, folder: Path) -> None:
-    """Put a SavedModel of a float32 transformer network into `folder`.
+    """Writes a SavedModel of a float32 transformer network into `folder`.
 
     Signatures:
     serving_default: pictures (N, H, W, 3) float32 RGB 0..255 to stylized, the same.
     serve: the same, as a call with one tensor that returns one; keras.layers.TFSMLayer's default.
     serving_uint8: pictures (N, H, W, 3) uint8 to stylized, the same.
-    serving_bytes: image_bytes (N,) encoded pictures to stylized_bytes (N,), JPEG for JPEG, else
-    PNG; encoded_pictures says what is read.
-    Raises UserError, leaving the folder as it was, where it cannot be written.
+    serving_bytes: image_bytes (N,), picture files as in encoded_pictures, to stylized_bytes (N,),
+    JPEG for JPEG and PNG for the others.
+    Raises UserError if it cannot be written, and leaves the folder as it was.
     """
     import keras
     import tensorflow as tf
@@ -89,15 +88,18 @@ def write_saved_model(network, folder: Path) -> None:
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED_SAVED_MODEL) as temporary:
         try:
-            with _functions_as_graphs():
+            with contextlib.ExitStack() as stack:
+                # Functions are traced here even when TensorFlow runs them eagerly for debugging.
+                stack.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
+                tf.config.run_functions_eagerly(False)
                 archive.write_out(temporary, verbose=False)
         except (OSError, tf.errors.OpError) as error:
-            # Less its names of nodes and operations.
+            # Without TensorFlow's names of nodes and operations.
             reason = re.sub(r"\{\{.*?\}\}| \[Op:.*", "", str(error)).strip()
-            raise UserError(f"{folder}: no SavedModel can be written there: {reason}") from error
+            raise UserError(f"{folder}: a SavedModel cannot be written: {reason}") from error
         flush(Path(temporary))
-        # saved_model.pb goes first and comes last: without it there is no SavedModel, so whenever
-        # this is stopped there is none rather than a mixture of two.
+        # saved_model.pb is removed first and put in place last. Without it there is no SavedModel,
+        # so stopping this at any time leaves none, and never a mixture of two.
         (folder / GRAPH).unlink(missing_ok=True)
         for name in ("variables", "assets", "fingerprint.pb", GRAPH):
             new, old = Path(temporary) / name, folder / name
@@ -105,16 +107,3 @@ def write_saved_model(network, folder: Path) -> None:
                 shutil.rmtree(old)
             if new.exists():
                 new.replace(old)
-
-
-@contextlib.contextmanager
-def _functions_as_graphs() -> Iterator[None]:
-    """Trace functions also where tf.config.run_functions_eagerly was asked for, to debug."""
-    import tensorflow as tf
-
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(False)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(eagerly)

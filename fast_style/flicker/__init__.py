@@ -1,1 +1,1 @@
-"""How much a stylized clip flickers."""
+"""Measures how much stylized clips flicker."""

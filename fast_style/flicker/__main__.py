@@ -2,7 +2,7 @@
 
     python -m fast_style.flicker --model models/candy --clip clip.mp4 --smooth 0.3 0.6
 
-Writes flicker.json into the model folder; fast_style.flicker.warping_error explains the figures.
+Writes flicker.json into the model folder. fast_style.flicker.warping_error explains the figures.
 """
 
 import json
@@ -13,20 +13,18 @@ from fast_style.files import write_atomically
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.network.style_mix import name_in_style
 
-FLICKER = "flicker"  # .json; flicker-STYLE of a folder with several
-
 
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
-    parser.add_argument("--style", help="of a model of several: the one to measure")
+    parser.add_argument("--style", help="the style to measure, if the model has several")
     parser.add_argument("--clip", required=True, help="the clip to stylize")
     parser.add_argument(
         "--smooth",
         type=unit_interval,
         nargs="+",
         default=[],
-        help="measure also with these values of --smooth of fast_style.video",
+        help="also measure with these values of --smooth of fast_style.video",
     )
     args = parser.parse_args()
     check_installed("videos need", "video", "av", "cv2")
@@ -34,7 +32,7 @@ def main() -> None:
 
     folder = find_model_folder(args.model)
     measured = measure_flicker(folder, args.clip, args.style, args.smooth)
-    path = folder / f"{name_in_style(FLICKER, args.style)}.json"
+    path = folder / f"{name_in_style('flicker', args.style)}.json"
     write_atomically(path, json.dumps(measured, indent=2).encode())
     print(table(measured))
 

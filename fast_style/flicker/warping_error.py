@@ -1,4 +1,4 @@
-"""Flicker: how much a stylized clip changes where its content only moves."""
+"""The flicker of a stylized clip: how much it changes where its content only moves."""
 
 import datetime
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from fast_style.video.reading import Clip
 class WarpingError:
     """The flow warping error of Lai et al. (2018, "Learning Blind Video Temporal Consistency").
 
-    Of two frames: the mean squared difference between one and the other warped onto it along the
-    content's optical flow, over the pixels that were seen in both (Ruder et al. 2016, section
-    4.2). Of a clip: the mean over the pairs of frames that have such pixels. Here as the root of
-    it, in grey levels; the paper's figure is the square of this / 255.
+    For two frames it is the mean squared difference between the second and the first warped along
+    the content's optical flow, over the pixels that are visible in both (Ruder et al. 2016, section
+    4.2). For a clip it is the mean over the pairs of frames that have such pixels. Here it is the
+    root of this mean, in grey levels; the paper's figure is the square of this / 255.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class WarpingError:
         self._squares: list[float] = []
 
     def add(self, frame: np.ndarray, motion: Motion | None) -> None:
-        """The clip's next frame, (H, W, 3) uint8; motion: of its content, None for the first."""
+        """Adds the next frame, (H, W, 3) uint8. motion: of its content, None for the first."""
         if self._before is not None and motion is not None and motion.seen.any():
             change = motion.warped(self._before.astype(np.float32)) - frame
             self._squares.append(float(np.mean(np.square(change[motion.seen]))))
@@ -35,16 +35,16 @@ class WarpingError:
 
     @property
     def grey_levels(self) -> float:
-        """0 where there was no pair of frames."""
+        """The error of the frames so far; 0 without a pair of frames."""
         return float(np.sqrt(np.mean(self._squares))) if self._squares else 0.0
 
 
 def measure_flicker(
     folder: Path, name: str, style: str | None = None, smooth: Sequence[float] = ()
 ) -> dict:
-    """Measure how a model folder's network flickers on the clip `name`; a dict for JSON.
+    """Measures the flicker of a model folder's network on the clip `name`; a dict for JSON.
 
-    style: as in Stylizer. smooth: strengths of a Smoother, each of which is measured too.
+    style: as in Stylizer. smooth: strengths of a Smoother to measure as well.
     Raises UserError as Clip, Stylizer and MotionTracker do.
     """
     with (
@@ -77,7 +77,7 @@ def measure_flicker(
 
 
 def table(measured: dict) -> str:
-    """The figures as lines of text."""
+    """Returns the figures of measure_flicker as lines of text."""
     model, (width, height) = measured["model"], measured["size"]
     names = {"content": "the clip itself", "plain": model}
     rows = [

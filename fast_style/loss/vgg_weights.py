@@ -16,10 +16,10 @@ import numpy as np
 
 from fast_style.conf.config import IMAGENET
 from fast_style.conf.vgg_layers import CONVOLUTIONS, PIXEL_MEAN, convolutions
-from fast_style.errors import UserError, check_installed, reason
+from fast_style.errors import UserError, check_installed, naming, reason
 from fast_style.files import make_folder, read_bytes, replacement
 from fast_style.loss.matlab_file import check_inflated_size
-from fast_style.model_folder.npz import check_weights, read_npz
+from fast_style.model_folder.npz import check_weights, read_arrays
 
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -154,7 +154,9 @@ def _reader_of(path: Path) -> Callable[[Path], Arrays] | None:
 
 def _read_npz(path: Path) -> Arrays:
     pattern = r"block\d_conv\d/(kernel|bias)"
-    return {name: array for name, array in read_npz(path).items() if re.fullmatch(pattern, name)}
+    with naming("loss_model_file"):
+        arrays = read_arrays(path)
+    return {name: array for name, array in arrays.items() if re.fullmatch(pattern, name)}
 
 
 def _read_keras(path: Path) -> Arrays:

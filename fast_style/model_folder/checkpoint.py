@@ -1,4 +1,4 @@
-"""Checkpoints of a training: writing them, and resuming from the newest."""
+"""The checkpoints of a training."""
 
 import dataclasses
 import json
@@ -18,7 +18,8 @@ from fast_style.model_folder.layout import CHECKPOINTS, RESULT
 from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import of_network
 
-# The hashes of a training's files, and the keys of their paths, which may then differ.
+# The hashes of a training's files, and the conf keys of their paths. If the hash is the same, the
+# paths may differ.
 HASH_KEYS = {
     "style_image_sha256": frozenset({"style_image", "style_images"}),
     "loss_model_file_sha256": frozenset({"loss_model_file"}),
@@ -27,13 +28,13 @@ HASH_KEYS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to resume after `step` steps as if it had never stopped.
+    """Everything that a training needs to resume after `step` steps as if it had never stopped.
 
-    seconds: spent on them. precision: 'float32' or 'bfloat16'. config: the keys of the conf.
-    notes: the terms of the last step ('last_step'), of the held-out pictures before the first
+    seconds: how long the steps took. precision: 'float32' or 'bfloat16'. config: the conf.
+    notes: the terms of the last step ('last_step') and of the held-out pictures before the first
     ('validation_before'), the number of training pictures ('pictures'), and the hashes of the
-    style images and the loss network's file, under HASH_KEYS. arrays: the transformer network's
-    variables as 'network/PATH', the optimizer's as 'optimizer/PATH'.
+    style images and of the loss network's file (HASH_KEYS). arrays: the variables of the
+    transformer network as 'network/PATH' and of the optimizer as 'optimizer/PATH'.
     """
 
     step: int
@@ -44,37 +45,27 @@ class Checkpoint:
     arrays: dict[str, np.ndarray]
 
     def check(self, where: str) -> None:
-        """Raise UserError where its contents cannot be those of a training."""
+        """Raises UserError if no training can have written this. where: the file, for messages."""
         numbers = isinstance(self.step, int) and isinstance(self.seconds, int | float)
-        notes = isinstance(self.notes, dict) and {"last_step", "validation_before"} <= set(
-            self.notes
-        )
-        if not numbers or self.step < 0 or not notes or not isinstance(self.config, dict):
+        dicts = isinstance(self.notes, dict) and isinstance(self.config, dict)
+        needed = {"last_step", "validation_before"}
+        if not (numbers and dicts and self.step >= 0 and needed <= self.notes.keys()):
             raise UserError(f"{where}: has a header that no training wrote")
         check_types({**self.config, "precision": self.precision}, where)
         check_weights(of_network(self.arrays), where)
 
     def save(self, folder: Path, keep: int) -> None:
-        """Write checkpoints/STEP.npz whole or not at all; only the newest `keep` remain."""
-        checkpoints = folder / CHECKPOINTS
-        make_folder(checkpoints)
-        header = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "precision": self.precision,
-            "config": self.config,
-            "notes": self.notes,
-        }
-        write_arrays(
-            checkpoints / f"{self.step:08d}.npz",
-            {"header": np.array(json.dumps(header))} | self.arrays,
-        )
+        """Writes checkpoints/STEP.npz, whole or not at all, and keeps only the newest `keep`."""
+        path = folder / CHECKPOINTS / f"{self.step:08d}.npz"
+        make_folder(path.parent)
+        header = {name: value for name, value in vars(self).items() if name != "arrays"}
+        write_arrays(path, {"header": np.array(json.dumps(header))} | self.arrays)
         for old in _checkpoint_files(folder)[:-keep]:
             old.unlink(missing_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read; a damaged one is passed over and named in the log."""
+    """Returns the newest checkpoint that can be read, or None. Damaged ones are logged."""
     for path in reversed(_checkpoint_files(folder)):
         try:
             arrays = read_arrays(path)
@@ -83,7 +74,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
             checkpoint.check(str(path))
             return checkpoint
         except (UserError, KeyError, TypeError, ValueError, RecursionError) as error:
-            logging.warning("%s is damaged (%s); going back to the one before it", path, error)
+            logging.warning("%s is damaged (%s); the one before it is used", path, error)
     return None
 
 
@@ -94,12 +85,12 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 def check_same_training(
     checkpoint: Checkpoint, config: Config, hashes: Mapping[str, Any], folder: Path
 ) -> None:
-    """Raise UserError, naming the keys, where `config` would not continue the same training.
+    """Raises UserError, naming the keys, if `config` would not continue the same training.
 
-    More steps are fine, and so is whatever only changes what is written about the training. Of
-    files the contents count: hashes as provenance.hashes has them.
+    The number of steps may differ, and the keys that only change what is written about a training.
+    Files are compared by their `hashes`, as provenance.hashes returns them.
     """
-    # A key that came later is at its default there, which leaves a training as it was.
+    # A key that is newer than the checkpoint had the effect of its default.
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     there = defaults | checkpoint.config
     wanted = dataclasses.asdict(config)
@@ -119,14 +110,14 @@ def check_same_training(
     if differing:
         raise UserError(
             f"{folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
-            f"give the conf another naming, with init_from: {folder} to begin from its weights, or "
-            "--restart to begin anew"
+            f"give the conf another naming (with init_from: {folder} to begin from its weights), "
+            "or start again with --restart"
         )
 
 
 def _alike(key: str, there: Any, now: Any) -> bool:
     if key.startswith("style_image") and isinstance(there, dict) and isinstance(now, dict):
-        return list(there.items()) == list(now.items())  # a style's number is its place
+        return list(there.items()) == list(now.items())  # the order numbers the styles
     return there == now
 
 
@@ -147,7 +138,7 @@ def _result_of(folder: Path) -> dict:
 
 
 def check_still_newest(checkpoint: Checkpoint | None, folder: Path) -> None:
-    """Raise UserError where a training has written others since `checkpoint` was read there."""
+    """Raises UserError if another training has written a checkpoint since this one was read."""
     newest = newest_checkpoint(folder)
     if (newest and newest.step) != (checkpoint and checkpoint.step):
-        raise UserError(f"{folder}: another training wrote into it meanwhile; start this one again")
+        raise UserError(f"{folder}: another training has written into it; start this one again")

@@ -1,4 +1,4 @@
-"""Kernels of 8 bits a weight, with a scale for every output channel: how networks are shipped."""
+"""Kernels in 8 bits with a scale for each output channel, as in the shipped networks."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ LARGEST = 127
 
 
 def quantized(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every 4-dimensional array as int8, beside its scales as NAME_scale; others in float16.
+    """Returns 4-dimensional arrays as int8, with float32 scales NAME_scale, others as float16.
 
-    The scale of an output channel (the last axis) is its largest weight over 127, so that a weight
-    is off by at most half of that.
+    The scale of an output channel (the last axis) is its largest weight / 127. The error of a
+    weight is at most half of that.
     """
     packed: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
@@ -27,7 +27,7 @@ def quantized(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def dequantized(packed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of `quantized` as float32 and float16; arrays without a scale as they are."""
+    """Reverts `quantized`: kernels in float32. Arrays without a scale stay as they are."""
     arrays = {}
     for name, array in packed.items():
         scale = packed.get(name + SCALE)

@@ -9,13 +9,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from fast_style.conf.conf_file import (
-    as_yaml,
-    check_types,
-    config_as_yaml,
-    config_from_mapping,
-    read_yaml,
-)
+from fast_style.conf.conf_file import as_yaml, check_types, config_as_yaml, read_yaml
 from fast_style.conf.config import Config, named_images
 from fast_style.conf.names import as_name, check_name
 from fast_style.errors import UserError
@@ -31,9 +25,9 @@ from fast_style.network.style_mix import mixed, name_in_style, stacked, style_pr
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder's conf and its transformer network's arrays, read from the file `source`.
+    """The conf of a model folder and the arrays of its network, read from the file `source`.
 
-    The conf is as it was written; its style image and photos may be gone since.
+    The files that the conf names may no longer exist.
     """
 
     conf: dict
@@ -42,23 +36,24 @@ class Model:
 
     @property
     def styles(self) -> list[str]:
+        """The names of the styles."""
         images = self.conf.get("style_images")
         return [self.name] if images is None else list(named_images(images))
 
     @property
     def architecture(self) -> Architecture:
-        """Of the conf; one without these keys is older than they are, and has these defaults."""
+        """The architecture of the conf. These defaults are those of confs without the keys."""
         return architecture_of(self.conf.get("network", "paper"), self.conf.get("output", "tanh"))
 
     @property
     def name(self) -> str:
-        """The conf's naming; another program's conf may have none, and then the folder's name."""
+        """The conf's naming, or the folder's name if the conf has none."""
         return self.conf.get("naming") or self.source.parent.name
 
     def in_style(self, style: str | None) -> "Model":
-        """The model of one style alone: of `style`, a name or a mix; None: the only one there is.
+        """Returns the model of one style. style: a name or a mix; None: the only style.
 
-        Raises UserError where there is no such style, or none is named and there are several.
+        Raises UserError if there is no such style, and for None if there are several.
         """
         if len(self.styles) == 1:
             if style is not None:
@@ -78,14 +73,14 @@ class Model:
         return Model(conf, arrays, self.source)
 
     def in_style_like(self, name: str) -> "Model":
-        """The model to begin a style of that name from: its own, or else all of them mixed."""
+        """Returns the model that a style `name` begins from: the same style, or a mix of all."""
         return self.in_style(name if name in self.styles else ",".join(self.styles))
 
 
 def read_model(folder: Path) -> Model:
-    """Read a model folder; of an unfinished training its newest checkpoint, with a warning.
+    """Reads a model folder, or with a warning the newest checkpoint of an unfinished training.
 
-    Raises UserError where the folder holds no model or a damaged one.
+    Raises UserError if the folder holds no model or a damaged one.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such model folder; {models_there_are(folder)}")
@@ -99,18 +94,8 @@ def read_model(folder: Path) -> Model:
             f"{folder}: holds no model (no {WEIGHTS} with {CONF}, no {CHECKPOINTS}/*.npz); "
             f"{models_there_are(folder)}"
         )
-    logging.warning("%s: not finished; taking its checkpoint of step %d", folder, checkpoint.step)
+    logging.warning("%s: not finished; its checkpoint %d is used", folder, checkpoint.step)
     return Model(checkpoint.config, of_network(checkpoint.arrays), folder / CHECKPOINTS)
-
-
-def read_config(folder: Path, style: str | None = None) -> Config:
-    """The conf that a model folder was trained with, that of `style` where it has several.
-
-    Raises UserError as read_model does.
-    """
-    model = read_model(folder).in_style(style)
-    config = config_from_mapping(model.conf, str(model.source.parent / CONF))
-    return config.of_style(*config.named_style_images)
 
 
 def _read_conf(path: Path) -> dict:
@@ -118,29 +103,27 @@ def _read_conf(path: Path) -> dict:
     if not isinstance(conf, dict):
         raise UserError(f"{path}: is not a mapping of keys to values")
     check_types(conf, str(path))
-    # They become names of files and of requests.
+    # The names become names of files and of requests.
     for name in [conf.get("naming") or "", *(named_images(conf.get("style_images") or []))]:
         if name:
             check_name(name, f"{path}: ")
     return conf
 
 
-def load_network(folder: Path, policy: str = "float32", style: str | None = None):
-    """The transformer network of a model folder, computing in the dtype policy `policy`.
+def load_network(folder: Path, style: str | None = None):
+    """Returns the Keras network of a model folder, in float32. Raises UserError.
 
-    style: of a folder with several, a name or a mix such as 'candy=0.6,wave=0.4'.
-    A training that has not finished gives its newest checkpoint, with a warning.
-    Raises UserError where the folder holds no model, a damaged one, or not that style.
+    style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
     """
-    return build_network(read_model(folder).in_style(style), policy)
+    return build_network(read_model(folder).in_style(style))
 
 
 def build_network(model: Model, policy: str = "float32"):
-    """The transformer network of a model of one style, as load_network gives it.
+    """Returns the Keras network of a model of one style. policy: Keras's dtype policy.
 
-    Raises UserError where the arrays are those of another network.
+    Raises UserError if the arrays are those of another network.
     """
-    # After the model is known to be there: Keras takes seconds to import.
+    # Keras takes seconds to import, so the model is read first.
     from fast_style.network.layers import default_dtype
     from fast_style.network.transformer_network import build_transformer_network
 
@@ -151,18 +134,18 @@ def build_network(model: Model, policy: str = "float32"):
 
 
 def write_model(folder: Path, config: Config, network) -> None:
-    """Write the trained StyledNetwork and its conf, which make the folder a model folder."""
+    """Writes conf.yml and weights.npz. network: a StyledNetwork."""
     write_atomically(folder / CONF, config_as_yaml(config).encode())
     write_arrays(folder / WEIGHTS, variables_as_arrays("network", network.variables))
 
 
 def write_result(folder: Path, result: dict) -> None:
-    """Write the result of a finished training; its file marks the training as complete."""
+    """Writes result.json, which marks a training as complete."""
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
 
 
 def copy_model(model: Model, target: Path) -> None:
-    """Make the folder `target` a model folder with the model and its result, if it has one."""
+    """Writes the model, and its result if it has one, into the folder `target`."""
     write_atomically(target / CONF, as_yaml(model.conf).encode())
     write_arrays(target / WEIGHTS, model.arrays)
     result = model.source.with_name(RESULT)
@@ -173,17 +156,17 @@ def copy_model(model: Model, target: Path) -> None:
 def load_initial_weights(
     variables: Sequence, wanted: str, styles: Iterable[str], folder: Path
 ) -> None:
-    """Assign the transformer network of another model folder to a StyledNetwork's variables.
+    """Assigns the network of another model folder to the variables of a StyledNetwork.
 
-    Where the folder has several styles, those with the names of ours are taken; a name that it
-    does not have begins from the mean of them all. Raises UserError where the folder holds no
-    network whose weights fit that of the name `wanted`.
+    wanted: the key `network` of the conf. styles: the names of its styles. Each takes the style of
+    the same name if the folder has several styles, and their mean if none has that name.
+    Raises UserError if the folder holds no network with weights of the same shapes.
     """
     model = read_model(folder)
     found = model.architecture.name
     if not model.architecture.has_weights_like(ARCHITECTURES[wanted]):
         raise UserError(
-            f"init_from: {folder}: has network: {found}, and the conf network: {wanted}; "
+            f"init_from: {folder}: has network: {found}, but the conf has network: {wanted}; "
             f"name a folder with network: {wanted}, or null"
         )
     plain = [model.in_style_like(name).arrays for name in styles]

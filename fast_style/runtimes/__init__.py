@@ -1,1 +1,1 @@
-"""What runs a trained network: OpenVINO and TensorFlow, whole or a strip at a time."""
+"""Runs trained networks in OpenVINO and TensorFlow, on whole pictures or strips of them."""

@@ -1,4 +1,4 @@
-"""The transformer network in OpenVINO, made from a model's arrays: neither Keras nor TensorFlow."""
+"""The transformer network in OpenVINO, made from a model's arrays without TensorFlow."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -12,27 +12,26 @@ from fast_style.network.architecture import Architecture
 from fast_style.network.graph import FLOAT, PIXELS, UINT8, as_constant, stylized
 
 ELEMENTS = {FLOAT: openvino.Type.f32, UINT8: openvino.Type.u8}
-MANY = 8  # pictures of one shape in a row, after which more of them are expected
-# Of what OpenVINO prepares for a shape that it did not know when it compiled: 0.5 MB for each
-# picture of another shape, of which its own 5000 would keep gigabytes.
+MANY = 8  # pictures of one shape in a row, after which a network is compiled for it
+# Shapes for which OpenVINO keeps what it prepared, 0.5 MB each. Its default of 5000 is gigabytes.
 PREPARED_KEPT = 100
 
 
 class OpenVinoNetwork:
-    """A function of (H, W, 3) uint8 RGB pictures to the same, stylized, on the CPU."""
+    """Stylizes (H, W, 3) uint8 RGB pictures on the CPU."""
 
     def __init__(
         self, arrays: Mapping[str, np.ndarray], architecture: Architecture, precision: str
     ):
-        """arrays: of one style, as model.Model has them, and of that architecture.
+        """arrays: of one style and of that architecture, as in model.Model.
 
-        precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 where the CPU multiplies it.
-        Raises UserError where the arrays are those of another network.
+        precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 if the CPU can multiply it.
+        Raises UserError if the arrays are of another network.
         """
         self.network = openvino_network(arrays, architecture, "uint8")
         self.precision = precision
         self.compiled: openvino.CompiledModel | None = None
-        self.compiled_for: tuple[int, ...] = ()  # a shape, or any
+        self.compiled_for: tuple[int, ...] = ()  # empty: any shape
         self.latest: tuple[int, ...] = ()
         self.in_a_row = 0
 
@@ -40,15 +39,15 @@ class OpenVinoNetwork:
         return self._compiled_for((1, *rgb.shape))([rgb[None]])[0][0]
 
     def release(self) -> None:
-        """Give back the memory of the features; the next picture takes 12% longer."""
+        """Frees the memory of the features. The next picture takes 12% longer."""
         if self.compiled is not None:
             self.compiled.release_memory()
 
     def _compiled_for(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
-        """For the first picture's shape, and for one of which many come in a row: 7 to 9% faster.
+        """Returns a network for this shape only, which is 7 to 9% faster, or for any shape.
 
-        Compiling takes as long as a small picture's pass, so among pictures of changing shapes
-        there is one network for all of them.
+        Compiling takes as long as stylizing a small picture. So only the shape of the first picture
+        and one of MANY pictures in a row have their own network.
         """
         self.in_a_row = self.in_a_row + 1 if shape == self.latest else 1
         self.latest = shape
@@ -63,7 +62,7 @@ class OpenVinoNetwork:
         if shape:
             network = network.clone()
             network.reshape(list(shape))
-        self.compiled = None  # one at a time: each keeps the memory of its features
+        self.compiled = None  # frees the memory of its features
         self.compiled = compile_for_cpu(network, self.precision)
         self.compiled_for = shape
         return self.compiled
@@ -71,14 +70,14 @@ class OpenVinoNetwork:
 
 @functools.cache
 def core() -> openvino.Core:
-    """OpenVINO itself."""
-    # One for the process: destroyed in another thread than it was made in, OpenVINO's CPU plugin
-    # leaves this one's signals on a stack that is gone, and Ctrl-C becomes a segmentation fault.
+    """Returns OpenVINO's Core, one for the process."""
+    # When a Core is destroyed in another thread than it was made in, its CPU plugin leaves signal
+    # handlers on a stack that is gone, and Ctrl-C becomes a segmentation fault.
     return openvino.Core()
 
 
 def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledModel:
-    """The model for the CPU; precision: as OpenVinoNetwork's."""
+    """Compiles a model for the CPU. precision: as in OpenVinoNetwork."""
     config: dict[str, Any] = {"CPU_RUNTIME_CACHE_CAPACITY": PREPARED_KEPT}
     if precision != "auto":
         config["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[precision]
@@ -88,7 +87,7 @@ def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledM
 def openvino_network(
     arrays: Mapping[str, np.ndarray], architecture: Architecture, pixels: str
 ) -> openvino.Model:
-    """'pictures' to 'stylized', as graph.stylized has them."""
+    """Returns a model of graph.stylized, with the input 'pictures' and the output 'stylized'."""
     pictures = ops.parameter([-1, -1, -1, 3], ELEMENTS[PIXELS[pixels]], name="pictures")
     last = stylized(add_operator, pictures, arrays, architecture, pixels)
     last.output(0).set_names({"stylized"})
@@ -97,7 +96,7 @@ def openvino_network(
 
 
 def add_operator(operator: str, *inputs: Any, **attributes: Any) -> openvino.Node:
-    """An operator of ONNX in OpenVINO: a graph.AddOperator."""
+    """Adds an operator of ONNX to a graph of OpenVINO: a graph.AddOperator."""
     nodes = (
         each if isinstance(each, openvino.Node) else ops.constant(as_constant(each))
         for each in inputs
@@ -105,7 +104,7 @@ def add_operator(operator: str, *inputs: Any, **attributes: Any) -> openvino.Nod
     return OPERATORS[operator](*nodes, **attributes)
 
 
-# Constants are nodes as well, with an array as `data`.
+# Constants are nodes, whose array is `data`.
 OPERATORS: dict[str, Callable[..., openvino.Node]] = {
     "Add": ops.add,
     "Sub": ops.subtract,

@@ -1,4 +1,4 @@
-"""What streaming.py asks of a runtime, in OpenVINO."""
+"""The Runtime of streaming.py in OpenVINO."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ ROWS_AND_COLUMNS = np.array([2, 3])
 
 
 class OpenVinoRows:
-    """streaming.Runtime on the CPU; precision: as OpenVinoNetwork's."""
+    """A streaming.Runtime on the CPU. precision: as in OpenVinoNetwork."""
 
     def __init__(self, precision: str):
         self.precision = precision
 
     def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
-        # Only where OpenVINO knows the shape does it see that it needs to move nothing between the
-        # files' order, which has the channels last, and its own; and shapes are few: the first
-        # strip's, the last one's, and that of those between them.
+        # For a known shape OpenVINO avoids copies between the order of the strips, which has the
+        # channels last, and its own. There are at most three shapes: of the first strip, of the
+        # last one, and of those between them.
         @functools.cache
         def compiled(
             shape: tuple[int, ...], above: tuple[int, ...], below: tuple[int, ...]
@@ -54,7 +54,7 @@ def _prepared(x: Any, convolution: Convolution, above: int, below: int, channels
     factor, offset = convolution.factor, convolution.offset
     sides = convolution.border
     if not channels_last:
-        factor, offset = factor[:, None, None], offset[:, None, None]
+        factor, offset = np.reshape(factor, (-1, 1, 1)), np.reshape(offset, (-1, 1, 1))
     x = add_operator("Add", add_operator("Mul", x, factor), offset)
     x = add_operator("Relu", x) if convolution.relu else x
     before, behind = (above, sides), (below, sides)

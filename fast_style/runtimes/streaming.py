@@ -1,15 +1,14 @@
-"""The transformer network over pictures of any size, a strip of rows at a time.
+"""The transformer network on pictures of any size, a strip of rows at a time.
 
-What comes out is what the whole picture at once gives. A strip brings along the rows beyond it that
-its convolutions see, and the statistics of every instance normalization are gathered over the whole
-picture before anything goes on: a pass for each of them, from the last features that were kept.
-Kept, in temporary files, are those at a quarter of the resolution and smaller ones; larger ones are
-computed again.
+The result is the same as from the whole picture at once. Each strip includes the rows around it
+that its convolutions see. The statistics of an instance normalization are collected over the whole
+picture before the next layer: one pass over the picture for each normalization, starting at the
+last features that were kept. Features of a quarter of the resolution and less are kept, in
+temporary files. Larger ones are computed again.
 
-Features are (rows, W, C) float32, pictures the same in uint8.
+Features are (rows, W, C) float32, pictures are (rows, W, 3) uint8.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,53 +29,51 @@ from fast_style.network.architecture import (
 from fast_style.pipeline import pipeline
 
 Kind = Literal["plain", "resize", "rgb"]
-KEPT = 4  # features that the picture is so many times as wide as
+KEPT = 4  # features whose sides are at most 1/4 of the picture's are kept
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution, and what is done to its input first: factor, offset, ReLU, mirrored border."""
+    """A convolution. Its input is first multiplied by factor, plus offset, ReLU and mirrored."""
 
     kind: Kind
     kernel: np.ndarray
-    factor: np.ndarray  # (C,) float32, as is the offset
-    offset: np.ndarray
+    factor: np.ndarray | float  # (C,) float32, as is the offset
+    offset: np.ndarray | float
     relu: bool
     stride: int = 1
-    bias: np.ndarray | None = None  # of 'rgb'
-    doubling: str = "nearest"  # of 'resize'
+    bias: np.ndarray | None = None  # for kind 'rgb'
+    doubling: str = "nearest"  # for kind 'resize'
 
     @property
     def border(self) -> int:
         return self.kernel.shape[0] // 2
 
     def seen_by(self, first: int, last: int) -> tuple[int, int]:
-        """The rows of the input, and of its border, that the rows first..last come from."""
+        """Returns the first and last rows of the input, with border, for these output rows."""
         if self.kind == "resize":
             return first // 2 - self.border, last // 2 + self.border
         return first * self.stride - self.border, (last - 1) * self.stride + self.border + 1
 
     def height(self, rows: int) -> int:
-        """The rows that so many rows of input become."""
+        """Returns the number of output rows for a number of input rows."""
         return 2 * rows if self.kind == "resize" else rows // self.stride
 
 
-# What becomes of a strip's rows, when each convolution has so many of them mirrored above and below
-# or, where that is negative, cut off.
 Wanted = Literal["rows", "mean", "variance"]
+# Takes the rows of a strip and, for each convolution, how many rows to mirror above and below. A
+# negative number of rows is cut off.
 OnStrip = Callable[[np.ndarray, list[int], list[int]], dict[Wanted, np.ndarray]]
 
 
 class Runtime(Protocol):
-    """What computes."""
-
-    def on_strips(
-        self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]
-    ) -> OnStrip: ...
+    def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
+        """Returns a function that applies the convolutions to a strip."""
+        ...
 
 
 class Rows(Protocol):
-    """Rows that can be read as often as is needed."""
+    """Rows that can be read any number of times."""
 
     height: int
 
@@ -85,23 +82,23 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Features:
-    """What convolutions make of rows, and what the next one is to do with it first."""
+    """The output of convolutions on the rows of `source`, and factor, offset and ReLU on it."""
 
     source: Rows
     convolutions: tuple[Convolution, ...]
-    shrunk: int  # so many times is the picture wider and higher
-    factor: np.ndarray
-    offset: np.ndarray
-    relu: bool
+    shrunk: int  # how many times smaller than the picture
+    factor: np.ndarray | float = 1.0
+    offset: np.ndarray | float = 0.0
+    relu: bool = False
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows of features that wait for no convolution."""
+        """Returns rows of features without convolutions."""
         assert not self.convolutions
         rows = self.source.read(first, last) * self.factor + self.offset
         return np.maximum(rows, 0, out=rows) if self.relu else rows
 
     def strips(self, rows_at_once: int) -> Iterator[tuple[int, int]]:
-        """First and last rows of strips that stand for so many rows of the picture each."""
+        """Yields the first and last rows of strips, each for `rows_at_once` rows of the picture."""
         height = self._heights()[-1]
         of_a_strip = rows_at_once // self.shrunk
         for first in range(0, height, of_a_strip):
@@ -110,9 +107,9 @@ class Features:
     def computed(
         self, runtime: Runtime, rows_at_once: int, wanted: Sequence[Wanted]
     ) -> Iterator[dict[Wanted, np.ndarray]]:
-        """What is wanted of one strip after the other, from the top.
+        """Yields what is wanted of each strip, from the top.
 
-        Files are read and written while the runtime has another strip.
+        Files are read and written while the runtime computes another strip.
         """
         on_strip = runtime.on_strips(self.convolutions, wanted)
         seen = self._seen_by_strips(rows_at_once)
@@ -122,7 +119,7 @@ class Features:
     def _seen_by_strips(
         self, rows_at_once: int
     ) -> Iterator[tuple[np.ndarray, list[int], list[int]]]:
-        """The rows of the source that each strip comes from, and what Wanted says is mirrored."""
+        """Yields the arguments of OnStrip for each strip."""
         heights = self._heights()
         for first, last in self.strips(rows_at_once):
             above: list[int] = []
@@ -131,19 +128,16 @@ class Features:
                 first, last = convolution.seen_by(first, last)
                 beyond = max(0, -first), max(0, last - heights[number])
                 first, last = first + beyond[0], last - beyond[1]
-                # A resize makes two rows of one, of which the outermost may not be seen.
-                surplus = (first % 2, last % 2) if self._is_resized(number) else (0, 0)
+                # A resize makes two rows of one, so the outermost may have to be cut off.
+                after_resize = number > 0 and self.convolutions[number - 1].kind == "resize"
+                surplus = (first % 2, last % 2) if after_resize else (0, 0)
                 first, last = first - surplus[0], last + surplus[1]
                 above.insert(0, beyond[0] - surplus[0])
                 below.insert(0, beyond[1] - surplus[1])
             yield self.source.read(first, last), above, below
 
-    def _is_resized(self, number: int) -> bool:
-        """Whether what a convolution sees comes from a resize."""
-        return number > 0 and self.convolutions[number - 1].kind == "resize"
-
     def _heights(self) -> list[int]:
-        """Of the source, and behind each convolution."""
+        """Returns the heights of the source and of the output of each convolution."""
         heights = [self.source.height]
         for convolution in self.convolutions:
             heights.append(convolution.height(heights[-1]))
@@ -157,17 +151,16 @@ def stylize_rows(
     rgb: np.ndarray,
     rows_at_once: int,
 ) -> Iterator[np.ndarray]:
-    """Yield (rows, W, 3) uint8 of the stylized image of an (H, W, 3) uint8 one, from the top.
+    """Yields the rows, (rows, W, 3) uint8, of the stylized (H, W, 3) uint8 picture, from the top.
 
-    arrays: of one style, as model.Model has them, and of that architecture.
-    rows_at_once: of the picture, which decides how much memory is needed.
-    Temporary files take up to 128 bytes for each pixel.
+    arrays: of one style and of that architecture, as in model.Model.
+    rows_at_once: rows of the picture in a strip, which decide how much memory is needed.
+    Temporary files take up to 128 bytes for each pixel. Raises UserError if they do not fit.
     """
     multiple = architecture.downsampling
     rows_at_once = max(1, rows_at_once // multiple) * multiple
     layers = StreamedLayers(arrays, runtime, rows_at_once, min(KEPT, multiple))
-    factor, offset = np.full(3, 1 / 127.5, np.float32), np.full(3, -1, np.float32)
-    pixels = Features(PictureWithBorder(rgb, architecture), (), 1, factor, offset, False)
+    pixels = Features(PictureWithBorder(rgb, architecture), (), 1, 1 / 127.5, -1.0)
     height, width = rgb.shape[:2]
     done = -BORDER
     last = architecture.transformed(pixels, layers)
@@ -183,12 +176,12 @@ def stylize_rows(
 
 
 class StreamedLayers:
-    """What Architecture.transformed asks for, over the strips of a picture."""
+    """The layers of Architecture.transformed on strips of a picture."""
 
     def __init__(
         self, arrays: Mapping[str, np.ndarray], runtime: Runtime, rows_at_once: int, kept: int
     ):
-        """kept: features are, where the picture is so many times as wide, or more."""
+        """kept: features whose sides are at most 1/kept of the picture's are kept."""
         self.arrays = arrays
         self.runtime = runtime
         self.rows_at_once = rows_at_once
@@ -208,7 +201,7 @@ class StreamedLayers:
                 np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (rows.shape[1],))
             )
             kept.append(rows + noise[down][:, across])
-        return Features(kept, (), x.shrunk, *_as_it_is(len(x.factor)))
+        return Features(kept, (), x.shrunk)
 
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
@@ -216,7 +209,7 @@ class StreamedLayers:
         kept = KeptRows()
         for strip in x.strips(self.rows_at_once):
             kept.append(x.read(*strip) + y.read(*strip))
-        return Features(kept, (), x.shrunk, *_as_it_is(filters))
+        return Features(kept, (), x.shrunk)
 
     def resize_convolution(
         self, x: Features, filters: int, doubling: str, *, name: str
@@ -229,32 +222,28 @@ class StreamedLayers:
     def _convolved(
         self, kind: Kind, x: Features, name: str, stride: int = 1, doubling: str = "nearest"
     ) -> Features:
-        kernel, bias = (
-            self.arrays[f"network/{name}/kernel"],
-            self.arrays.get(f"network/{name}/bias"),
-        )
+        kernel = self.arrays[f"network/{name}/kernel"]
+        bias = self.arrays.get(f"network/{name}/bias")
         convolution = Convolution(kind, kernel, x.factor, x.offset, x.relu, stride, bias, doubling)
         shrunk = x.shrunk // 2 if kind == "resize" else x.shrunk * stride
-        return Features(
-            x.source, (*x.convolutions, convolution), shrunk, *_as_it_is(kernel.shape[3])
-        )
+        return Features(x.source, (*x.convolutions, convolution), shrunk)
 
     def _normalized(self, x: Features, name: str, relu: bool) -> Features:
-        """A pass over the whole picture, after which the features are known to be even."""
+        """Normalizes the features with their statistics over the whole picture."""
         kept = KeptRows() if x.shrunk >= self.kept else None
         wanted: list[Wanted] = ["mean", "variance", "rows"] if kept else ["mean", "variance"]
-        count, mean, squares = 0, np.zeros(len(x.factor)), np.zeros(len(x.factor))
+        count, mean, squares = 0, np.zeros(1), np.zeros(1)
         strips = x.strips(self.rows_at_once)
         computed = x.computed(self.runtime, self.rows_at_once, wanted)
         for (first, last), found in zip(strips, computed, strict=True):
             if kept:
                 kept.append(found["rows"])
             rows, apart = last - first, found["mean"] - mean
-            # Two sets of numbers as one (Chan, Golub and LeVeque 1979), in float64.
-            squares += found["variance"].astype(np.float64) * rows
+            # Combines the statistics of two parts (Chan, Golub and LeVeque 1979), in float64.
+            squares = squares + found["variance"].astype(np.float64) * rows
             squares += apart**2 * (count * rows / (count + rows))
             count += rows
-            mean += apart * (rows / count)
+            mean = mean + apart * (rows / count)
         scale, shift = (self.arrays[f"network/{name}_norm/{v}"] for v in ("scale", "shift"))
         factor = scale / np.sqrt(squares / count + EPSILON)
         offset = shift - mean * factor
@@ -266,7 +255,7 @@ class StreamedLayers:
 
 
 class PictureWithBorder:
-    """The rows of an (H, W, 3) picture inside its border, which is mirrored as they are read."""
+    """The rows of an (H, W, 3) picture with its mirrored border."""
 
     def __init__(self, rgb: np.ndarray, architecture: Architecture):
         self.rgb = rgb
@@ -281,36 +270,28 @@ class PictureWithBorder:
 
 
 class KeptRows:
-    """Rows in a temporary file, which goes when nothing reads them any more."""
+    """Rows in a temporary file, which is deleted with the object."""
 
     def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
         self.height = 0
         self.row: tuple[int, int] = (0, 0)
 
     def append(self, rows: np.ndarray) -> None:
-        """Raises UserError where they find no room."""
-        left = np.ascontiguousarray(rows, np.float32).data.cast("B")
+        """Adds (rows, W, C) rows at the end. Raises UserError if the disk is full."""
         try:
-            while left:
-                left = left[self.file.write(left) :]
+            self.file.write(np.ascontiguousarray(rows, np.float32).data)
+            self.file.flush()
         except OSError as error:
             raise UserError(
                 f"{tempfile.gettempdir()}: cannot keep features: {error.strerror}; "
-                "TMPDIR names another folder"
+                "set TMPDIR to another folder"
             ) from None
         self.row = (rows.shape[1], rows.shape[2])
         self.height += len(rows)
 
     def read(self, first: int, last: int) -> np.ndarray:
         rows = np.empty((last - first, *self.row), np.float32)
-        left, offset = rows.data.cast("B"), rows[:1].nbytes * first
-        while left:
-            got = os.preadv(self.file.fileno(), [left], offset)
-            offset, left = offset + got, left[got:]
+        self.file.seek(rows[:1].nbytes * first)
+        self.file.readinto(rows.data)
         return rows
-
-
-def _as_it_is(channels: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Factor, offset and ReLU of features that nothing is to be done to."""
-    return np.ones(channels, np.float32), np.zeros(channels, np.float32), False

@@ -1,4 +1,4 @@
-"""What streaming.py asks of a runtime, in TensorFlow."""
+"""The Runtime of streaming.py in TensorFlow."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
 
 
 class TensorFlowRows:
-    """streaming.Runtime on whatever TensorFlow finds; policy: Keras's, as 'mixed_bfloat16'."""
+    """A streaming.Runtime on TensorFlow's device. policy: 'float32' or 'mixed_bfloat16'."""
 
     def __init__(self, policy: str):
         self.dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32

@@ -1,4 +1,4 @@
-"""On how many cores the networks of a process compute."""
+"""The number of cores that the networks of a process use."""
 
 import os
 from importlib.util import find_spec
@@ -7,10 +7,10 @@ from fast_style.hardware import usable_cores
 
 
 def compute_on(cores: int) -> None:
-    """Let the networks that this process loads compute on so many cores, where there are more.
+    """Limits the networks that this process loads to a number of cores.
 
-    By themselves they take all that the process may run on. OMP_NUM_THREADS says nothing to
-    either runtime: OpenVINO has threads of its own, and so has TensorFlow.
+    Without a limit they take all cores of the process. OMP_NUM_THREADS has no effect, because both
+    runtimes have their own threads.
     """
     if cores >= usable_cores():
         return
@@ -18,6 +18,6 @@ def compute_on(cores: int) -> None:
     if find_spec("openvino") is not None:
         from fast_style.runtimes.openvino_network import core
 
-        # Pinned, the threads of every process would sit on the same first cores.
+        # Otherwise all processes pin their threads to the same first cores.
         limits = {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False}
         core().set_property("CPU", limits)

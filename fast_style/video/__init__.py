@@ -1,1 +1,1 @@
-"""Clips: read, stylized, kept from flickering, and written again."""
+"""Reads, stylizes, smooths and writes clips."""

@@ -15,7 +15,7 @@ from fast_style.errors import UserError, check_installed
 
 
 def seconds(text: str) -> Fraction:
-    """The value of a flag such as 90, 1:30 or 0:01:30.5. Raises ArgumentTypeError."""
+    """Returns the value of a flag such as 90, 1:30 or 0:01:30.5. Raises ArgumentTypeError."""
     total = Fraction(0)
     try:
         for part in text.split(":"):
@@ -29,26 +29,28 @@ def seconds(text: str) -> Fraction:
 
 
 def main() -> None:
-    parser = OneLineParser(description="Stylize a clip with a trained model; its sound stays.")
+    parser = OneLineParser(description="Stylize a clip with a trained model. Its sound is copied.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
-    parser.add_argument("--input", required=True, help="clip, /dev/video1, or webcam until Ctrl-C")
+    parser.add_argument(
+        "--input", required=True, help="clip, /dev/video1, or webcam (until Ctrl-C)"
+    )
     parser.add_argument(
         "--output", required=True, type=Path, help=".mp4, .mov, .mkv, .webm, .gif, .webp"
     )
     parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
     add_stylization_flags(parser)
-    parser.add_argument(
-        "--smooth", type=unit_interval, default=0.0, help="0 to 1: how much less it flickers"
-    )
+    parser.add_argument("--smooth", type=unit_interval, default=0.0, help="0 to 1: reduces flicker")
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")
     parser.add_argument("--end", type=seconds, help="seconds or HH:MM:SS")
-    parser.add_argument("--overwrite", action="store_true", help="may replace the clip itself")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="allow --output to replace the clip"
+    )
     args = parser.parse_args()
     if args.end is not None and args.end <= args.start:
         raise UserError(f"--end {float(args.end):g}: is not after --start {float(args.start):g}")
     check_installed("videos need", "video", "av", *(["cv2"] if args.smooth else []))
 
-    from fast_style.video.stylize_clip import stylize_clip  # after the flags, and PyAV is there
+    from fast_style.video.stylize_clip import stylize_clip  # needs PyAV
 
     stylize_clip(
         args.model,

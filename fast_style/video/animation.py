@@ -1,31 +1,30 @@
-"""Animated GIF and WebP, written frame by frame: FFmpeg forgets how long the last one is shown."""
+"""Writes animated GIF and WebP frame by frame. FFmpeg loses how long the last frame is shown."""
 
-import io
 import math
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from absl import logging
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
+from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, encode_picture
 from fast_style.video.reading import Clip, Part
 
-QUALITY = 90  # of WebP's frames
+QUALITY = 90  # of the frames of a WebP
 FOREVER = 0
 
 
 class Gif:
-    """GIF89a, each frame with a palette of its own.
+    """GIF89a. Each frame has its own palette."""
 
-    unit: of times, in seconds. shortest: units of a frame, as browsers show 0.1 s for fewer.
-    """
-
-    title, ending = "GIF", ".gif"
-    unit, shortest, most_units = Fraction(1, 100), 2, 0xFFFF
+    title = "GIF"
+    unit = Fraction(1, 100)  # of times, in seconds
+    shortest, longest = 2, 0xFFFF  # a frame, in units; browsers show shorter ones for 0.1 s
+    largest = 0xFFFF  # side in pixels
 
     def head(self, width: int, height: int, loop: int | None) -> bytes:
         screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
@@ -33,30 +32,24 @@ class Gif:
             return screen
         return screen + b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", loop, 0)
 
-    def frame(self, encoded: bytes, units: int) -> bytes:
-        """From the bytes of a file of one picture."""
-        colours = 1 + (encoded[10] & 7)  # as a power of 2, of the palette behind the screen
-        palette = encoded[13 : 13 + (3 << colours)]
-        image = 13 + len(palette)
-        while encoded[image] == 0x21:  # extensions
-            image += 2
-            while encoded[image]:
-                image += 1 + encoded[image]
-            image += 1
-        control = struct.pack("<BBBBHBB", 0x21, 0xF9, 4, 0, units, 0, 0)
-        flags = 0x80 | encoded[image + 9] & 0x40 | (colours - 1)
-        descriptor = encoded[image : image + 9] + bytes([flags])
-        return control + descriptor + palette + encoded[image + 10 : -1]
+    def frame(self, rgb: np.ndarray, units: int) -> bytes:
+        image = Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE)
+        milliseconds = 10 * units
+        return b"".join(
+            GifImagePlugin.getdata(image, duration=milliseconds, include_color_table=True)
+        )
 
     def finish(self, file: IO[bytes]) -> None:
         file.write(b";")
 
 
 class WebP:
-    """The WebP container (RFC 9649, section 2.7). unit, shortest: as in Gif."""
+    """The WebP container (RFC 9649, section 2.7). The attributes are as in Gif."""
 
-    title, ending = "WebP", ".webp"
-    unit, shortest, most_units = Fraction(1, 1000), 11, 0xFFFFFF
+    title = "WebP"
+    unit = Fraction(1, 1000)
+    shortest, longest = 11, 0xFFFFFF
+    largest = 16383
 
     def head(self, width: int, height: int, loop: int | None) -> bytes:
         is_animation = struct.pack("<I", 0x02)
@@ -64,11 +57,11 @@ class WebP:
         plays = struct.pack("<IH", 0xFFFFFFFF, 1 if loop is None else loop)
         return b"RIFF\0\0\0\0WEBP" + _chunk(b"VP8X", canvas) + _chunk(b"ANIM", plays)
 
-    def frame(self, encoded: bytes, units: int) -> bytes:
-        with Image.open(io.BytesIO(encoded)) as image:
-            width, height = image.size
+    def frame(self, rgb: np.ndarray, units: int) -> bytes:
+        height, width = rgb.shape[:2]
         head = b"".join(map(_of_3_bytes, (0, 0, width - 1, height - 1, units)))
         without_blending = b"\x02"
+        encoded = encode_picture(Picture(rgb), ".webp", QUALITY)
         return _chunk(b"ANMF", head + without_blending + encoded[12:])
 
     def finish(self, file: IO[bytes]) -> None:
@@ -80,24 +73,22 @@ class WebP:
 FORMATS: dict[str, Gif | WebP] = {".gif": Gif(), ".webp": WebP()}
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A frame that is written when the next one tells how long it is shown."""
-
-    encoded: bytes
-    begin: int  # in the format's units
-    end: Fraction  # in seconds, as far as the clip says it
-
-
 class AnimationWriter:
-    """A stylized clip in the making, as an animation that browsers show. It has no sound."""
+    """Writes a stylized clip as an animation, at a rate that browsers can show, without sound."""
 
     def __init__(self, output: Path, clip: Clip, file: IO[bytes]):
+        """Raises UserError for a size that the format cannot store."""
         self.output, self.clip, self.file = output, clip, file
         self.format = FORMATS[output.suffix.lower()]
-        self.frames = self.passed_over = 0
+        self.frames = self.left_out = 0
         self.seconds = 0.0  # the time of the last frame
-        self._waiting: Waiting | None = None
+        # A frame is written when the next one shows how long it lasts: pixels, begin and end.
+        self._waiting: tuple[np.ndarray, int, int] | None = None
+        if max(clip.frame_format.width, clip.frame_format.height) > self.format.largest:
+            raise UserError(
+                f"--output {output}: {self.format.title} has at most {self.format.largest:,} "
+                "pixels a side; --max-size shrinks the clip"
+            )
         if clip.sound or clip.subtitles:
             logging.warning(
                 "%s: %s has neither sound nor subtitles; those of %s are left out",
@@ -105,44 +96,44 @@ class AnimationWriter:
             )
 
     def write(self, part: Part) -> None:
-        """Raises UserError for a size that the format cannot hold."""
         if part.stylized is None:
             return
         time = part.time * self.clip.time_base
         begin = round(time / self.format.unit)
         end = time + (part.duration * self.clip.time_base or 1 / self.clip.rate)
-        if self._waiting is not None and begin - self._waiting.begin < self.format.shortest:
-            self.passed_over += 1
-            return
-        encoded = encode_picture(Picture(part.stylized), self.format.ending, QUALITY)
         if self._waiting is None:
             height, width = part.stylized.shape[:2]
             self.file.write(self.format.head(width, height, loop_of(self.clip.name)))
+        elif begin - self._waiting[1] < self.format.shortest:
+            self.left_out += 1
+            return
         else:
-            self._put(self._waiting, begin)
-        self._waiting = Waiting(encoded, begin, end)
+            self._write_waiting(begin)
+        self._waiting = part.stylized, begin, math.ceil(end / self.format.unit)
         self.seconds, self.frames = float(time), self.frames + 1
 
     def finish(self) -> None:
         if self._waiting is not None:
-            self._put(self._waiting, math.ceil(self._waiting.end / self.format.unit))
+            self._write_waiting(self._waiting[2])
         self.format.finish(self.file)
-        if self.passed_over:
+        if self.left_out:
             logging.warning(
                 "%s: %d frames are left out, as browsers show no %s faster than %d a second",
-                *(self.output, self.passed_over, self.format.title),
+                *(self.output, self.left_out, self.format.title),
                 int(1 / (self.format.unit * self.format.shortest)),
             )
 
-    def _put(self, frame: Waiting, end: int) -> None:
-        units = min(max(end - frame.begin, self.format.shortest), self.format.most_units)
-        self.file.write(self.format.frame(frame.encoded, units))
+    def _write_waiting(self, end: int) -> None:
+        assert self._waiting is not None
+        rgb, begin, _ = self._waiting
+        units = min(max(end - begin, self.format.shortest), self.format.longest)
+        self.file.write(self.format.frame(rgb, units))
 
 
 def loop_of(name: str) -> int | None:
-    """How often an animation is played: FOREVER, so many times, or None for once.
+    """Returns how often an animation is played; None means once.
 
-    FOREVER for what is no animation.
+    FOREVER for files that are not animations.
     """
     try:
         with Image.open(name, formats=("GIF", "WEBP")) as image:

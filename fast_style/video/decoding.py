@@ -1,4 +1,4 @@
-"""Packets to frames, and to the places of those that are broken."""
+"""Decodes packets, and finds the frames that are broken."""
 
 import heapq
 from collections.abc import Iterator
@@ -7,20 +7,20 @@ import av
 
 
 class Decoder:
-    """The frames of a video stream in the order in which they are shown, the broken ones too.
+    """Decodes the frames of a video stream, the broken ones included, in the order of display.
 
-    Of broken packets some decoders say so, and some pass them over in silence. So a packet is
-    taken to promise a frame of its time, which was broken where none has come.
+    Some decoders skip broken packets without an error. So every packet promises a frame of its
+    time, and if a later frame comes first, the promised one is broken.
     """
 
     def __init__(self, stream: av.VideoStream):
         self.stream = stream
-        self._promised: list[int] = []  # a heap of ticks
+        self._promised: list[int] = []  # a heap of times, in ticks
 
     def frames(self, packet: av.Packet | None) -> Iterator[tuple[int | None, av.VideoFrame | None]]:
-        """The ticks (None: not known) and frames (None: broken) that a packet completes.
+        """Yields the times in ticks (None: unknown) and frames (None: broken) of a packet.
 
-        After the last packet comes None.
+        packet: None after the last one.
         """
         if packet is not None and packet.pts is not None and self._promises(packet):
             heapq.heappush(self._promised, packet.pts)
@@ -39,5 +39,5 @@ class Decoder:
     def _promises(self, packet: av.Packet) -> bool:
         if packet.is_discard or packet.pts in self._promised:
             return False
-        # VP8 has frames for reference alone, without bit 4 of their tag (RFC 6386, section 9.1).
+        # VP8 has frames that are never shown, without bit 4 of their tag (RFC 6386, section 9.1).
         return self.stream.codec_context.name != "vp8" or bool(bytes(packet)[0] & 0x10)

@@ -1,4 +1,4 @@
-"""How the frames of a clip are stored and shown: from a decoder to upright RGB, and back."""
+"""Converts a decoder's frames to upright RGB, and RGB to an encoder's frames."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from fast_style.pictures.pixels import resize
 
-# What computes RGB by a matrix of ITU-T H.273, table 4. RGB itself, and 'unknown', have none.
+# FFmpeg's colour spaces by matrix (ITU-T H.273, table 4). RGB and 'unknown' have no matrix.
 MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -19,33 +19,27 @@ MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-# What players take where a clip does not say.
+# The matrices that players use if a clip does not name one.
 HD_MATRIX, SD_MATRIX = 1, 6
 MOST_ROWS_OF_SD = 576
 
 
 @dataclass(frozen=True)
 class FrameFormat:
-    """The size and colours of stored frames, and how a player shows them.
+    """The size, rotation and colours of frames."""
 
-    decoded: width and height in the clip that is read; width, height: in the one that is written.
-    quarter_turns: counterclockwise, to what is upright. display_matrix: FFmpeg's nine numbers, or
-    None. matrix, primaries, transfer: numbers of ITU-T H.273. pixel_aspect: width over height of
-    a pixel; None where unknown.
-    """
-
-    decoded: tuple[int, int]
-    width: int
+    decoded: tuple[int, int]  # width and height in the clip that is read
+    width: int  # in the clip that is written, as is height
     height: int
-    quarter_turns: int
-    display_matrix: list[int] | None
-    matrix: int
+    quarter_turns: int  # counterclockwise, from stored to upright
+    display_matrix: list[int] | None  # FFmpeg's nine numbers of the rotation
+    matrix: int  # numbers of ITU-T H.273, as are primaries and transfer
     primaries: int
     transfer: int
-    pixel_aspect: Fraction | None
+    pixel_aspect: Fraction | None  # width / height of a pixel; None: unknown
 
     def upright(self, frame: av.VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB from a decoder's frame; one of another size is brought to this."""
+        """Returns (H, W, 3) uint8 RGB from a decoder's frame. Scales frames of another size."""
         rgb = frame.to_ndarray(
             format="rgb24",
             width=self.decoded[0],
@@ -58,7 +52,7 @@ class FrameFormat:
         return np.ascontiguousarray(np.rot90(rgb, self.quarter_turns))
 
     def stored(self, rgb: np.ndarray, pixel_format: str) -> av.VideoFrame:
-        """An encoder's frame, of limited range, from what `upright` gives."""
+        """Returns an encoder's frame, in limited range, from (H, W, 3) uint8 upright RGB."""
         turned = np.ascontiguousarray(np.rot90(rgb, -self.quarter_turns))
         return av.VideoFrame.from_ndarray(turned, "rgb24").reformat(
             format=pixel_format,
@@ -71,11 +65,9 @@ class FrameFormat:
 def frame_format_of(
     frame: av.VideoFrame, stream: av.VideoStream, max_size: int | None
 ) -> FrameFormat:
-    """The format of a stream's frames, from one of them; max_size: as in Clip."""
+    """Returns the format of a stream's frames, from one of them. max_size: as in Clip."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    display_matrix = (
-        np.frombuffer(bytes(matrix), np.int32) if isinstance(matrix, SideData) else None
-    )
+    numbers = np.frombuffer(bytes(matrix), np.int32) if isinstance(matrix, SideData) else None
     width, height = _within(max_size, frame.width, frame.height)
     guessed = HD_MATRIX if frame.height > MOST_ROWS_OF_SD else SD_MATRIX
     return FrameFormat(
@@ -83,7 +75,7 @@ def frame_format_of(
         width=width,
         height=height,
         quarter_turns=round(frame.rotation / 90),
-        display_matrix=None if display_matrix is None else display_matrix.tolist(),
+        display_matrix=None if numbers is None else numbers.tolist(),
         matrix=frame.colorspace if frame.colorspace in MATRICES else guessed,
         primaries=frame.color_primaries,
         transfer=frame.color_trc,
@@ -92,7 +84,7 @@ def frame_format_of(
 
 
 def _within(max_size: int | None, width: int, height: int) -> tuple[int, int]:
-    """The stored size, or where max_size shrinks it one that every codec takes: even."""
+    """Returns the size itself, or a smaller one of even numbers, which every codec supports."""
     long = max(width, height)
     if max_size is None or long <= max_size:
         return width, height

@@ -1,4 +1,4 @@
-"""What moves where from one frame of a clip to the next, and results that follow it."""
+"""The motion between the frames of a clip, and results that are moved along."""
 
 from dataclasses import dataclass
 
@@ -8,36 +8,31 @@ import numpy as np
 from fast_style.errors import UserError
 from fast_style.pictures.pixels import to_uint8
 
-SMALLEST = 12  # pixels; the patches of the optical flow are 8
-UNLIKENESS = 50  # by which Lai et al. multiply the square of a difference of 0 to 1
+SMALLEST = 12  # pixels a side; the optical flow compares patches of 8
+UNLIKENESS = 50  # the factor of Lai et al. for the squared difference of colours of 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """From a frame back to the one before it.
+    """Where the pixels of a frame were in the frame before it."""
 
-    origins: (H, W, 2) float32: x and y, in the frame before, of what a pixel shows.
-    seen: (H, W) bool: whether it was seen there; elsewhere the origin means nothing.
-    likeness: (H, W) float32, 0 to 1: whether it looked the same there.
-    """
-
-    origins: np.ndarray
-    seen: np.ndarray
-    likeness: np.ndarray
+    origins: np.ndarray  # (H, W, 2) float32: x and y in the frame before
+    seen: np.ndarray  # (H, W) bool: whether it was visible there; if not, the origin is undefined
+    likeness: np.ndarray  # (H, W) float32, 0 to 1: how much it looked the same there
 
     def warped(self, before: np.ndarray) -> np.ndarray:
-        """An (H, W, 3) float32 image of the frame before, as it has moved since."""
+        """Returns an (H, W, 3) float32 image of the frame before, moved to this frame."""
         return _sampled(before, self.origins, cv2.INTER_CUBIC)
 
 
 class MotionTracker:
-    """The motion between the frames of a clip, which come one after the other."""
+    """Finds the motion between each frame of a clip and the one before it."""
 
     def __init__(self) -> None:
         self._before: np.ndarray | None = None
 
     def __call__(self, content: np.ndarray) -> Motion | None:
-        """content: (H, W, 3) uint8, all of one size. None for the first one.
+        """content: the next frame, (H, W, 3) uint8. Returns None for the first one.
 
         Raises UserError for frames of less than 12 pixels a side.
         """
@@ -53,19 +48,19 @@ class MotionTracker:
 
 
 class Smoother:
-    """Stylized frames that flicker less, each blended with the one before that has moved along.
+    """Reduces flicker: blends each stylized frame with the result before it, moved along.
 
     The blend is the initialization of Ruder, Dosovitskiy and Brox (2016, "Artistic style transfer
-    for videos", section 4.1) without the optimization that it is the beginning of there.
+    for videos", section 4.1), without the optimization that follows there.
     """
 
     def __init__(self, smooth: float):
-        """smooth: the share of the result before, 0 to 1, where it shows the same thing."""
+        """smooth: 0 to 1, the weight of the result before it where both show the same."""
         self.smooth = smooth
         self._before: np.ndarray | None = None
 
     def __call__(self, stylized: np.ndarray, motion: Motion | None) -> np.ndarray:
-        """(H, W, 3) uint8 to the same; motion: None for the first frame."""
+        """Returns the smoothed frame, (H, W, 3) uint8. motion: None for the first frame."""
         result = stylized.astype(np.float32)
         if self._before is not None and motion is not None:
             weight = self.smooth * motion.seen * motion.likeness
@@ -75,13 +70,13 @@ class Smoother:
 
 
 def motion_between(before: np.ndarray, frame: np.ndarray) -> Motion:
-    """The motion between (H, W, 3) uint8 frames, by dense inverse search (Kroeger et al. 2016).
+    """Returns the motion between (H, W, 3) uint8 frames, by dense inverse search (Kroeger 2016).
 
-    Not seen in both is, after Ruder et al. (2016, section 4.2), what is where forward and backward
-    flow do not lead back to the same place, what is on a boundary of the motion, and here also
-    what comes from outside of the frame. The likeness is the one by which Lai et al. (2018,
-    "Learning Blind Video Temporal Consistency") weigh their temporal loss; over a cut some flow is
-    consistent by chance.
+    As in Ruder et al. (2016, section 4.2), a pixel was not visible before if forward and backward
+    flow do not lead back to it, or if it is on a boundary of the motion; here also if it comes from
+    outside of the frame. The likeness is the weight of the temporal loss of Lai et al. (2018,
+    "Learning Blind Video Temporal Consistency"), because after a cut some flow is consistent by
+    chance.
     """
     grey_before, grey = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (before, frame))
     height, width = grey.shape

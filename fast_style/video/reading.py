@@ -1,5 +1,6 @@
-"""Clips and cameras, frame by frame, with the packets between the frames."""
+"""Reads clips and cameras frame by frame, with the packets of sound between the frames."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,31 +15,29 @@ from fast_style.video.decoding import Decoder
 from fast_style.video.frame_format import FrameFormat, frame_format_of
 from fast_style.video.opening import beginning, device_of, open_at, video_stream
 
-MOST_PACKETS = 1000  # of other streams, that wait for a frame
-CUT_SHORT = 1  # a second
+MOST_PACKETS = 1000  # of other streams in one part
+CUT_SHORT = 1  # second
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A frame of a clip, and the packets of other streams that come before it in the file.
-
-    content: (H, W, 3) uint8 RGB, upright; None where there are packets alone. time and duration:
-    in ticks of the clip's time_base; an unknown duration is 0. stylized: as content.
-    """
+    """A frame of a clip, and the packets of other streams that come before it in the file."""
 
     packets: list[av.Packet]
-    content: np.ndarray | None = None
-    time: int = 0
-    duration: int = 0
-    stylized: np.ndarray | None = None
+    content: np.ndarray | None = None  # (H, W, 3) uint8 RGB, upright; None: only packets
+    time: int = 0  # in ticks of the clip's time_base, as is the duration
+    duration: int = 0  # 0: unknown
+    stylized: np.ndarray | None = None  # as content
 
 
-class Clip:
-    """The frames of a clip or a camera: an iterable of Parts, for one pass.
+class Clip(contextlib.AbstractContextManager["Clip"]):
+    """An iterable of the Parts of a clip or a camera, for one pass.
 
-    A broken frame is the one before it again (at the beginning, the first that is whole), and is
-    counted in `broken`. Times begin with the file, or with `start`.
+    A broken frame is replaced by the frame before it (at the beginning, by the first whole one) and
+    counted in `broken`. Times are measured from the beginning of the file, or from `start`.
     """
+
+    frame_format: FrameFormat  # of the first frame
 
     def __init__(
         self,
@@ -47,10 +46,10 @@ class Clip:
         end: Fraction | None = None,
         max_size: int | None = None,
     ):
-        """name: a file, a device such as /dev/video0, or 'webcam'; start and end: seconds.
+        """name: a file, a device such as /dev/video0, or 'webcam'. start, end: in seconds.
 
-        max_size: the long side is shrunk to this many pixels, both sides to even numbers of them.
-        Raises UserError where there is no clip, or no frame of it from start to end.
+        max_size: shrink the long side to this many pixels, and both sides to even numbers.
+        Raises UserError if there is no clip, or it has no frame from start to end.
         """
         self.name, self.start, self.end, self.max_size = name, start, end, max_size
         self.broken = 0
@@ -62,14 +61,13 @@ class Clip:
             taken = [self.video, *self.sound, *self.subtitles]
             self.left_out = [stream for stream in streams if stream not in taken]
             self._zero = beginning(self.container) + start
-            self._frame_format: FrameFormat | None = None
-            self._whole: np.ndarray | None = None
-            self._last: int | None = None
-            self._reached = 0
-            self._early: list[int] = []
+            self._whole: np.ndarray | None = None  # the last frame that is not broken
+            self._early: list[int] = []  # the times of broken frames before the first whole one
+            self._last: int | None = None  # the time of the last frame
+            self._reached = 0  # the end of the last frame
             self._parts = self._read()
             self._first: list[Part] = []
-            for part in self._parts:  # up to a frame, as only that has its format
+            for part in self._parts:  # until the first frame, from which the format is known
                 self._first.append(part)
                 if part.content is not None:
                     break
@@ -79,9 +77,6 @@ class Clip:
             self.container.close()
             raise
 
-    def __enter__(self) -> "Clip":
-        return self
-
     def __exit__(self, *_error: object) -> None:
         self.container.close()
 
@@ -89,29 +84,24 @@ class Clip:
         return itertools.chain(self._first, self._parts)
 
     @property
-    def frame_format(self) -> FrameFormat:
-        assert self._frame_format is not None  # because a clip has a frame
-        return self._frame_format
-
-    @property
     def is_live(self) -> bool:
-        """Whether it is a camera, which has no end."""
+        """Whether it is a camera."""
         return device_of(self.name) is not None
 
     @property
     def time_base(self) -> Fraction:
-        """The seconds of a tick."""
-        assert self.video.time_base is not None  # because streams that are read have one
+        """The length of a tick in seconds."""
+        assert self.video.time_base is not None  # every stream that is read has one
         return self.video.time_base
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, on average."""
+        """The average number of frames per second."""
         return self.video.average_rate or self.video.guessed_rate or Fraction(25)
 
     @property
     def seconds(self) -> Fraction | None:
-        """The length that the file states; None where it states none."""
+        """The length that the file states; None if it states none."""
         if self.video.duration is not None:
             return self.video.duration * self.time_base
         whole = self.container.duration
@@ -119,7 +109,7 @@ class Clip:
 
     @property
     def expected_frames(self) -> int | None:
-        """About how many there are from start to end; None where unknown."""
+        """About how many frames there are from start to end; None if unknown."""
         if self.video.frames and not self.start and self.end is None:
             return self.video.frames
         ends = [end for end in (self.seconds, self.end) if end is not None]
@@ -149,22 +139,22 @@ class Clip:
         self._warn_if_cut_short()
 
     def _packets(self) -> Iterator[av.Packet | None]:
-        """Those from the place at hand to the end that is wanted, and then None."""
+        """Yields the packets up to `end`, and then None."""
         timed = {stream.index for stream in (self.video, *self.sound)}
         try:
             for packet in self.container.demux([self.video, *self.sound, *self.subtitles]):
-                if self._is_behind_the_end(packet):
+                if self._is_after_end(packet):
                     timed.discard(packet.stream_index)
                     if not timed:
                         break
-                elif packet.size:  # those that PyAV adds at the end have none
+                elif packet.size:  # PyAV adds empty ones at the end
                     yield packet
         except av.FFmpegError as error:
             why = reason(error).lower()
             logging.warning("%s: cannot be read any further: %s", self.name, why)
         yield None
 
-    def _is_behind_the_end(self, packet: av.Packet) -> bool:
+    def _is_after_end(self, packet: av.Packet) -> bool:
         if self.end is None or packet.dts is None:
             return False
         return packet.dts * packet.time_base - self._zero >= self.end - self.start
@@ -187,7 +177,7 @@ class Clip:
     def _shown(
         self, ticks: int | None, frame: av.VideoFrame | None
     ) -> Iterator[tuple[np.ndarray, int, int]]:
-        """What is shown for a frame, None for a broken one: content, time and duration."""
+        """Yields content, time and duration of the frames to show. frame: None if broken."""
         if ticks is not None and not self._is_inside(ticks * self.time_base - self._zero):
             return
         time = self._rising(ticks)
@@ -206,7 +196,7 @@ class Clip:
             yield self._whole, time, 0
 
     def _rising(self, ticks: int | None) -> int:
-        """The time from zero on; one frame after the last where there is none, or an older one."""
+        """Returns the time from zero, or one frame after the last if it is unknown or not later."""
         time = 0 if ticks is None else ticks - round(self._zero / self.time_base)
         if self._last is not None and (ticks is None or time <= self._last):
             time = self._last + max(1, round(1 / (self.rate * self.time_base)))
@@ -214,27 +204,25 @@ class Clip:
         return time
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._frame_format is None:
-            self._frame_format = frame_format_of(frame, self.video, self.max_size)
+        if self._whole is None:
+            self.frame_format = frame_format_of(frame, self.video, self.max_size)
             _warn_of_losses(self.name, frame, self.video)
-        elif (frame.width, frame.height) != self._frame_format.decoded:
+        elif (frame.width, frame.height) != self.frame_format.decoded:
             logging.log_first_n(
                 logging.WARNING,
-                "%s: has frames of %d x %d pixels too; they are brought to the first one's size",
+                "%s: also has frames of %d x %d pixels; they are scaled to the size of the first",
                 1,
                 *(self.name, frame.width, frame.height),
             )
-        return self._frame_format.upright(frame)
+        return self.frame_format.upright(frame)
 
     def _warn_if_cut_short(self) -> None:
-        if self.video.duration is None or self.end is not None:
-            return
-        whole = self.video.duration * self.time_base
         found = self._reached * self.time_base + self.start
-        if whole - found > CUT_SHORT:
+        whole = (self.video.duration or 0) * self.time_base
+        if self.end is None and whole - found > CUT_SHORT:
             logging.warning(
-                "%s: ends after %.2f s of the %.2f s that it says it has",
-                *(self.name, float(found), float(whole)),
+                "%s: ends after %.2f s of the %.2f s that its header states",
+                *(self.name, found, whole),
             )
 
 
@@ -242,7 +230,7 @@ def _warn_of_losses(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> 
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         logging.warning("%s: has %d bits a channel; the stylized clip has 8", name, bits)
-    # The alpha of VP8 and VP9 is stored next to the frames, and FFmpeg's decoders leave it there.
+    # The alpha of VP8 and VP9 is stored beside the frames, and FFmpeg's decoders ignore it.
     beside = "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE"))
     if beside or _has_alpha(frame, stream):
         logging.warning("%s: has an alpha channel; the stylized clip has none", name)
@@ -251,6 +239,6 @@ def _warn_of_losses(name: str, frame: av.VideoFrame, stream: av.VideoStream) -> 
 
 
 def _has_alpha(frame: av.VideoFrame, stream: av.VideoStream) -> bool:
-    if stream.codec_context.name == "gif":  # of every one FFmpeg makes frames with alpha
+    if stream.codec_context.name == "gif":  # FFmpeg decodes every GIF with alpha
         return bool((frame.to_ndarray(format="bgra")[..., 3] < 255).any())
     return any(component.is_alpha for component in frame.format.components)

@@ -1,4 +1,4 @@
-"""Stylizes a clip: what python -m fast_style.video does."""
+"""Stylizes a clip, for python -m fast_style.video."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,12 +34,12 @@ def stylize_clip(
     style: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Stylize the clip or camera `name` into the file `output`.
+    """Stylizes the clip or camera `name` and writes it to the file `output`.
 
-    start, end: as in Clip, and so is how's max_size. smooth: 0 to 1, as in Smoother. overwrite:
-    whether the clip itself may be replaced.
-    Ctrl-C stops after the current frame and leaves a file of the frames so far, which a message
-    says; then KeyboardInterrupt is raised, except for a camera. Raises UserError.
+    start, end, how.max_size: as in Clip. smooth: 0 to 1, as in Smoother. runtime, precision, style:
+    as in Stylizer. overwrite: whether `output` may be the clip itself.
+    After Ctrl-C the file contains the frames so far, and KeyboardInterrupt is raised, except for a
+    camera. Raises UserError.
     """
     check_output(output)
     if not overwrite:
@@ -57,7 +57,7 @@ def stylize_clip(
                 frame = stylizer.stylize(Picture(part.content), of_a_frame)
                 return replace(part, stylized=frame.rgb)
 
-            # One frame is decoded, one smoothed and one encoded while the network has a fourth.
+            # While the network stylizes a frame, others are decoded, smoothed and encoded.
             stages = [stylized, *([_smoothing(smooth)] if smooth else [])]
             with pipeline(clip, *stages) as parts:
                 is_whole = _write(parts, writer, clip)
@@ -81,7 +81,7 @@ def _smoothing(smooth: float) -> Callable[[Part], Part]:
 
 
 def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
-    """Whether all parts were written before Ctrl-C."""
+    """Writes the parts. Returns False after Ctrl-C."""
     with (
         interruption() as interrupted,
         tqdm(total=clip.expected_frames, unit=" frames", dynamic_ncols=True) as progress,
@@ -99,7 +99,7 @@ def _report(writer: AnyWriter, clip: Clip, is_whole: bool) -> None:
     print(f"{writer.output}  {frame_format.width}x{frame_format.height}  {writer.frames} frames")
     if clip.broken:
         logging.warning(
-            "%s: %d broken frames; in place of each is the frame before it", clip.name, clip.broken
+            "%s: %d broken frames; each is replaced by the frame before it", clip.name, clip.broken
         )
     if not is_whole and not clip.is_live:
         print(f"stopped: {writer.output} has the first {writer.seconds:.2f} s")

@@ -1,10 +1,10 @@
-"""Writes clips: stylized frames, and a copy of the sound."""
+"""Writes clips: stylized frames, and copies of sound and subtitles."""
 
 import contextlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from absl import logging
@@ -18,32 +18,21 @@ from fast_style.files import replacement
 from fast_style.video import animation
 from fast_style.video.reading import Clip, Part
 
+H264, VP9 = "libx264", "libvpx-vp9"
+ENCODER_OPTIONS = {  # qualities that keep the edges of strokes
+    H264: {"crf": "18"},
+    VP9: {"crf": "24", "row-mt": "1", "cpu-used": "4"},
+}
+FAST_START = {"movflags": "+faststart"}  # browsers can play before they have the whole file
 
-@dataclass(frozen=True)
-class Codec:
-    """How frames are encoded; odd_sizes: the pixel format of those, where even ones have 4:2:0."""
 
+class Format(NamedTuple):
+    title: str
+    muxer: str  # FFmpeg's name, as is the encoder
     encoder: str
     options: dict[str, str]
-    odd_sizes: str
 
 
-# Qualities at which the edges of strokes stay as they are.
-H264 = Codec("libx264", {"crf": "18"}, "yuv444p")
-VP9 = Codec("libvpx-vp9", {"crf": "24", "row-mt": "1", "cpu-used": "4"}, "yuv420p")
-
-
-@dataclass(frozen=True)
-class Format:
-    """A container, by FFmpeg's name."""
-
-    title: str
-    muxer: str
-    codec: Codec
-    options: dict[str, str]
-
-
-FAST_START = {"movflags": "+faststart"}  # browsers begin before they have the whole file
 MP4 = Format("MP4", "mp4", H264, FAST_START)
 FORMATS = {
     ".mp4": MP4,
@@ -52,24 +41,19 @@ FORMATS = {
     ".mkv": Format("Matroska", "matroska", H264, {}),
     ".webm": Format("WebM", "webm", VP9, {}),
 }
-
 ENDINGS = (*FORMATS, *animation.FORMATS)
 
 
 class Writer:
-    """Writes a stylized clip to a file."""
+    """Writes a stylized clip to a container."""
 
     def __init__(self, output: Path, clip: Clip, container: OutputContainer):
-        self.output = output
-        self.clip = clip
-        self.container = container
+        self.output, self.clip, self.container = output, clip, container
         self.seconds = 0.0  # the time of the last frame
         self.frames = 0
-        self.format = _format_of(output)
-        self.is_odd = bool(clip.frame_format.width % 2 or clip.frame_format.height % 2)
-        self.pixel_format = self.format.codec.odd_sizes if self.is_odd else "yuv420p"
+        self.pixel_format = "yuv420p"
         self.copies: dict[Stream, Stream] = {}
-        self.video = self._add_video()
+        self.video = self._add_video(FORMATS[output.suffix.lower()].encoder)
         self._add_sound_and_subtitles()
         for key in clip.container.metadata.keys() - {"encoder"}:
             container.metadata[key] = clip.container.metadata[key]
@@ -77,7 +61,7 @@ class Writer:
             container.start_encoding()
 
     def write(self, part: Part) -> None:
-        """Raises UserError where the disk or the container refuses it."""
+        """Raises UserError if the disk or the container refuses it."""
         with self._encoding():
             for packet in part.packets:
                 stream = self.copies.get(packet.stream)
@@ -97,29 +81,31 @@ class Writer:
             self.container.mux(self.video.encode(None))
             self.container.close()
 
-    def _add_video(self) -> av.VideoStream:
-        clip, frame_format, codec = self.clip, self.clip.frame_format, self.format.codec
+    def _add_video(self, encoder: str) -> av.VideoStream:
+        clip, frame_format = self.clip, self.clip.frame_format
+        width, height = frame_format.width, frame_format.height
+        if encoder == H264 and (width % 2 or height % 2):
+            self.pixel_format = "yuv444p"
+            logging.warning(
+                "%s: H.264 stores odd sizes (%d x %d) only in 4:4:4, which some players cannot "
+                "show; use .webm, or an even --max-size",
+                *(self.output, width, height),
+            )
         try:
             video = self.container.add_stream(
-                codec.encoder,
+                encoder,
                 rate=clip.rate,
-                options=codec.options,
-                width=frame_format.width,
-                height=frame_format.height,
+                options=ENCODER_OPTIONS[encoder],
+                width=width,
+                height=height,
                 pix_fmt=self.pixel_format,
                 time_base=clip.time_base,
             )
         except UnknownCodecError:
             raise UserError(
-                f"--output {self.output}: PyAV's FFmpeg was built without {codec.encoder}; "
-                "pip's package av has it"
+                f"--output {self.output}: PyAV's FFmpeg has no {encoder}; install PyAV with "
+                "pip install av"
             ) from None
-        if self.is_odd and codec.odd_sizes == "yuv444p":
-            logging.warning(
-                "%s: H.264 has odd sizes (%d x %d) in 4:4:4 alone, which not all players show; "
-                ".webm and even sizes are shown everywhere",
-                *(self.output, frame_format.width, frame_format.height),
-            )
         assert isinstance(video, av.VideoStream)
         context = video.codec_context
         context.colorspace, context.color_range = frame_format.matrix, ColorRange.MPEG
@@ -149,7 +135,7 @@ class Writer:
             logging.warning("%s: its chapters are left out", self.clip.name)
 
     def _copy(self, stream: Stream) -> None:
-        """Make a stream for the packets of a clip's; ValueError where the container has none."""
+        """Adds a copy of a stream. Raises ValueError if the container cannot have it."""
         copy = self.container.add_stream_from_template(stream)
         _copy_tags(stream, copy)
         self.copies[stream] = copy
@@ -168,10 +154,10 @@ AnyWriter = Writer | animation.AnimationWriter
 
 @contextlib.contextmanager
 def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
-    """A writer for the frames and streams of a clip, whose file is in place after the block.
+    """Yields a writer. After the block the file is in place; if the block fails, it is not.
 
-    Raises UserError, before there is anything, where the container cannot hold the clip's sound or
-    the file cannot be replaced. Where the block fails, nothing is left.
+    Raises UserError, before the block, if the container cannot hold the sound of the clip or the
+    file cannot be replaced.
     """
     if output.suffix.lower() in animation.FORMATS:
         with replacement(output) as temporary, open(temporary, "xb") as file:
@@ -179,7 +165,7 @@ def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
             yield drawing
             drawing.finish()
         return
-    kind = _format_of(output)
+    kind = FORMATS[output.suffix.lower()]
     _try_sound(output, clip, kind)
     with replacement(output) as temporary:
         container = av.open(str(temporary), "w", format=kind.muxer, container_options=kind.options)
@@ -194,22 +180,17 @@ def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
 
 
 def check_output(output: Path) -> None:
-    """Raise UserError where `output` has not the ending of a format that is written."""
-    if output.suffix.lower() not in animation.FORMATS:
-        _format_of(output)
-
-
-def _format_of(output: Path) -> Format:
+    """Raises UserError if no clip can be written with the ending of `output`."""
     ending = output.suffix.lower()
-    if ending not in FORMATS:
+    if ending not in ENDINGS:
         raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, ENDINGS)}")
-    return FORMATS[ending]
 
 
 def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
-    """Raise UserError where a container cannot hold the sound; some report it only when closed.
+    """Raises UserError if the container cannot hold the sound of the clip.
 
-    So a file is made in memory, with the first packet of each stream.
+    Some containers report this only when they are closed. So this writes the first packet of each
+    stream to a file in memory.
     """
     if not clip.sound:
         return
@@ -236,7 +217,7 @@ def _try_sound(output: Path, clip: Clip, kind: Format) -> None:
 
 
 def _copy_tags(stream: Stream, copy: Stream) -> None:
-    """Copy the tags by which a person recognizes a stream."""
+    """Copies the tags that players show to choose a stream."""
     copy.disposition = stream.disposition
     for key in ("language", "title"):
         if key in stream.metadata:
