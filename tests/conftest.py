@@ -1,6 +1,6 @@
 """Pictures, loss network weights and one small trained model that the tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,16 @@ def conf_values(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[
         "checkpoint_every": 2,
         "keep_checkpoints": 2,
     }
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Steps without a compiled graph, for trainings so short that compiling takes longer."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

@@ -644,7 +644,14 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     out = tmp_path / "out"
     line = [sys.executable, "-m", "fast_style.batch", "--model", str(trained_model)]
     line += ["--input", str(tmp_path / "in"), "--output", str(out), "--runtime", "openvino"]
-    stopped = subprocess.Popen(line, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+    stopped = subprocess.Popen(
+        line,
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background would have it ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     while len(inodes(out)) < 4:
         assert stopped.poll() is None
         time.sleep(0.01)

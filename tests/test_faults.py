@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from fast_style.command_line import exit_on_user_error
 from fast_style.conf.conf_file import config_from_mapping
@@ -330,6 +329,7 @@ def test_a_picture_that_vanishes_before_it_is_read_is_named_and_the_others_are_m
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a-tiny.png", "c-tiny.png"]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_training_goes_on_where_folders_of_its_are_deleted(config: Config, monkeypatch) -> None:
     step = Trainer.train_step
 
@@ -340,11 +340,7 @@ def test_a_training_goes_on_where_folders_of_its_are_deleted(config: Config, mon
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "train_step", deleted_at_3)
-    tf.config.run_functions_eagerly(True)  # compiling takes longer than so few steps
-    try:
-        train(config)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    train(config)
     newest = newest_checkpoint(config.model_folder)
     assert newest is not None and newest.step == 6
     assert (config.model_folder / "result.json").exists()

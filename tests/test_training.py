@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from PIL import Image
 
@@ -44,14 +43,6 @@ def config(conf_values: dict[str, Any], tmp_path: Path) -> Config:
 def trained_copy(config: Config, trained_model: Path) -> Path:
     """The config's model folder, filled with what trained_model holds."""
     return shutil.copytree(trained_model, config.model_folder)
-
-
-@pytest.fixture
-def eagerly() -> Iterator[None]:
-    """Steps without a compiled graph, for trainings so short that compiling takes longer."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def press_ctrl_c_in_step(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,19 +414,20 @@ def test_a_checkpoint_without_hashes_is_held_against_the_result(
 def test_a_folder_of_photos_that_grew_is_told(
     copied_files: Config, photo, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = dataclasses.replace(copied_files, steps=3)
+    config = dataclasses.replace(copied_files, steps=1)
     train(config)
     write_picture(Path(config.dataset) / "new.png", Picture(photo(40, 50, seed=9)))
     told = "dataset has 7 pictures now and had 6 before"
     assert told not in caplog.text
     train(config)  # complete
     assert caplog.text.count(told) == 1
-    train(dataclasses.replace(config, steps=4))
+    train(dataclasses.replace(config, steps=2))
     assert caplog.text.count(told) == 2
-    train(dataclasses.replace(config, steps=5))
+    train(dataclasses.replace(config, steps=3))
     assert caplog.text.count(told) == 2
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_result_has_the_hashes_of_the_files_that_were_trained_on(
     copied_files: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,7 +438,8 @@ def test_the_result_has_the_hashes_of_the_files_that_were_trained_on(
         return validate(self)
 
     monkeypatch.setattr(TrainingLoop, "validate", and_remove)
-    result = json.loads((train(copied_files) / "result.json").read_text())
+    folder = train(dataclasses.replace(copied_files, steps=1))
+    result = json.loads((folder / "result.json").read_text())
     assert {key: result[key] for key in before} == before
 
 
@@ -542,11 +535,12 @@ def test_a_style_image_that_is_none_is_named_before_anything_is_written(
     assert not config.model_folder.exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_training_may_begin_from_another_styles_network(
     conf_values: dict[str, Any], trained_model: Path, tmp_path: Path
 ) -> None:
     new = {"init_from": str(trained_model), "naming": "second", "model_path": str(tmp_path)}
-    there = config_from_mapping(conf_values | new | {"steps": 3}, "conf")
+    there = config_from_mapping(conf_values | new | {"steps": 1, "warmup_steps": 0}, "conf")
     folder = train(there)
     given = json.loads((trained_model / "result.json").read_text())["validation_after"]
     taken = json.loads((folder / "result.json").read_text())["validation_before"]
@@ -567,6 +561,7 @@ def test_a_training_begins_from_its_own_network_only(config: Config, trained_mod
     assert not wide.model_folder.exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_smooth_begins_from_paper_and_paper_from_smooth(
     config: Config, trained_model: Path, tmp_path: Path
 ) -> None:
