@@ -1,5 +1,6 @@
 """Pictures, loss network weights and one small trained model that the tests share."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,23 @@ def conf_values(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[
     }
 
 
-@pytest.fixture
-def eagerly() -> Iterator[None]:
-    """Steps without a compiled graph, for trainings so short that compiling takes longer."""
+@contextlib.contextmanager
+def without_graphs() -> Iterator[None]:
+    """TensorFlow runs functions as they are, for trainings so short that compiling takes longer."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """A test without_graphs()."""
+    with without_graphs():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +122,8 @@ def wide_model(conf_values: dict[str, Any]) -> Path:
     from fast_style.training.loop import train
 
     values = conf_values | {"network": "wide", "naming": "wide", "steps": 2, "warmup_steps": 0}
-    return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
+    with without_graphs():
+        return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
 
 
 @pytest.fixture(scope="session", params=["paper", "wide"])

@@ -314,14 +314,13 @@ def test_a_picture_that_vanishes_before_it_is_read_is_named_and_the_others_are_m
     photos.mkdir()
     for name in "abc":
         write_picture(photos / f"{name}.png", Picture(photo(16, 16)))
-    listed = stylize_files_module._targets
+    stylizer = stylize_files_module.Stylizer
 
-    def listed_and_one_gone(*arguments: Any) -> dict[Path, Path]:
-        targets = listed(*arguments)
+    def loaded_and_one_gone(*arguments: Any) -> Any:
         (photos / "b.png").unlink()
-        return targets
+        return stylizer(*arguments)
 
-    monkeypatch.setattr(stylize_files_module, "_targets", listed_and_one_gone)
+    monkeypatch.setattr(stylize_files_module, "Stylizer", loaded_and_one_gone)
     how = {"runtime": "tensorflow", "precision": "float32"}
     model = str(trained_model)
     assert stylize_files_module.stylize_files(model, [str(photos)], folder / "out", **how) == 1

@@ -302,7 +302,12 @@ def test_a_body_may_be_compressed(client: TestClient, photo: Photo) -> None:
         ("gzip", b"", 400, "is empty"),
         ("gzip", gzip.compress(b"a" * 100, mtime=0)[:-1], 400, "ended before the end-of-stream"),
         ("gzip", gzip.compress(b"a", mtime=0) + b"more", 400, "the body is not valid gzip"),
-        ("gzip", gzip.compress(b"a", mtime=0)[:-4] + b"\2\0\0\0", 400, "the body is not valid gzip"),
+        (
+            "gzip",
+            gzip.compress(b"a", mtime=0)[:-4] + b"\2\0\0\0",
+            400,
+            "the body is not valid gzip",
+        ),
         ("gzip, gzip", gzip.compress(b"a", mtime=0), 415, "gzip, gzip is not supported"),
         ("br", b"a", 415, "content-encoding: br is not supported"),
     ],

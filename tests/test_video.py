@@ -750,8 +750,14 @@ def test_ctrl_c_leaves_a_file_of_what_was_done(trained_model: Path, tmp_path: Pa
 def test_a_camera_is_read_until_ctrl_c(
     trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = "testsrc=size=64x48:rate=25"  # without an end
-    monkeypatch.setattr(opening, "_open", lambda name: av.open(source, format="lavfi"))
+    source, opened = "testsrc=size=64x48:rate=25", av.open  # without an end
+
+    def with_a_camera(name: str, *mode: str, **how: Any) -> Any:
+        if name == opening.WEBCAM:
+            return opened(source, format="lavfi")
+        return opened(name, *mode, **how)
+
+    monkeypatch.setattr(av, "open", with_a_camera)
     stylize, seen = Stylizer.stylize, []
 
     def pressed_in_the_fifth(self: Stylizer, *args: Any, **how: Any) -> Any:
