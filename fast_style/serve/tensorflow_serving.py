@@ -143,8 +143,9 @@ def _without_name(given: Any) -> Any:
 
 def _has_fractions_in_0_to_1(picture: bytes | np.ndarray) -> bool:
     """Whether it is an array in 0..1 with fractions. A black picture and a mask have none."""
-    is_array = isinstance(picture, np.ndarray)
-    return is_array and bool(picture.max() <= 1 and (picture % 1).any())
+    if not isinstance(picture, np.ndarray):
+        return False
+    return bool(picture.max() <= 1 and (picture % 1).any())
 
 
 def _picture(given: Any, max_value: int) -> Any:

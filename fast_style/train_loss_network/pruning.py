@@ -29,7 +29,7 @@ def spanning_channels(second_moments: np.ndarray, count: int) -> np.ndarray:
     scale = np.diag(second_moments) ** -0.25
     scale[~np.isfinite(scale)] = 0
     rest = second_moments * np.outer(scale, scale)
-    chosen = []
+    chosen: list[int] = []
     for _ in range(count):
         left = np.diag(rest).copy()
         left[chosen] = -np.inf
@@ -49,7 +49,7 @@ def fit_convolution(
     ReLU. Returns a kernel (3, 3, C, filters) and a bias (filters,), float32.
     """
     random = np.random.default_rng(seed)
-    squares = products = 0.0
+    squares, products = np.zeros(()), np.zeros(())
     inputs = filters = 0
     for given, wanted in pairs:
         inputs, filters = given.shape[-1], wanted.shape[-1]
@@ -86,7 +86,8 @@ def prune(
         if layer.endswith("conv1") and student:
             found = [(pool(whole), pool(narrow)) for whole, narrow in found]
         outputs = [tf.nn.conv2d(whole, kernel, 1, "SAME") + bias for whole, _ in found]
-        chosen[layer] = spanning_channels(sum(map(_second_moments, outputs)), widths[layer])
+        moments = np.sum([_second_moments(output) for output in outputs], axis=0)
+        chosen[layer] = spanning_channels(moments, widths[layer])
         pairs = [
             (narrow, tf.gather(output, chosen[layer], axis=-1))
             for (_, narrow), output in zip(found, outputs, strict=True)

@@ -161,7 +161,7 @@ class TrainingLoop:
 
         Raises UserError if weights are not finite, or larger than LARGEST_WEIGHT.
         """
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, variables in self._variables.items():
             arrays |= variables_as_arrays(name, variables)
         for name, array in arrays.items():
