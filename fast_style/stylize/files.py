@@ -14,9 +14,9 @@ from fast_style.errors import UserError, naming, printable
 from fast_style.files import make_folder
 from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
+from fast_style.pictures.formats import WRITTEN
 from fast_style.pictures.images import (
     MAX_PIXELS,
-    PICTURE_ENDINGS,
     Picture,
     TooManyPixels,
     check_picture_target,
@@ -181,8 +181,8 @@ def _targets(found: Inputs, output: Path | None, model: str) -> dict[Path, tuple
     """Where the stylized image of each picture goes; UserError where two would go to one place."""
     pictures = found.insides
     if output is not None and len(pictures) == 1 and not output.is_dir() and output.suffix:
-        if output.suffix.lower() not in PICTURE_ENDINGS:
-            endings = ", ".join(PICTURE_ENDINGS)
+        if output.suffix.lower() not in WRITTEN:
+            endings = ", ".join(WRITTEN)
             raise UserError(f"--output {output}: is not a picture's name; endings: {endings}")
         return {next(iter(pictures)): (output, output)}
     if output is not None and output.is_file():
