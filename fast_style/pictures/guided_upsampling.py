@@ -36,9 +36,10 @@ def enlarged(stylized: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.n
         lost = part @ LUMA - resize(theirs, height, width, box) @ LUMA
         slopes = _slopes(theirs @ LUMA, ours.astype(np.float32))
         strokes = resize(ours, height, width, box)
+        size, bilinear = (width, height), Image.Resampling.BILINEAR
         channels = (Image.fromarray(np.ascontiguousarray(slopes[..., n])) for n in range(3))
-        resized = [x.resize((width, height), Image.Resampling.BILINEAR, box) for x in channels]
-        return to_uint8(strokes + np.dstack(resized) * lost[..., None])
+        resized = np.dstack([np.asarray(x.resize(size, bilinear, box)) for x in channels])
+        return to_uint8(strokes + resized * lost[..., None])
 
     return by_rows(rows, photo)
 
