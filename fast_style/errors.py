@@ -6,23 +6,26 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 LONGEST = 1500  # letters of a message
-PACKAGES = {"cv2": "opencv-python-headless"}  # of modules that are called otherwise
+PACKAGES = {"cv2": "opencv-python-headless"}  # packages whose module has another name
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can put right.
+    """An error that the user can correct.
 
-    The message is one line that names the file, the key or flag, the value, and what would have
-    been right. Programs print it to stderr and exit with status 2.
+    The message is one line. It names the file, key or flag, the value, and what would be right.
+    Programs print it to stderr and exit with status 2.
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(_shortened(printable(str(message))))
+        line = printable(str(message))
+        if len(line) > LONGEST:  # such as one that quotes a value of a megabyte
+            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
+        super().__init__(line)
 
 
 @contextlib.contextmanager
 def naming(what: object) -> Iterator[None]:
-    """Put `what` and a colon before the message of a UserError that the block raises."""
+    """Puts `what` and a colon before the message of a UserError that the block raises."""
     try:
         yield
     except UserError as error:
@@ -31,7 +34,7 @@ def naming(what: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming_os_errors(file: object, done: str) -> Iterator[None]:
-    """Make a UserError that names the file of an OSError that the block raises.
+    """Turns an OSError that the block raises into a UserError that names the file.
 
     done: what cannot be done with the file, such as "written".
     """
@@ -42,17 +45,12 @@ def naming_os_errors(file: object, done: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in the words of the system or the library."""
+    """Returns the message of an error of the system or a library, in one line."""
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _shortened(line: str) -> str:
-    # A value of a megabyte is not what a person looks for in a message.
-    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
-
-
 def printable(text: str) -> str:
-    """The text as one line of a terminal, whatever a file's name holds: codes are spelt out."""
+    """Returns the text as one line that a terminal can show: control characters are escaped."""
     return "".join(
         letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
         for letter in text
@@ -60,7 +58,7 @@ def printable(text: str) -> str:
 
 
 def check_installed(beginning: str, extra: str, *modules: str) -> None:
-    """Raise UserError where a module of an optional extra is missing.
+    """Raises UserError if a module of an optional extra is missing.
 
     beginning: of the message, such as "curves need". extra: of fast-style, such as "gatys".
     """
@@ -70,7 +68,7 @@ def check_installed(beginning: str, extra: str, *modules: str) -> None:
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:
-    """The part of a message that names the likeliest correction, or everything there is."""
+    """Returns the end of a message: the valid value that is most similar, or all of them."""
     valid = list(valid)
     close = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(valid)}"

@@ -1,4 +1,4 @@
-"""Files read, and files written whole or not at all."""
+"""Reads files, and writes files completely or not at all."""
 
 import contextlib
 import errno
@@ -11,20 +11,21 @@ from pathlib import Path
 
 from fast_style.errors import UserError, naming_os_errors, reason
 
-UNFINISHED_FILES = ".*.tmp"  # a kill leaves one where it was being written
+UNFINISHED_FILES = ".*.tmp"  # what a killed program leaves behind
 
 
 def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> bytes:
-    """All of a file. Raises UserError naming it when it is missing, a folder or unreadable.
+    """Returns the bytes of a file.
 
-    at_most: a file of more bytes is refused too, before it is read.
+    Raises UserError that names the file if it is missing, a folder or unreadable, or has more than
+    at_most bytes.
     """
     try:
         with open(path, "rb") as file:
             if at_most is None:
                 return file.read()
             status = os.fstat(file.fileno())
-            # A pipe or a device has no size, and what has one may grow.
+            # A pipe or a device has no size, and a file may grow.
             expected = status.st_size if stat.S_ISREG(status.st_mode) else at_most
             data = file.read(min(expected, sys.maxsize - 1) + 1) if expected <= at_most else b""
             if max(expected, len(data)) > at_most:
@@ -41,62 +42,58 @@ def read_bytes(path: str | os.PathLike[str], at_most: int | None = None) -> byte
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put data into the file at path; whatever goes wrong, no half-written file is left.
-
-    Raises UserError as replacement does.
-    """
+    """Writes a file completely or not at all. Raises UserError as `replacement` does."""
     with replacement(path) as temporary, open(temporary, "xb") as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The name of a hidden temporary file in the folder of `path`, for the block to write.
+    """Yields a hidden temporary file in the folder of `path`, for the block to write.
 
-    After the block it is flushed to the disk and takes the place of the old file in one step;
-    where the block fails, nothing of it is left. After a power cut there is the old file or the
-    new one, whole, and after the return of this the new one. Raises UserError naming the file when
-    the folder is missing, the target may not be replaced, or the disk refuses the data.
+    After the block, the file is flushed to the disk and replaces `path` in one step. If the block
+    fails, the file is removed. A power cut before the end leaves the old file or the new one, and
+    later the new one. Raises UserError that names the file if the folder is missing, `path` may
+    not be replaced, or the disk refuses the data.
     """
     target = check_target(path)
     # Not made from the target's name, which may already be as long as a name can be.
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, target)
-        flush_folder(target.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # that error would hide this one
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise UserError(f"{path}: cannot be written: {reason(error)}") from error
-        raise
+    with naming_os_errors(path, "written"):
+        try:
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, target)
+            flush_folder(target.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):  # it would hide the first error
+                temporary.unlink()
+            raise
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
-    """The file that `replacement` would replace or make.
+    """Returns the file that `replacement` would replace or create.
 
-    Raises UserError where the folder is missing or the file is not one that may be replaced.
+    Raises UserError if its folder is missing or the file may not be replaced.
     """
-    # A link keeps pointing where it points: its target is what is replaced.
+    # A link stays; the file that it points to is replaced.
     target = Path(os.path.realpath(path))
     with naming_os_errors(path, "written"):
-        target.exists()  # which a name does not that is longer than the disk allows
+        target.exists()  # raises for a name that is longer than the disk allows
     if target.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
     if not target.parent.is_dir():
         raise UserError(f"{path}: there is no folder {target.parent}")
     if target.exists() and not target.is_file():
         raise UserError(f"{path}: is not a regular file")
-    # A rename asks only the folder, so a file that its owner protected would be lost.
+    # A rename checks the permissions of the folder alone, and would replace a protected file.
     if target.exists() and not os.access(target, os.W_OK):
         raise UserError(f"{path}: is read-only; choose another name")
     return target
 
 
 def flush(path: Path) -> None:
-    """Have a file, or a folder and all below it, outlast a power cut. Raises OSError."""
+    """Flushes a file, or a folder and everything below it, to the disk. Raises OSError."""
     for one in [path, *path.rglob("*")]:
         if one.is_dir():
             flush_folder(one)
@@ -106,21 +103,21 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names in a folder outlast a power cut, as far as the file system can do that."""
+    """Flushes the names in a folder to the disk, if the file system can do that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # one that may be written but not listed, and any on Windows
+    except PermissionError:  # a folder that may not be listed, and every folder on Windows
         return
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of some network file systems
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
             raise
     finally:
         os.close(descriptor)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Make a folder and those above it. Raises UserError naming it where that is refused."""
+    """Creates a folder and its parents. Raises UserError that names it if that is refused."""
     with naming_os_errors(path, "made"):
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
-from fast_style.pictures import formats, images
+from fast_style.pictures import formats
 from fast_style.pictures.images import (
     Picture,
     decode_picture,
@@ -50,7 +50,7 @@ def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
 # Round trips
 
 
-@pytest.mark.parametrize("ending", images.PICTURE_ENDINGS)
+@pytest.mark.parametrize("ending", formats.WRITTEN)
 def test_a_written_picture_is_read_back(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture{ending.upper()}"
     write_picture(path, Picture(blocks()))

@@ -203,7 +203,7 @@ def test_a_folder_as_people_have_it(folder: Path, capsys: pytest.CaptureFixture[
     assert len(errors) == 2 and "cut.png: is damaged" in errors[0]
     assert "cannot be written: File name too long" in errors[1]
     assert any(line.startswith("left out: in/raw.NEF: is a camera's raw file") for line in lines)
-    assert "passed over as no pictures: in/notes.txt" in lines
+    assert "skipped files that are no pictures: in/notes.txt" in lines
     assert lines[-1] == "4 stylized, 2 failed, 1 left out"
     assert run("in", output="in/out") == 1 and set(os.listdir("in/out")) == made
 

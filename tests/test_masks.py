@@ -170,8 +170,8 @@ def test_eval_applies_a_mask_to_each_picture_that_it_fits(
     assert stylize_files(str(CANDY), inputs, out, **settings) == 1
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert told == [
-        f"error: {folder / 'in' / 'upright.png'}: the mask is 40x24 and the picture 24x40; a mask "
-        "of another size has to have the proportions of its picture"
+        f"error: {folder / 'in' / 'upright.png'}: the mask is 40x24 and the picture 24x40; they "
+        "must have the same proportions"
     ]
     assert sorted(p.name for p in out.iterdir()) == ["fits-candy.png", "larger-candy.png"]
     for name in ("fits", "larger"):

@@ -65,7 +65,7 @@ def test_want_of_memory_is_told(
     Stylizer(trained_model, max_memory=2_500_000)(photo(70, 50))
     assert "in rows" not in caplog.text  # as it was asked for
     Stylizer(trained_model)(photo(70, 50))
-    assert "50 x 70: takes 0.0 GB at once" in caplog.text
+    assert "50 x 70: needs 0.0 GB" in caplog.text
 
 
 def _refused(rgb: np.ndarray) -> np.ndarray:

@@ -254,7 +254,7 @@ def test_after_ctrl_c_a_training_ends_with_the_same_weights(
         read_arrays(folder / "weights.npz"), read_arrays(trained_model / "weights.npz")
     )
     # The broken content image stopped nothing, and is named at the end.
-    assert "1 broken pictures were passed over" in caplog.text
+    assert "1 broken pictures were skipped" in caplog.text
     assert caplog.text.count("broken.png") >= 1
     assert json.loads((folder / "result.json").read_text())["steps"] == 6
 

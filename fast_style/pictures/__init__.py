@@ -1,1 +1,1 @@
-"""Pictures: from files and to them, at other sizes, and those that are trained on."""
+"""Pictures: reading and writing files, resizing and mixing, and the pictures of a training."""

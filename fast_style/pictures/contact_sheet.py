@@ -1,4 +1,4 @@
-"""Several pictures on one page, in rows and columns with a heading at each."""
+"""Contact sheets: several pictures on one page, in columns with headings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,11 @@ PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
 def contact_sheet(columns: Mapping[str, Sequence[np.ndarray]], most_across: int = 6) -> np.ndarray:
-    """(H, W, 3) uint8: columns of pictures under their headings, in blocks of nearly as many.
+    """Draws columns of pictures under their headings: (H, W, 3) uint8.
 
-    columns: heading to as many (h, w, 3) uint8 pictures as every other has; all of a row take the
-    height of its first, and a column is as wide as the widest in it.
+    columns: heading to (h, w, 3) uint8 pictures, the same number for each heading. A row is as
+    high as its first picture, a column as wide as its widest. More than most_across columns are
+    split evenly into blocks, one below the other.
     """
     headings = list(columns)
     across = math.ceil(len(headings) / math.ceil(len(headings) / most_across))

@@ -1,9 +1,10 @@
-"""What is known of a picture file beyond what Pillow says of it.
+"""Checks of a picture file's bytes that Pillow does not make, and repairs.
 
-What Pillow decodes without an error is read. Refused besides are bombs, which take minutes or
-gigabytes to open, and sizes that the file's own bytes disprove, where Pillow leaves the missing
-rows black or grey. Read besides are files that have all of their pixels and that Pillow refuses:
-a JPEG without its end mark, and a PNG with a wrong checksum beside its pixels.
+A file that Pillow decodes without an error is read. Two kinds are refused all the same: bombs,
+which take minutes or gigabytes to open, and files whose bytes cannot hold the pixels that they
+claim, for which Pillow would return black or grey rows. Two kinds that Pillow refuses are
+repaired, as they have all of their pixels: a JPEG without its end mark, and a PNG with a wrong
+checksum in its metadata.
 """
 
 import io
@@ -12,21 +13,17 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image, TiffImagePlugin
 
+# Of a JPEG. Programs write up to about 20; a scan of a few bytes takes as long as any other.
 MOST_SCANS = 64
-"""Of a JPEG; programs write up to about 20, and a scan of a few bytes takes as long as any."""
-
-# Pillow looks at every chunk and at every byte that a directory names, however often.
-FEWEST_BYTES_A_CHUNK = 256
-MOST_SMALL_CHUNKS = 10_000
-
+# Pillow reads every chunk of a PNG, however small.
+FEWEST_BYTES_A_CHUNK, MOST_SMALL_CHUNKS = 256, 10_000
+# 64 for each bit, as a block of 8x8 has at least one; 4 times as many for subsampled rows.
 MOST_PIXELS_A_JPEG_BYTE = 2048
-"""64 for each bit, as a block of 8x8 has at least one; 4 times as many for subsampled rows."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_ANCILLARY = 0x20  # bit of a chunk's first letter: of what the pixels do not need (PNG, 5.4)
+_ANCILLARY = 0x20  # bit of the first letter of a chunk that the pixels do not need (PNG, 5.4)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by PNG's colour type
 # First column and row of each pass, and the steps to the next: plain, and Adam7 (PNG, 8.2).
 _PLAIN = ((0, 0, 1, 1),)
@@ -39,56 +36,51 @@ _INFLATED_AT_ONCE = 1 << 18
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = 0xD8, 0xDA, 0xD9
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in a scan's data
+_MARKER = re.compile(rb"\xff[^\xff]")
+_MARKER_IN_A_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _END = b"\xff\xd9"
 _COEFFICIENTS = 64  # of a block
 
-_ROWS, _BITS, _OFFSETS, _STRIP_ROWS, _PLANES = 257, 258, 273, 278, 284
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _VALUE_BYTES |= {13: 4, 16: 8, 17: 8, 18: 8}  # by TIFF's field type
 
 
 def bomb(data: bytes) -> str | None:
-    """What would make merely opening the picture file take minutes or gigabytes, or None."""
+    """Returns why merely opening the picture would take minutes or gigabytes, or None."""
     if data.startswith(_PNG):
         most = MOST_SMALL_CHUNKS + len(data) // FEWEST_BYTES_A_CHUNK
-        for count, _ in enumerate(_png_chunks(data), start=1):
-            if count > most:
-                return f"is in more than {most:,} pieces"
+        if any(count > most for count, _ in enumerate(_png_chunks(data), start=1)):
+            return f"is in more than {most:,} pieces"
     if data.startswith(b"\xff\xd8"):
         scans = sum(marker == _START_OF_SCAN for marker, _ in _jpeg_markers(data))
         if scans > MOST_SCANS:
             return f"has {scans} scans; at most {MOST_SCANS} are read"
-    if names_too_much(data):
+    if has_oversized_directory(data):
         return "has a directory that names more bytes than there are"
     return None
 
 
-def names_too_much(tiff: bytes) -> bool:
-    """Whether the values of a TIFF's or an EXIF block's first directory exceed it in bytes.
+def has_oversized_directory(tiff: bytes) -> bool:
+    """Whether the values of the first directory of a TIFF or EXIF block exceed its bytes.
 
-    They do where many overlap, and each is read. False for what is neither.
+    That is so if many values overlap; Pillow reads each of them. False for any other data.
     """
     start = 6 if tiff.startswith(b"Exif\0\0") else 0
     order = {b"II": "<", b"MM": ">"}.get(tiff[start : start + 2])
+    if order is None:
+        return False
     try:
-        if order is None:
-            return False
         (version,) = struct.unpack_from(order + "H", tiff, start + 2)
-        if version == 43:
-            (at,) = struct.unpack_from(order + "Q", tiff, start + 8)
-            (count,) = struct.unpack_from(order + "Q", tiff, start + at)
-            first, entry, offset = start + at + 8, order + "HHQ", 20
-        else:
-            (at,) = struct.unpack_from(order + "I", tiff, start + 4)
-            (count,) = struct.unpack_from(order + "H", tiff, start + at)
-            first, entry, offset = start + at + 2, order + "HHI", 12
+        pointer, counter, entry = ("Q", "Q", "HHQ8x") if version == 43 else ("I", "H", "HHI4x")
+        (at,) = struct.unpack_from(order + pointer, tiff, start + struct.calcsize(pointer))
+        (count,) = struct.unpack_from(order + counter, tiff, start + at)
+        first, size = start + at + struct.calcsize(counter), struct.calcsize(order + entry)
         named = 0
-        for place in range(first, min(first + count * offset, len(tiff)), offset):
-            _, kind, values = struct.unpack_from(entry, tiff, place)
-            size = _VALUE_BYTES.get(kind, 1) * values
+        for place in range(first, min(first + count * size, len(tiff)), size):
+            _, kind, values = struct.unpack_from(order + entry, tiff, place)
+            length = _VALUE_BYTES.get(kind, 1) * values
             # A single value that reaches beyond the end is not read.
-            named += size if size <= len(tiff) else 0
+            named += length if length <= len(tiff) else 0
             if named > len(tiff):
                 return True
     except struct.error:
@@ -97,22 +89,22 @@ def names_too_much(tiff: bytes) -> bool:
 
 
 def lacks_pixels(data: bytes, image: Image.Image) -> bool:
-    """Whether the file cannot hold all the pixels that it says, though Pillow would decode it.
+    """Whether the file cannot hold all of its pixels, although Pillow would decode it.
 
-    image: as Pillow opened data; its size has been found to be no more than is wanted.
+    image: data as Pillow opened it, with no more pixels than the caller allows.
     """
     if image.format == "PNG":
         return _png_lacks_pixels(data)
     if image.format in ("JPEG", "MPO"):
         is_huffman = any(marker in _HUFFMAN_FRAMES for marker, _ in _jpeg_markers(data))
         return is_huffman and image.width * image.height > MOST_PIXELS_A_JPEG_BYTE * len(data)
-    return isinstance(image, TiffImageFile) and _tiff_lacks_strips(image)
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and _tiff_lacks_strips(image)
 
 
-def without_wrong_notes(data: bytes) -> bytes:
-    """A PNG without those chunks beside the pixels whose checksum is wrong; all else as it is.
+def without_damaged_metadata(data: bytes) -> bytes:
+    """Returns a PNG without the metadata whose checksum is wrong, and other files unchanged.
 
-    Pillow refuses the file for them. libpng, and with it every viewer, passes them over.
+    Pillow refuses such a file. libpng, and with it every viewer, ignores these chunks.
     """
     if not data.startswith(_PNG):
         return data
@@ -126,16 +118,16 @@ def without_wrong_notes(data: bytes) -> bytes:
     return b"".join([*kept, data[begun:]]) if kept else data
 
 
-def with_its_end(data: bytes) -> bytes | None:
-    """A JPEG that lacks its end mark with one; None where it lacks pixels too.
+def with_end_mark(data: bytes) -> bytes | None:
+    """Returns a JPEG that lacks its end mark with one; None if it lacks pixels or is no such JPEG.
 
-    Bits behind the last pixel change none. Where pixels are missing, other bits make other pixels.
+    Bits after the last pixel change no pixel. If pixels are missing, other bits give other pixels.
     """
     markers = list(_jpeg_markers(data))
     if any(marker == _END_OF_IMAGE for marker, _ in markers) or not _jpeg_has_all_scans(data):
         return None
     last, place = markers[-1]
-    # Something else may stand behind the picture, a thumbnail for instance.
+    # Something else may follow the picture, such as a thumbnail.
     begun = data[: place if last == _START_OF_IMAGE else None].rstrip(b"\xff")
     ended = begun + _END
     pixels = _jpeg_pixels(ended)
@@ -145,12 +137,12 @@ def with_its_end(data: bytes) -> bytes | None:
 
 
 def _more_bits(first: int) -> bytes:
-    """Bits for a scan, the first byte given, and for each of the intervals that may follow."""
+    """Returns bits that continue a scan: the first byte given, and some for later intervals."""
     bits = bytes([first, *((number * number + first) % 251 for number in range(1, 64))])
     return bits + b"".join(bytes((0xFF, restart)) + bits for restart in range(0xD0, 0xD8))
 
 
-# Of codes of a few bits each begins with others.
+# Different first bytes, as a code can have few bits.
 _MORE = tuple(_more_bits(first) for first in range(0x0A, 0xFF, 0x1F))
 
 
@@ -163,7 +155,7 @@ def _jpeg_pixels(jpeg: bytes) -> bytes | None:
 
 
 def _jpeg_has_all_scans(data: bytes) -> bool:
-    """Whether every coefficient of every component has come to its last bit (T.81, B.2.3, G.1)."""
+    """Whether the scans give every coefficient of every component exactly (T.81, B.2.3, G.1)."""
     wanted: set[int] = set()
     exact: dict[int, set[int]] = {}
     for marker, place in _jpeg_markers(data):
@@ -179,7 +171,7 @@ def _jpeg_has_all_scans(data: bytes) -> bool:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte of the content and number of bytes, up to IEND or the file's end."""
+    """Yields the kind, place and length of each chunk's content, up to IEND or the file's end."""
     place, kind = len(_PNG), b""
     while place + 12 <= len(data) and kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -188,23 +180,21 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _png_lacks_pixels(data: bytes) -> bool:
-    """Whether the pixels end, as they should, but too early. All other damage Pillow sees."""
-    whole, pixels = memoryview(data), zlib.decompressobj()
-    inflated, wanted = 0, _png_bytes(data)
+    """Whether the compressed pixels end properly but too early. Pillow sees all other damage."""
+    pixels, wanted, found = zlib.decompressobj(), _png_bytes(data), 0
     try:
         for kind, place, length in _png_chunks(data):
-            if kind == b"IDAT":
-                rest: bytes | memoryview = whole[place : place + length]
-                while len(rest) and not pixels.eof and inflated < wanted:
-                    inflated += len(pixels.decompress(rest, _INFLATED_AT_ONCE))
-                    rest = pixels.unconsumed_tail
+            rest: bytes | memoryview = memoryview(data)[place : place + length]
+            while kind == b"IDAT" and rest and not pixels.eof and found < wanted:
+                found += len(pixels.decompress(rest, _INFLATED_AT_ONCE))
+                rest = pixels.unconsumed_tail
     except zlib.error:
         return False
-    return pixels.eof and inflated < wanted
+    return pixels.eof and found < wanted
 
 
 def _png_bytes(data: bytes) -> int:
-    """How many bytes the pixels of a PNG have before they are compressed, by its header."""
+    """Returns how many bytes the pixels of a PNG have uncompressed, by its header."""
     width, height, bits, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
     total = 0
     for x, y, across, down in _ADAM7 if interlace else _PLAIN:
@@ -215,36 +205,29 @@ def _png_bytes(data: bytes) -> int:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """The markers up to the end of the first picture, and where each stands; none within a scan.
+    """Yields the markers of the first picture and their places, without restarts in a scan.
 
-    The last is that end, or, where it is missing, what begins another picture.
+    The last one is the end mark or, if that is missing, the start of another picture.
     """
-    place = 2
-    while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
+    place, pattern = 2, _MARKER
+    while found := pattern.search(data, place):
+        place = found.start()
         marker = data[place + 1]
-        if marker == 0xFF:
-            place += 1
-            continue
         yield marker, place
         if marker in (_END_OF_IMAGE, _START_OF_IMAGE):
-            return
-        if marker not in _WITHOUT_LENGTH and place + 4 > len(data):
             return
         place += 2
         if marker not in _WITHOUT_LENGTH:
             place += int.from_bytes(data[place : place + 2], "big")
-        if marker == _START_OF_SCAN:
-            following = _MARKER.search(data, place)
-            if following is None:
-                return
-            place = following.start()
+        pattern = _MARKER_IN_A_SCAN if marker == _START_OF_SCAN else _MARKER
 
 
-def _tiff_lacks_strips(image: TiffImageFile) -> bool:
+def _tiff_lacks_strips(image: TiffImagePlugin.TiffImageFile) -> bool:
     """Whether there are fewer strips than the rows need."""
     tags = image.tag_v2
-    strips, rows = tags.get(_OFFSETS), tags.get(_ROWS, 0)
+    strips, rows = tags.get(TiffImagePlugin.STRIPOFFSETS), tags.get(TiffImagePlugin.IMAGELENGTH, 0)
     if not strips:
         return False
-    planes = len(tags.get(_BITS, (1,))) if tags.get(_PLANES) == 2 else 1
-    return len(strips) < planes * -(-rows // (tags.get(_STRIP_ROWS) or rows or 1))
+    is_planar = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    planes = len(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) if is_planar else 1
+    return len(strips) < planes * -(-rows // (tags.get(TiffImagePlugin.ROWSPERSTRIP) or rows or 1))

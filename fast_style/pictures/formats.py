@@ -1,4 +1,4 @@
-"""Which picture formats are read and written, and what tells them: a file's name, and its bytes."""
+"""The picture formats that are read and written, by the ending of a name and by a file's bytes."""
 
 import functools
 import os
@@ -7,11 +7,8 @@ from importlib.util import find_spec
 
 from fast_style.errors import UserError
 
-HEIC = "HEIF"  # as pillow-heif calls it
-TITLES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", HEIC: "HEIC", "MPO": "JPEG"}
-"""Of Pillow's formats, where they are called something else."""
-
-# By name, because Pillow's full list has formats that start other programs (EPS, Ghostscript).
+HEIC = "HEIF"  # pillow-heif's name for it
+# Not all of Pillow's formats: some start other programs (EPS starts Ghostscript).
 READ = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "BMP", "GIF", "TIFF")
 NEEDS_PILLOW_HEIF = "HEIC is read with pillow-heif: pip install 'fast-style[heic]'"
 
@@ -25,19 +22,18 @@ WRITTEN = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-"""The format that goes with a name's ending."""
+"""Ending of a name to the format in which such a picture is written."""
 
 _READ_ONLY = (".jfif", ".jpe", ".jif", ".apng", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc")
 _HEIC_ENDINGS = (".heic", ".heif", ".hif")
 READ_ENDINGS = (*WRITTEN, *_READ_ONLY, *_HEIC_ENDINGS)
 
-# Some are TIFFs, of which Pillow would read a thumbnail.
+# Raw files of cameras. Some are TIFFs, of which Pillow would read a thumbnail.
 _RAW = {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2"}
 _RAW |= {".raf", ".pef", ".srw", ".x3f", ".rwl", ".3fr", ".iiq", ".dcr", ".kdc", ".mrw", ".erf"}
 _UNREAD = {".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".svgz", ".eps", ".ai", ".ico", ".cur"}
 _UNREAD |= {".tga", ".dds", ".exr", ".hdr", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".qoi"}
 _UNREAD |= {".dib", ".xbm", ".xpm", ".sgi", ".icns", ".wmf", ".emf", ".bpg", ".flif"}
-
 UNREAD_ENDINGS = (*sorted(_RAW), *sorted(_UNREAD))
 
 _BEGINNINGS = {
@@ -47,22 +43,23 @@ _BEGINNINGS = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
 }
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # their sizes
-# Of files in boxes (ISO/IEC 14496-12); an AVIF may have HEIC's brands as well.
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes
+# Brands in the `ftyp` box (ISO/IEC 14496-12). An AVIF may have HEIC's brands as well.
 _BRANDS = {
     "AVIF": {b"avif", b"avis"},
     HEIC: {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
 }
-BEGINNING = 64
-"""So many bytes of a file tell its format."""
+BEGINNING = 64  # the first bytes of a file, which identify its format
 
 
 def title(file_format: str) -> str:
-    return TITLES.get(file_format, file_format)
+    """Returns the usual name of one of Pillow's formats."""
+    titles = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", HEIC: "HEIC"}
+    return titles.get(file_format, file_format)
 
 
 def format_of(data: bytes) -> str | None:
-    """The format of which these are the first bytes of a file, by Pillow's name; None: unknown."""
+    """Returns Pillow's name of the format that a file with these first bytes has, or None."""
     for file_format, beginnings in _BEGINNINGS.items():
         if data.startswith(beginnings):
             return file_format
@@ -78,7 +75,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def format_of_file(path: str | os.PathLike[str]) -> str | None:
-    """format_of the first bytes of a file; None where it cannot be read, too."""
+    """Returns format_of the first bytes of a file, or None if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return format_of(file.read(BEGINNING))
@@ -87,7 +84,7 @@ def format_of_file(path: str | os.PathLike[str]) -> str | None:
 
 
 def why_unread(ending: str) -> str | None:
-    """Why pictures with this ending are not read; None where they are, or are no pictures."""
+    """Returns why pictures with this ending are not read; None if they are, or are no pictures."""
     ending = ending.lower()
     if ending in _HEIC_ENDINGS and not find_spec("pillow_heif"):
         return NEEDS_PILLOW_HEIF
@@ -100,7 +97,7 @@ def why_unread(ending: str) -> str | None:
 
 @functools.cache
 def add_heic() -> None:
-    """Have Pillow read HEIC. Raises UserError where pillow-heif is missing."""
+    """Lets Pillow read HEIC. Raises UserError if pillow-heif is missing."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

@@ -1,4 +1,4 @@
-"""The forms that other programs have pictures in: names of files, Pillow's images, arrays."""
+"""Pictures in the forms that callers have them in: names of files, Pillow images, arrays."""
 
 import os
 import warnings
@@ -17,10 +17,10 @@ FORMS = f"the name of a file, a Pillow image, or an array of {ARRAYS}"
 
 
 def in_the_same_form(given: Any, stylize: Callable[[Picture], Picture]) -> Any:
-    """What `stylize` makes of a picture in any of FORMS, in the form that it came in.
+    """Stylizes a picture in any of FORMS, and returns the result in the same form.
 
-    Grey becomes RGB, and the picture of a file a Pillow image, which has its colour profile as
-    info["icc_profile"]. EXIF orientation is applied. Floats are rounded to whole grey levels.
+    A file gives a Pillow image, with the colour profile in info["icc_profile"]. Grey becomes RGB.
+    EXIF orientation is applied. Floats are rounded to whole grey levels.
     Raises UserError for anything else, and what `stylize` raises.
     """
     if isinstance(given, str | os.PathLike):
@@ -28,15 +28,16 @@ def in_the_same_form(given: Any, stylize: Callable[[Picture], Picture]) -> Any:
     if isinstance(given, Image.Image):
         return _as_image(stylize(_of_image(given)))
     array = _checked(given)
-    pictures = [_of_array(one) for one in (array if array.ndim == 4 else [array])]
-    stylized = [_channels(stylize(p)).astype(array.dtype, copy=False) for p in pictures]
-    return np.stack(stylized) if array.ndim == 4 else stylized[0]
+    if array.ndim == 4:
+        return np.stack([_stylized_array(one, stylize) for one in array])
+    return _stylized_array(array, stylize)
 
 
 def mask_in_any_form(given: Any) -> np.ndarray:
-    """A mask as masks.py has it, from the name of a file, a Pillow image or an (H, W) array.
+    """Returns the (H, W) uint8 mask in a file, a Pillow image or an (H, W) array.
 
-    Arrays are of bool, of uint8 up to 255 or of floats up to 1. Raises UserError for others.
+    Arrays are bool, uint8 up to 255 or floats up to 1. Raises UserError for anything else; the
+    dtype and shape of other arrays are checked by Stylization.
     """
     if isinstance(given, str | os.PathLike):
         return decode_mask(read_picture_file(given), str(given))
@@ -50,7 +51,7 @@ def mask_in_any_form(given: Any) -> np.ndarray:
             warnings.warn(
                 "a mask of 0 and 1 in integers stylizes next to nothing; make it bool", stacklevel=3
             )
-        return array  # which Stylization checks
+        return array
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise UserError(f"mask: {_range(array)}; floats of 0 to 1 are wanted")
     return np.rint(array * 255).astype(np.uint8)
@@ -60,7 +61,7 @@ def _of_image(image: Image.Image) -> Picture:
     try:
         image.load()
         picture = picture_of(image)
-    except Exception as error:  # of a file that is read only now Pillow raises nearly anything
+    except Exception as error:  # Pillow reads the file only now, and raises nearly anything
         raise UserError(f"the image cannot be read: {error}") from error
     if not picture.rgb.size:
         raise UserError(f"the image has no pixels ({image.width}x{image.height})")
@@ -89,7 +90,7 @@ def _checked(given: Any) -> np.ndarray:
     if not array.size or not (array.ndim == 2 or has_channels):
         raise UserError(f"picture: got an array of shape {array.shape}; {ARRAYS} is wanted")
     if is_float:
-        if not (array.min() >= -0.5 and array.max() < 255.5):  # which NaN is not either
+        if not (array.min() >= -0.5 and array.max() < 255.5):  # or there are NaNs
             raise UserError(f"picture: got {_range(array)}; {ARRAYS} is wanted")
         if 0 < array.max() <= 1:
             warnings.warn(
@@ -103,11 +104,12 @@ def _range(array: np.ndarray) -> str:
     return f"values from {array.min():g} to {array.max():g}"
 
 
-def _of_array(array: np.ndarray) -> Picture:
+def _stylized_array(array: np.ndarray, stylize: Callable[[Picture], Picture]) -> np.ndarray:
     pixels = array if array.dtype == np.uint8 else np.rint(array).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
-    return Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[-1] == 4 else None)
+    picture = Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[-1] == 4 else None)
+    return _channels(stylize(picture)).astype(array.dtype, copy=False)
 
 
 def _channels(picture: Picture) -> np.ndarray:

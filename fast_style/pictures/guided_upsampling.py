@@ -1,7 +1,7 @@
-"""A small stylized image at the size of its photo, with the photo's own edges.
+"""Larger strokes: enlarges a small stylized image, guided by the edges of the photo.
 
-Larger strokes: the network draws them so many pixels wide whatever the size of the picture, and a
-picture that is stylized small and enlarged has them wider.
+The network draws strokes of the same number of pixels at any size of the picture. They become
+larger if a small copy of the picture is stylized and the result is enlarged.
 """
 
 import math
@@ -11,19 +11,19 @@ from PIL import Image
 
 from fast_style.pictures.pixels import LUMA, by_rows, resize, to_uint8
 
-RADIUS = 2  # of the windows in which slopes are found, in pixels of the small picture
-NOISE = 20.0  # grey levels below which luma's variation says nothing of edges
+RADIUS = 2  # of the windows for the slopes, in pixels of the small picture
+NOISE = 20.0  # variance of luma, in squared grey levels, below which there is no edge
 STEEPEST = 2.0
-REACH = RADIUS + 3  # rows beyond a strip that matter to it: the windows', and Lanczos's
+REACH = RADIUS + 3  # rows beyond a strip that its result depends on: the windows' and Lanczos's
 
 
 def enlarged(stylized: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """The stylized image, which is that of `small`, at the size of `photo`; all (h, w, 3) uint8.
+    """Enlarges `stylized`, the stylized image of `small`, to the size of `photo`.
 
-    What shrinking took from the photo's luma comes back, times the slope of the stylized image
-    over that luma nearby: the slope of the guided filter (He, Sun and Tang 2013, section 3.1) on
-    the small pictures (He and Sun 2015). That filter's offset, which would blur the strokes, is
-    left out for the enlarged stylized image itself.
+    All are (h, w, 3) uint8. Adds the detail that shrinking removed from the luma of the photo,
+    times the slope of the stylized image over the luma nearby. The slope is that of the guided
+    filter (He, Sun and Tang 2013, section 3.1) on the small pictures (He and Sun 2015). The
+    filter's offset would blur the strokes, so the enlarged stylized image replaces it.
     """
     scale = len(small) / len(photo)
 
@@ -36,17 +36,16 @@ def enlarged(stylized: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.n
         lost = part @ LUMA - resize(theirs, height, width, box) @ LUMA
         slopes = _slopes(theirs @ LUMA, ours.astype(np.float32))
         strokes = resize(ours, height, width, box)
-        channels = [
-            strokes[..., channel] + _interpolated(slopes[..., channel], (height, width), box) * lost
-            for channel in range(3)
-        ]
-        return to_uint8(np.stack(channels, axis=-1))
+        size, bilinear = (width, height), Image.Resampling.BILINEAR
+        channels = (Image.fromarray(np.ascontiguousarray(slopes[..., n])) for n in range(3))
+        resized = np.dstack([np.asarray(x.resize(size, bilinear, box)) for x in channels])
+        return to_uint8(strokes + resized * lost[..., None])
 
     return by_rows(rows, photo)
 
 
 def _slopes(luma: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """(h, w, 3): by how much the channels of the stylized image rise with luma around a pixel."""
+    """Returns (h, w, 3): how much each stylized channel rises with luma around a pixel."""
     guide = luma[..., None]
     mean, means = _box_mean(guide), _box_mean(stylized)
     variance = _box_mean(guide * guide) - mean * mean
@@ -63,10 +62,3 @@ def _box_mean(values: np.ndarray) -> np.ndarray:
         )
         values = views.mean(axis=-1)
     return values
-
-
-def _interpolated(
-    values: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
-) -> np.ndarray:
-    image = Image.fromarray(np.ascontiguousarray(values))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box))

@@ -1,4 +1,4 @@
-"""What is computed on the pixels of pictures: other sizes, parts, and mixtures of two."""
+"""Resizes, crops and mixes pictures."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,19 +14,18 @@ ROWS_AT_ONCE = 256
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Grey levels of any shape, rounded and clipped to 0..255."""
+    """Rounds grey levels of any shape and clips them to 0..255."""
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def square(
     rgb: np.ndarray, side: int, *, zoom: float = 1.0, across: float = 0.5, down: float = 0.5
 ) -> np.ndarray:
-    """A square part of a picture, scaled to (side, side, 3) uint8.
+    """Returns a square part of a picture, scaled to (side, side, 3) uint8.
 
-    With zoom 1 the square is as large as the short side allows, with 1.25 four fifths of that.
-    across and down (0 to 1) place it between left and right, top and bottom; 0.5 is the centre.
-    Resize-to-cover followed by a crop, without the pixels that the crop would throw away, which
-    for a picture of 20,000x3 are nearly all.
+    The square's side is the picture's short side divided by zoom. across and down (0 to 1) place
+    it between left and right, top and bottom; 0.5 is the centre. The result is that of scaling
+    the picture and cropping it, but only the pixels of the square are scaled.
     """
     height, width = rgb.shape[:2]
     part = max(1.0, min(height, width) / zoom)
@@ -35,7 +34,7 @@ def square(
 
 
 def fit_within(picture: Picture, max_size: int) -> Picture:
-    """The picture with its long side at most max_size pixels; a smaller one comes back as it is."""
+    """Shrinks the picture so that its long side is at most max_size pixels. Never enlarges."""
     height, width = picture.rgb.shape[:2]
     if max_size >= max(height, width):
         return picture
@@ -44,7 +43,7 @@ def fit_within(picture: Picture, max_size: int) -> Picture:
 
 
 def resized(picture: Picture, height: int, width: int) -> Picture:
-    """The picture, alpha and all, at another size."""
+    """Resizes the pixels and the alpha of a picture."""
     alpha = None if picture.alpha is None else resize(picture.alpha, height, width)
     return replace(picture, rgb=resize(picture.rgb, height, width), alpha=alpha)
 
@@ -55,18 +54,17 @@ def resize(
     width: int,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8 at another size; `box` is the part of it that is taken."""
+    """Resizes (H, W) or (H, W, 3) uint8, or the part `box` of it (left, top, right, bottom)."""
     # reducing_gap: averages whole pixels down to three times the wanted size first, then Lanczos.
-    image = Image.fromarray(pixels)
-    resized = image.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
-    return np.asarray(resized)
+    size, lanczos = (width, height), Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(pixels).resize(size, lanczos, box, reducing_gap=3.0))
 
 
 def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """Luminance of `stylized`, colour differences of `content`; all (H, W, 3) uint8.
+    """Returns the luminance of `stylized` with the chroma of `content`; all (H, W, 3) uint8.
 
     Gatys et al., Preserving Color in Neural Artistic Style Transfer (2016), section 3.2. Adding
-    the change of luma to R, G and B alike leaves Cb and Cr as they are, up to clipping.
+    the change of luma to each of R, G and B changes Cb and Cr only where values are clipped.
     """
 
     def rows(first: int, ours: np.ndarray) -> np.ndarray:
@@ -80,9 +78,9 @@ def with_chroma_of(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
 def blend(
     content: np.ndarray, stylized: np.ndarray, strength: float, mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """(1 - strength) * content + strength * stylized; (H, W, 3) uint8.
+    """Returns (1 - strength) * content + strength * stylized; all (H, W, 3) uint8.
 
-    mask: (H, W) uint8, by 255ths of which the strength of each pixel is less; None: of none.
+    mask: (H, W) uint8; the strength of each pixel is multiplied by mask / 255.
     """
 
     def rows(first: int, ours: np.ndarray) -> np.ndarray:
@@ -96,9 +94,9 @@ def blend(
 
 
 def by_rows(compute: Callable[[int, np.ndarray], np.ndarray], rgb: np.ndarray) -> np.ndarray:
-    """What `compute` makes of the picture, by the number of a first row and the rows from it on.
+    """Applies `compute` to a strip of rows at a time, given the number of its first row.
 
-    Floating point numbers of all of a large picture would take four times its memory, or more.
+    As floats, all of a large picture would take at least four times its memory.
     """
     computed = np.empty_like(rgb)
     for first in range(0, len(rgb), ROWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Plots as files; matplotlib, an optional extra, is imported where one is drawn."""
+"""Plots as files. Matplotlib is an optional extra, and is imported only when it is used."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ from fast_style.files import write_atomically
 
 
 def subplots(*how_many: int, **how: Any) -> tuple[Any, Any]:
-    """Matplotlib's figure and axes, without a window."""
+    """Returns Matplotlib's figure and axes, without a window."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -18,7 +18,7 @@ def subplots(*how_many: int, **how: Any) -> tuple[Any, Any]:
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """Write the figure as a PNG, whole or not at all, and close it."""
+    """Writes the figure as a PNG and closes it. Raises UserError as write_atomically does."""
     from matplotlib import pyplot
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The style image: where its file is, and what the loss network sees of it."""
+"""The style image: its file, and the pixels that the loss network sees."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from fast_style import __version__
 from fast_style.conf.config import Config, fewest_pixels, is_url
-from fast_style.errors import UserError, naming
+from fast_style.errors import UserError, naming, reason
 from fast_style.files import make_folder, read_bytes, write_atomically
 from fast_style.pictures.images import (
     Picture,
@@ -30,19 +30,20 @@ from fast_style.pictures.pixels import fit_within, resized, square
 CACHE = "fast_style"
 MOST_BYTES = 100_000_000
 SECONDS_OF_SILENCE = 60
-FEWEST_PIXELS = 64
-"""Of a side; a smaller style image has few strokes, which are enlarged."""
+FEWEST_PIXELS = 64  # of a side; a smaller style image gives a warning
+
+_warn_once = functools.cache(logging.warning)  # a painting reads the image for each of its sizes
 
 
 def paintings(config: Config) -> list[Config]:
-    """A conf of one style as one for each of its paintings; a folder is all pictures in it.
+    """Splits a conf of one style into one conf for each of its paintings.
 
-    Raises UserError where a folder holds none, and where the conf has several styles.
+    A folder stands for all pictures in it. Raises UserError if a folder has none, and if the conf
+    has several styles.
     """
     if config.style_image is None:
-        raise UserError(
-            f"style_images: one is wanted here, of {', '.join(config.named_style_images)}"
-        )
+        names = ", ".join(config.named_style_images)
+        raise UserError(f"style_images: only one can be used here, of {names}")
     given = config.style_image if isinstance(config.style_image, list) else [config.style_image]
     found: list[str] = []
     for image in given:
@@ -57,42 +58,39 @@ def paintings(config: Config) -> list[Config]:
 
 
 def style_image_file(config: Config) -> Path:
-    """The file on this disk of a conf of one painting; a URL is fetched once and kept.
+    """Returns the file of a conf of one painting; a URL is fetched once and kept.
 
-    It is kept where Keras keeps what it fetches, and only if it is a picture, and the one that
-    `style_image_sha256` says. Raises UserError where it cannot be fetched, or what is there is not
-    that one, and where the conf has several paintings.
+    It is kept in the Keras home folder, if it is a picture and `style_image_sha256` fits. Raises
+    UserError if it cannot be fetched, the file has another hash, or the conf has several paintings.
     """
     painting, *others = paintings(config)
     image, wanted = painting.style_image, config.style_image_sha256
     if others:
         raise UserError(
-            f"style_image: one painting is wanted here, the conf has {1 + len(others)}: "
+            f"style_image: only one painting can be used here, the conf has {1 + len(others)}: "
             f"{image}, {others[0].style_image} ..."
         )
     assert isinstance(image, str) and not isinstance(wanted, dict)
     path = _kept_at(image) if is_url(image) else painting.paths[image]
-    if is_url(image) and not path.exists():
-        encoded = _fetched(image, path)
-        _check_sha256(encoded, wanted, image)
-        decode_picture(encoded, f"style_image: {image}")
-        make_folder(path.parent)
-        write_atomically(path, encoded)
-        if wanted is None:
-            logging.warning(
-                "%s is kept unchecked; style_image_sha256: %s in the conf refuses any other",
-                image,
-                hashlib.sha256(encoded).hexdigest(),
-            )
-    elif wanted is not None:
-        _check_sha256(read_bytes(path), wanted, f"{image} ({path})")
+    with naming("style_image"):
+        if is_url(image) and not path.exists():
+            encoded = _fetched(image, path)
+            _check_sha256(encoded, wanted, image)
+            decode_picture(encoded, image)
+            make_folder(path.parent)
+            write_atomically(path, encoded)
+            if wanted is None:
+                hint = "%s is kept unchecked; set style_image_sha256: %s to refuse any other file"
+                logging.warning(hint, image, hashlib.sha256(encoded).hexdigest())
+        elif wanted is not None:
+            _check_sha256(read_bytes(path), wanted, f"{image} ({path})")
     return path
 
 
 def style_image_sha256(config: Config) -> str:
-    """The hash by which cards and confs name the style image of a conf of one style.
+    """Returns the SHA-256 of the file of a conf of one style, in hexadecimal.
 
-    That of the file; of several paintings that of their hashes, in hexadecimal, one after another.
+    For several paintings it is the hash of their concatenated hashes.
     """
     hashes = [
         hashlib.sha256(read_bytes(style_image_file(painting))).hexdigest()
@@ -102,25 +100,24 @@ def style_image_sha256(config: Config) -> str:
 
 
 def prepare_style_image(config: Config) -> np.ndarray:
-    """The style image as a training's loss network sees it: (S, S, 3) uint8 RGB.
+    """Returns the style image as the loss network of a training sees it: (S, S, 3) uint8 RGB.
 
-    As in the TF1 program the short side becomes `image_size` and the centre is cropped;
-    `style_image_size` asks for another size, and so for larger or smaller strokes. With
-    `style_image_part` only that part of the file counts as the style image. One that is
-    transparent, of one colour or smaller than 64 pixels is named in the log.
-    `style_image_median` is the side in pixels of a median filter over the square.
+    S is `style_image_size`, or else `image_size`. The short side is scaled to S and the centre
+    cropped, as in the TF1 program. `style_image_part` selects a part of the file before that, and
+    `style_image_median` filters the square. The log warns about an image that is transparent, of
+    one colour, or smaller than FEWEST_PIXELS.
     """
     side = config.style_image_size or config.image_size
     return _without_grain(square(flatten_on_white(_read(config)), side), config)
 
 
 def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
-    """The style image for the painting of one picture of that size, (h, w, 3) uint8 RGB.
+    """Returns the style image for painting a picture of this size: (h, w, 3) uint8 RGB.
 
-    Where the conf says `style_image_size` it is the square that a training takes. Otherwise all of
-    it, its long side at most that of the picture; Gatys et al. (2016) scale it to exactly the
-    picture's size, and so squeeze it. A side is lengthened that would leave the deepest layer fewer
-    than two features, as one alone has no covariance.
+    With `style_image_size` it is that of prepare_style_image. Otherwise it is the whole image,
+    with a long side of at most that of the picture. (Gatys et al. 2016 scale it to the picture's
+    size, which can distort it.) Each side is at least long enough for two features in the deepest
+    layer, as one feature has no covariance.
     """
     if config.style_image_size:
         return prepare_style_image(config)
@@ -131,44 +128,37 @@ def painting_style_image(config: Config, height: int, width: int) -> np.ndarray:
 
 
 def _without_grain(rgb: np.ndarray, config: Config) -> np.ndarray:
-    """A median takes canvas, paper and the noise of a scan, and leaves the edges of strokes."""
-    if config.style_image_median == 1:
-        return rgb
-    filtered = Image.fromarray(rgb).filter(ImageFilter.MedianFilter(config.style_image_median))
-    return np.asarray(filtered)
+    """Applies a median filter: it removes canvas, paper and noise, and keeps edges of strokes."""
+    # A filter of size 1 changes nothing.
+    median = ImageFilter.MedianFilter(config.style_image_median)
+    return np.asarray(Image.fromarray(rgb).filter(median))
 
 
 def _read(config: Config) -> Picture:
-    try:
-        picture = read_picture(style_image_file(config))
-    except UserError as error:
-        message = str(error)
-        if message.startswith("style_image"):
-            raise
-        raise UserError(f"style_image: {message}") from None
-    picture = _part(picture, config.style_image_part)
+    path = style_image_file(config)
+    with naming("style_image"):
+        picture = _part(read_picture(path), config.style_image_part)
     if (lack := _lack(picture)) is not None:
         _warn_once(f"style_image: {config.style_image}: {lack}; there is little to learn from it")
     return picture
 
 
 def _part(picture: Picture, part: list[float]) -> Picture:
-    """From left and top to right and bottom in 0 to 1, rounded to pixels, of which one remains."""
-    cut = []
-    for side, first, last in zip(picture.rgb.shape[:2], part[1::-1], part[:1:-1], strict=True):
+    """Crops to left, top, right and bottom in 0 to 1; at least one pixel remains."""
+    left, top, right, bottom = part
+
+    def cut(side: int, first: float, last: float) -> slice:
         start = min(round(first * side), side - 1)
-        cut.append(slice(start, max(round(last * side), start + 1)))
-    rows, columns = cut
-    alpha = picture.alpha
-    return dataclasses.replace(
-        picture,
-        rgb=picture.rgb[rows, columns],
-        alpha=None if alpha is None else alpha[rows, columns],
-    )
+        return slice(start, max(round(last * side), start + 1))
+
+    height, width = picture.rgb.shape[:2]
+    place = cut(height, top, bottom), cut(width, left, right)
+    alpha = None if picture.alpha is None else picture.alpha[place]
+    return dataclasses.replace(picture, rgb=picture.rgb[place], alpha=alpha)
 
 
 def _lack(picture: Picture) -> str | None:
-    """Why a style image can hardly be what was meant, or None."""
+    """Returns why a style image is probably not the one you want, or None."""
     height, width = picture.rgb.shape[:2]
     if picture.alpha is not None and not picture.alpha.any():
         return "is fully transparent"
@@ -180,16 +170,10 @@ def _lack(picture: Picture) -> str | None:
     return None
 
 
-@functools.cache  # a painting reads it for each of its sizes
-def _warn_once(message: str) -> None:
-    logging.warning("%s", message)
-
-
 def _kept_at(url: str) -> Path:
-    """Where a fetched style image is kept: it does not change with the version."""
+    """Returns where a fetched style image is kept."""
     name = PurePosixPath(unquote(re.split(r"[?#]", url)[0])).name.replace("\0", "")
-    # A disk takes 255 bytes.
-    name = name.encode()[-200:].decode(errors="ignore")
+    name = name.encode()[-200:].decode(errors="ignore")  # a disk allows 255 bytes
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     return home / CACHE / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
@@ -197,7 +181,7 @@ def _kept_at(url: str) -> Path:
 def _fetched(url: str, path: Path) -> bytes:
     print(f"fetching {url}")
     opener = urllib.request.build_opener()
-    # Wikimedia refuses clients that do not say what they are.
+    # Wikimedia refuses clients that do not name themselves.
     opener.addheaders = [("User-Agent", f"fast-style/{__version__}")]
     try:
         with opener.open(url, timeout=SECONDS_OF_SILENCE) as response:
@@ -206,11 +190,11 @@ def _fetched(url: str, path: Path) -> bytes:
                 raise ValueError(f"more than {MOST_BYTES // 10**6} MB")
             announced = response.headers["Content-Length"]
             if announced is not None and int(announced) != len(encoded):
-                raise ValueError(f"{len(encoded)} of {announced} bytes came")
+                raise ValueError(f"received {len(encoded)} of {announced} bytes")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise UserError(
-            f"style_image: {url} cannot be fetched ({' '.join(str(error).split())[:200]}); put the "
-            f"picture at {path}, or name a file of your own"
+            f"{url} cannot be fetched ({reason(error)[:200]}); put the picture at {path}, or name "
+            "a file of your own"
         ) from error
     return encoded
 
@@ -219,6 +203,5 @@ def _check_sha256(encoded: bytes, wanted: str | None, where: str) -> None:
     found = hashlib.sha256(encoded).hexdigest()
     if wanted is not None and found != wanted.lower():
         raise UserError(
-            f"style_image: {where} has the SHA-256 {found}, and style_image_sha256 is {wanted}; "
-            "it is another file"
+            f"{where} is another file: its SHA-256 is {found}, and style_image_sha256 is {wanted}"
         )

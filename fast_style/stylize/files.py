@@ -1,11 +1,10 @@
-"""Stylizes files, folders and globs: what eval.py does."""
+"""Stylizes files, folders and globs, for eval.py."""
 
 import contextlib
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,9 +13,9 @@ from fast_style.errors import UserError, naming, printable
 from fast_style.files import make_folder
 from fast_style.model_folder.layout import find_model_folder, names_of_models
 from fast_style.network.style_mix import name_in_style
+from fast_style.pictures.formats import WRITTEN
 from fast_style.pictures.images import (
     MAX_PIXELS,
-    PICTURE_ENDINGS,
     Picture,
     TooManyPixels,
     check_picture_target,
@@ -37,26 +36,25 @@ from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer
 
 DEFAULT_OUTPUT = Path("stylized")
-SHOWN = 5  # files that are no pictures
+SHOWN = 5  # skipped files that are named
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """One picture on its way from a file to another.
+    """A picture that is read, stylized and written.
 
-    targets: the file for a picture without alpha, and for one with it.
+    targets: the file for a picture without alpha, and the one for a picture with alpha.
     """
 
     source: Path
     targets: tuple[Path, Path]
-    picture: Picture | None = None
+    picture: Picture = field(init=False)
     seconds: float = 0.0  # of the network
     error: UserError | None = None
 
     @property
     def target(self) -> Path:
-        has_alpha = self.picture is not None and self.picture.alpha is not None
-        return self.targets[has_alpha]
+        return self.targets[self.picture.alpha is not None]
 
 
 def stylize_files(
@@ -73,15 +71,17 @@ def stylize_files(
     allow_huge: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Stylize files, folders and globs with one loaded model; returns the exit status.
+    """Stylizes files, folders and globs with one model. Returns the exit status.
 
-    output: a file for one picture, else a folder that mirrors the folders of the input; by default
-    stylized/NAME-MODEL.ENDING, with -STYLE behind MODEL where one is named. Pictures of formats
-    that are not written become .jpg, or .png where they have alpha. overwrite: whether a result may
-    replace one of the pictures. mask: a picture file, read into how; it applies to each picture of
-    its proportions, and another one is a bad picture. A bad picture among several, and one of a
-    kind that is not read, does not stop the others; it is named at the end and makes the status 1.
-    Raises UserError for all else.
+    output: a file for one picture, or else a folder that mirrors the folders of the input; by
+    default stylized/NAME-MODEL.ENDING, or NAME-MODEL-STYLE.ENDING. Pictures of formats that are
+    not written become .jpg, or .png if they have alpha.
+    mask: a picture file, for pictures with its proportions; other pictures are bad ones.
+    overwrite: allows a result to replace one of the pictures.
+    Other parameters: see Stylizer and Stylization.
+
+    A bad picture among several, and one of a format that is not read, does not stop the others. It
+    is listed at the end, and the status is 1. Raises UserError for all other errors.
     """
     folder = find_model_folder(model)
     found = gather_inputs(inputs, output or DEFAULT_OUTPUT, names_of_models([folder]))
@@ -96,34 +96,35 @@ def stylize_files(
     stylizer = Stylizer(folder, runtime, precision, style, max_memory)
 
     @_unless_it_failed
-    def read(job: Job) -> Job:
+    def read(job: Job) -> None:
         with naming_allow_huge():
-            picture = read_picture(job.source, most_pixels=most_pixels)
-        job = replace(job, picture=picture)
-        # Before the network runs: a target that cannot be written costs no work then.
+            job.picture = read_picture(job.source, most_pixels=most_pixels)
+        # Before the network runs, as it would run for nothing.
         make_folder(job.target.parent)
         check_picture_target(job.target)
-        return job
 
     @_unless_it_failed
-    def stylized(job: Job) -> Job:
-        assert job.picture is not None
+    def stylize(job: Job) -> None:
         started = time.perf_counter()
         with naming(job.source):
-            picture = stylizer.stylize(job.picture, how)
-        return replace(job, picture=picture, seconds=time.perf_counter() - started)
+            job.picture = stylizer.stylize(job.picture, how)
+        job.seconds = time.perf_counter() - started
+
+    @_unless_it_failed
+    def write(job: Job) -> None:
+        write_picture(job.target, job.picture)
 
     jobs = (Job(*paths) for paths in targets.items())
     failed: list[UserError] = []
-    # A picture is read and another one written while the network has a third.
-    with pipeline(map(read, jobs), stylized) as done:
-        written = map(_written, done)
+    # While the network has a picture, the next one is read and the one before it is written.
+    with pipeline(map(read, jobs), stylize) as done:
+        written = map(write, done)
         for job in tqdm(written, total=len(targets), unit=" pictures", disable=len(targets) == 1):
-            if job.picture is not None:
+            if job.error is None:
                 height, width = job.picture.rgb.shape[:2]
                 target = printable(str(job.target))
                 tqdm.write(f"{target}  {width}x{height}  {job.seconds:.2f} s")
-            elif job.error is not None:
+            else:
                 failed.append(job.error)
     if failed and len(targets) == 1 and not found.left_out:
         raise failed[0]
@@ -134,15 +135,15 @@ def stylize_files(
 
 
 def _report(found: Inputs, failed: int) -> None:
-    """Print which files were left out or passed over, and how many pictures failed."""
+    """Prints which files were left out or skipped, and how many pictures failed."""
     for path, reason in found.left_out.items():
         print(printable(f"left out: {path}: {reason}"), file=sys.stderr)
-    kinds = {"no pictures": found.others, "results of an earlier run": found.results}
+    kinds = {"files that are no pictures": found.others, "earlier results": found.results}
     for kind, paths in kinds.items():
         if paths:
             named = ", ".join(map(str, paths[:SHOWN]))
             more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            print(printable(f"passed over as {kind}: {named}{more}"), file=sys.stderr)
+            print(printable(f"skipped {kind}: {named}{more}"), file=sys.stderr)
     if failed or found.left_out:
         done, left_out = len(found.insides) - failed, len(found.left_out)
         print(f"{done} stylized, {failed} failed, {left_out} left out", file=sys.stderr)
@@ -150,39 +151,33 @@ def _report(found: Inputs, failed: int) -> None:
 
 @contextlib.contextmanager
 def naming_allow_huge() -> Iterator[None]:
-    """Name the flag that reads it in the message of a picture that is refused for its size."""
+    """Names --allow-huge in the message of a picture that has too many pixels."""
     try:
         yield
     except TooManyPixels as error:
         raise UserError(f"{error}; --allow-huge reads it") from None
 
 
-def _unless_it_failed(stage: Callable[[Job], Job]) -> Callable[[Job], Job]:
-    @functools.wraps(stage)
+def _unless_it_failed(stage: Callable[[Job], None]) -> Callable[[Job], Job]:
+    """Makes a stage of the pipeline that keeps a UserError in the job, and then skips the job."""
+
     def attempted(job: Job) -> Job:
-        if job.error is not None:
-            return job
-        try:
-            return stage(job)
-        except UserError as error:
-            return replace(job, picture=None, error=error)
+        if job.error is None:
+            try:
+                stage(job)
+            except UserError as error:
+                job.error = error
+        return job
 
     return attempted
 
 
-@_unless_it_failed
-def _written(job: Job) -> Job:
-    assert job.picture is not None
-    write_picture(job.target, job.picture)
-    return job
-
-
 def _targets(found: Inputs, output: Path | None, model: str) -> dict[Path, tuple[Path, Path]]:
-    """Where the stylized image of each picture goes; UserError where two would go to one place."""
+    """Returns the files for each picture's stylized image. Raises UserError if two are the same."""
     pictures = found.insides
     if output is not None and len(pictures) == 1 and not output.is_dir() and output.suffix:
-        if output.suffix.lower() not in PICTURE_ENDINGS:
-            endings = ", ".join(PICTURE_ENDINGS)
+        if output.suffix.lower() not in WRITTEN:
+            endings = ", ".join(WRITTEN)
             raise UserError(f"--output {output}: is not a picture's name; endings: {endings}")
         return {next(iter(pictures)): (output, output)}
     if output is not None and output.is_file():

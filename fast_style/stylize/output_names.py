@@ -1,4 +1,4 @@
-"""Which pictures are stylized, what the results are called, and that no two are called the same."""
+"""Which pictures are stylized, and the names of the results."""
 
 import functools
 import glob
@@ -19,11 +19,11 @@ AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What files, folders and globs stand for.
+    """The files that the user's files, folders and globs stand for.
 
-    insides: the pictures, each with its path inside its folder; of a file or a glob that is the
-    name alone. left_out: pictures of kinds that are not read, each with the reason. others: files
-    that are no pictures. results: what earlier runs made of the pictures.
+    insides: each picture with its path inside its folder; for a file or a glob, its name.
+    left_out: pictures of formats that are not read, with the reason. others: all other files.
+    results: stylized images of earlier runs.
     """
 
     insides: dict[Path, Path] = field(default_factory=dict)
@@ -33,10 +33,10 @@ class Inputs:
 
 
 def gather_inputs(specs: Iterable[str], output: Path | None, models: Collection[str]) -> Inputs:
-    """The pictures that files, folders and globs stand for, without results of earlier runs.
+    """Returns the pictures that files, folders and globs stand for, without earlier results.
 
-    output, models: as in results_among; None where nothing is written to this disk. Raises
-    UserError as search does, and where there are results alone.
+    output, models: as in results_among; None if nothing is written to this disk. Raises UserError
+    as search does, and if there are only results.
     """
     inputs = Inputs()
     real = functools.cache(lambda folder: Path(os.path.realpath(folder)))
@@ -62,7 +62,7 @@ def gather_inputs(specs: Iterable[str], output: Path | None, models: Collection[
 
 
 def folder_of_glob(pattern: AnyPath) -> AnyPath:
-    """The folder below which all lies that a glob stands for."""
+    """Returns the folder that contains everything that a glob stands for."""
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
     return type(pattern)(*plain)
 
@@ -70,11 +70,12 @@ def folder_of_glob(pattern: AnyPath) -> AnyPath:
 def results_among(
     pictures: Iterable[AnyPath], looked_in: PurePath, output: PurePath, models: Collection[str]
 ) -> set[AnyPath]:
-    """Those of the pictures in a folder that earlier runs wrote there.
+    """Returns those of the pictures in the folder looked_in that earlier runs wrote there.
 
-    output: the folder, or the file, that is written to. Where it is inside of the folder, that is
-    all that it holds; where it is the folder itself, what is called NAME-MODEL beside a picture
-    NAME. models: what results may be named after; a style may follow. All paths are absolute.
+    output: the folder or file that is written to. If it is inside the folder, its contents are
+    results. If it is the folder itself or contains it, results are those named NAME-MODEL or
+    NAME-MODEL-STYLE beside a picture NAME. models: the names that MODEL can have. All paths are
+    absolute.
     """
     pictures = set(pictures)
     if looked_in in output.parents:
@@ -82,34 +83,29 @@ def results_among(
     if looked_in != output and output not in looked_in.parents:
         return set()
     originals = {(path.parent, _stem(path.name)) for path in pictures}
-    return {
-        path
-        for path in pictures
-        if any(
-            (path.parent, name) in originals and _names_one(models, rest)
-            for name, rest in _splits(path.stem)
+    beginnings = tuple(f"{model}-" for model in models)
+
+    def is_result(path: AnyPath) -> bool:
+        parts = path.stem.split("-")
+        splits = (("-".join(parts[:n]), "-".join(parts[n:])) for n in range(1, len(parts)))
+        return any(
+            (path.parent, name) in originals and f"{rest}-".startswith(beginnings)
+            for name, rest in splits
         )
-    }
 
-
-def _splits(stem: str) -> Iterable[tuple[str, str]]:
-    parts = stem.split("-")
-    return (("-".join(parts[:n]), "-".join(parts[n:])) for n in range(1, len(parts)))
-
-
-def _names_one(models: Collection[str], name: str) -> bool:
-    return any(name == model or name.startswith(f"{model}-") for model in models)
+    return set(filter(is_result, pictures))
 
 
 def stylized_names(inside: str, model: str) -> tuple[str, str]:
-    """Where the stylized image of the picture `inside` an input folder goes inside the output's.
+    """Returns the names of the stylized image of a picture, inside the output folder.
 
-    model: as style_mix.name_in_style has it. The first is for a picture without alpha, the second
-    for one with it; they differ where the picture's own format is not written.
+    inside: the picture's path inside its folder. model: as style_mix.name_in_style returns it.
+    The first name is for a picture without alpha, the second for one with alpha. They differ if
+    the picture's own format is not written.
     """
     ending = os.path.splitext(inside)[1]
     named = f"{_stem(inside)}-{model}"
-    if ending.lower() == ".gif":  # a stylized picture has more colours than its palette holds
+    if ending.lower() == ".gif":  # a palette holds too few colours for a stylized picture
         return f"{named}.png", f"{named}.png"
     if ending.lower() in WRITTEN:
         return f"{named}{ending}", f"{named}{ending}"
@@ -117,18 +113,18 @@ def stylized_names(inside: str, model: str) -> tuple[str, str]:
 
 
 def _stem(name: str) -> str:
-    """The name without its ending, where that tells a format that is written.
+    """Returns the name without its ending, if it is that of a format that is written.
 
-    Of the others the same picture may be there several times: a.avif, a.heic and a.jpg.
+    Other endings stay: there may be a.avif, a.heic and a.jpg.
     """
     stem, ending = os.path.splitext(name)
     return stem if ending.lower() in WRITTEN else name
 
 
 def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, tuple[Place, Place]]]) -> None:
-    """Raise UserError where two pictures would become one file.
+    """Raises UserError if two pictures would become one file.
 
-    targets: (picture, files) as stylized_names has them.
+    targets: (picture, files), the files as stylized_names returns them.
     """
     origins: dict[Place, Place] = {}
     for picture, both in targets:
@@ -141,7 +137,7 @@ def refuse_shared_targets(flag: str, targets: Iterable[tuple[Place, tuple[Place,
 
 
 def refuse_own_inputs(pictures: Mapping[Path, Iterable[Path]]) -> None:
-    """Raise UserError where a picture would be replaced by a stylized image, of any of them."""
+    """Raises UserError if a stylized image would replace any of the pictures."""
     real = {os.path.realpath(picture): picture for picture in pictures}
     for targets in pictures.values():
         for target in targets:

@@ -1,4 +1,4 @@
-"""How a picture is stylized by a given network: what is done around the network's pass."""
+"""What is done to a picture before and after the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
 @dataclass(frozen=True, eq=False)
 class Stylization:
-    """What is asked for, from whichever program; the defaults give the network's own result.
+    """How to stylize a picture; the defaults give the network's own result.
 
-    strength: 0 gives the content image, 1 the stylized one, between them a blend.
-    preserve_color: luminance of the stylized image, chroma of the content image.
-    max_size: the long side is shrunk to this many pixels first; None: the size stays.
-    scale: strokes so many times as large (pictures.guided_upsampling), from 1 up.
-    mask: (H, W) uint8: 255 where the picture is stylized, 0 where it stays, in part between; of the
-    picture's proportions, and scaled to its size. None: all is stylized.
-    Raises UserError for anything else.
+    strength: from 0, the content image, to 1, the stylized image.
+    preserve_color: keep the chroma of the content image.
+    max_size: first shrink the long side to this many pixels; None: keep the size.
+    scale: enlarges the strokes (pictures.guided_upsampling); at least 1.
+    mask: (H, W) uint8 (pictures.masks) with the proportions of the picture, to whose size it is
+    scaled; None: stylize everything.
+    Raises UserError for other values.
     """
 
     strength: float = 1.0
@@ -43,10 +43,10 @@ class Stylization:
             raise UserError(f"mask: {mask.dtype} of shape {mask.shape}; uint8 (H, W) is wanted")
 
     def of(self, picture: Picture, network: Callable[[np.ndarray], np.ndarray]) -> Picture:
-        """The stylized picture with the alpha and ICC profile of the original.
+        """Returns the stylized picture, with the alpha and ICC profile of the original.
 
-        Pixels of alpha 0 keep their colours. network: (H, W, 3) uint8 RGB to the same, stylized.
-        Raises UserError where the mask has other proportions, and what the network raises.
+        Pixels with alpha 0 keep their colours. network: stylizes (H, W, 3) uint8 RGB.
+        Raises UserError if the mask has other proportions, and what the network raises.
         """
         if self.mask is not None:
             check_proportions(self.mask, *picture.rgb.shape[:2])

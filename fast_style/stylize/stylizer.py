@@ -1,8 +1,8 @@
-"""Stylizer: loads a model folder once and stylizes pictures of any size."""
+"""Stylizer: loads a model folder once, and stylizes pictures of any size."""
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -24,36 +24,37 @@ from fast_style.model_folder.model import Model, build_network, read_model
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
 from fast_style.pictures.pixels import to_uint8
+from fast_style.runtimes.streaming import stylize_rows
 from fast_style.stylize.stylization import Stylization
 
-# What a pass over a whole picture takes for each pixel, its border included, and streaming for each
-# pixel of the rows that it has at once; both for each of the architecture's channels_per_pixel.
-# Measured at 1024 to 2048 pixels.
+# Bytes that a pass needs for each pixel and each of the architecture's channels_per_pixel: over a
+# whole picture with its border, and over the rows that are streamed at once. Measured at 1024 to
+# 2048 pixels.
 WHOLE_BYTES = {"openvino": 17.2, "tensorflow": 28.2}
 STREAMED_BYTES = 78
 MOST_ROWS, FEWEST_ROWS = 256, 8
-# Of all networks of the process, in all its threads. On a CPU a pass takes all the cores, and the
-# memory that was free before it. A GPU would idle while the pixels of one pass are copied.
+# Passes at a time in the whole process. On a CPU, a pass uses all cores and the free memory. On a
+# GPU, one pass runs while the pixels of another are copied.
 PASSES_ON_CPU, PASSES_ON_GPU = threading.Semaphore(1), threading.Semaphore(2)
 
 
 class TooLarge(UserError):
-    """A picture that does not fit into memory, not even a few rows at a time."""
+    """A picture does not fit into memory, even a few rows at a time."""
 
 
 @dataclass(frozen=True)
 class Network:
     """A transformer network in a runtime."""
 
-    whole: Callable[[np.ndarray], np.ndarray]  # an (H, W, 3) uint8 picture to the stylized one
-    in_rows: Callable[[np.ndarray, int], Iterator[np.ndarray]]  # the same, so many rows at once
-    release: Callable[[], None] = lambda: None  # memory that is kept for the next picture
+    whole: Callable[[np.ndarray], np.ndarray]  # stylizes (H, W, 3) uint8
+    in_rows: Callable[[np.ndarray, int], Iterator[np.ndarray]]  # the same, given rows at a time
+    release: Callable[[], None] = lambda: None  # frees memory that is kept for the next picture
 
 
 class Stylizer:
     """The transformer network of a model folder, on the fastest runtime that is installed.
 
-    Any number of threads may call it; their passes wait for each other.
+    Several threads can call it; their passes wait for each other.
     """
 
     def __init__(
@@ -64,21 +65,23 @@ class Stylizer:
         style: str | None = None,
         max_memory: int | None = None,
     ):
-        """model: a folder, the name of a style that ships, such as 'candy', or what read_model
-        found in a folder, which needs no disk any more.
+        """model: a folder, the name of a style that ships, such as 'candy', or a Model in memory.
 
-        runtime: 'auto', 'tensorflow' or 'openvino'; precision: 'auto', 'float32', 'bfloat16'.
-        style: of a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
-        max_memory: bytes, beyond which a picture goes through in strips (runtimes.streaming), to
-        the same result in more than twice the time; None: what is free when the picture comes.
+        runtime: 'tensorflow', 'openvino' or 'auto': OpenVINO if it is installed and TensorFlow has
+        no GPU. precision: 'float32', 'bfloat16' or 'auto': bfloat16 on hardware that multiplies it.
+        style: in a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
+        max_memory: bytes. A picture that needs more goes through in rows (runtimes.streaming), with
+        the same result in more than twice the time. None: the memory that is free at each picture.
 
-        'auto' takes OpenVINO where it is installed and TensorFlow has no GPU to offer, and
-        bfloat16 where the hardware multiplies it.
-        Raises UserError where the folder holds no model, for another runtime or precision, and
-        where the runtime is not installed.
+        Raises UserError if the folder holds no model, the runtime is not installed, and for other
+        values.
         """
-        _check_choice("runtime", runtime, ("auto", "tensorflow", "openvino"))
-        _check_choice("precision", precision, ("auto", *DTYPE_POLICIES))
+        for name, given, choices in (
+            ("runtime", runtime, ("auto", "tensorflow", "openvino")),
+            ("precision", precision, ("auto", *DTYPE_POLICIES)),
+        ):
+            if given not in choices:
+                raise UserError(f"{name}: {given!r} is none of {', '.join(choices)}")
         self.runtime = _choose_runtime(runtime)
         on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
         self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
@@ -89,7 +92,7 @@ class Stylizer:
         self.architecture = model.architecture
         self.network = load(model, precision)
         self.max_memory = max_memory
-        self.reported_sizes: set[tuple[int, int]] = set()  # not once for each frame of a clip
+        self.reported_sizes: set[tuple[int, int]] = set()  # warned about, once for a whole clip
 
     def __call__(
         self,
@@ -101,68 +104,58 @@ class Stylizer:
         scale: float = 1.0,
         mask: Any = None,
     ) -> Any:
-        """The stylized picture, in the form that the picture has.
+        """Returns the stylized picture, in the same form as the picture.
 
         picture: an array of RGB, grey or RGBA, (H, W, 3), (H, W) or (H, W, 4), or of several
         pictures, (N, H, W, 3), in uint8 or in floats of 0 to 255; a Pillow image; or the path of a
-        file, of which a Pillow image comes back. Grey comes back as RGB; alpha stays.
+        file, which gives a Pillow image. Grey becomes RGB; alpha is kept.
         mask: a path, a Pillow image or an (H, W) array: bool, uint8 up to 255, or floats up to 1.
-        It and the others are Stylization's.
-        Raises UserError for anything else, and TooLarge where neither the whole nor a few rows of
-        the picture fit into the memory.
+        For the other parameters see Stylization.
+        Raises UserError for other values, and TooLarge if not even a few rows fit into memory.
         """
         mask = None if mask is None else mask_in_any_form(mask)
         how = Stylization(strength, preserve_color, max_size, scale, mask)
         return in_the_same_form(picture, partial(self.stylize, how=how))
 
     def stylize(self, picture: Picture, how: Stylization = Stylization()) -> Picture:
-        """The stylized picture with the alpha and ICC profile of the original.
+        """Returns the stylized picture, with the alpha and ICC profile of the original.
 
-        Raises UserError where the mask does not fit, and TooLarge as a call does.
+        Raises UserError as Stylization.of does, and TooLarge as a call does.
         """
         return how.of(picture, self._pass)
 
     def release(self) -> None:
-        """Free the memory that is kept for the next picture of this size."""
+        """Frees the memory that is kept for the next picture of the same size."""
         with self.passes:
             self.network.release()
 
     def _pass(self, rgb: np.ndarray) -> np.ndarray:
-        with self.passes:
-            return self._whole_or_in_rows(rgb)
-
-    def _whole_or_in_rows(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
-        memory = self.max_memory or free_memory()
         channels = self.architecture.channels_per_pixel
         pixels = self.architecture.pixels_with_border(height, width)
         needed = round(pixels * channels * WHOLE_BYTES[self.runtime])
-        if needed <= memory:
-            return self.network.whole(rgb)
         a_row = round((width + sum(self.architecture.borders(width))) * channels * STREAMED_BYTES)
-        if FEWEST_ROWS * a_row > memory:
-            raise TooLarge(
-                f"{width}x{height}: takes {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, and "
-                f"{memory / 1e6:,.0f} MB may be taken; --max-size shrinks it"
-            )
-        if self.max_memory is None and (height, width) not in self.reported_sizes:
-            self.reported_sizes.add((height, width))
-            logging.warning(
-                "%d x %d: takes %.1f GB at once and %.1f GB are free; it goes through in rows "
-                "instead, to the same result in more than twice the time",
-                *(width, height, needed / 1e9, memory / 1e9),
-            )
-        stylized = np.empty_like(rgb)
-        done = 0
-        for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
-            stylized[done : done + len(part)] = part
-            done += len(part)
-        return stylized
-
-
-def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:
-    if given not in choices:
-        raise UserError(f"{name}: {given!r} is none of {', '.join(choices)}")
+        with self.passes:
+            memory = self.max_memory or free_memory()
+            if needed <= memory:
+                return self.network.whole(rgb)
+            if FEWEST_ROWS * a_row > memory:
+                raise TooLarge(
+                    f"{width}x{height}: needs {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, "
+                    f"and {memory / 1e6:,.0f} MB can be used; --max-size shrinks it"
+                )
+            if self.max_memory is None and (height, width) not in self.reported_sizes:
+                self.reported_sizes.add((height, width))
+                logging.warning(
+                    "%d x %d: needs %.1f GB and %.1f GB are free; it goes through the network in "
+                    "rows, with the same result in more than twice the time",
+                    *(width, height, needed / 1e9, memory / 1e9),
+                )
+            stylized, done = np.empty_like(rgb), 0
+            for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
+                stylized[done : done + len(part)] = part
+                done += len(part)
+            return stylized
 
 
 def _choose_runtime(runtime: str) -> str:
@@ -177,17 +170,11 @@ def _choose_runtime(runtime: str) -> str:
 
 def _load_in_openvino(model: Model, precision: str) -> Network:
     from fast_style.runtimes.openvino_network import OpenVinoNetwork
-
-    def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
-        from fast_style.runtimes.openvino_rows import OpenVinoRows
-        from fast_style.runtimes.streaming import stylize_rows
-
-        return stylize_rows(
-            model.arrays, model.architecture, OpenVinoRows(precision), rgb, rows_at_once
-        )
+    from fast_style.runtimes.openvino_rows import OpenVinoRows
 
     with naming(model.source):
         whole = OpenVinoNetwork(model.arrays, model.architecture, precision)
+    in_rows = partial(stylize_rows, model.arrays, model.architecture, OpenVinoRows(precision))
     return Network(whole, in_rows, whole.release)
 
 
@@ -195,21 +182,17 @@ def _load_in_tensorflow(model: Model, precision: str) -> Network:
     start_tensorflow_to_stylize()
     import tensorflow as tf
 
+    from fast_style.runtimes.tensorflow_rows import TensorFlowRows
+
     policy = DTYPE_POLICIES[fastest_precision() if precision == "auto" else precision]
     network = build_network(model, policy)
     picture = tf.TensorSpec((None, None, None, 3), tf.float32)
-    # Not the tf.function itself: called with other arguments, it keeps its lock (TensorFlow 2.21),
-    # and every later call from another thread waits for ever.
+    # Not the tf.function itself: after a call with wrong arguments it keeps its lock (TensorFlow
+    # 2.21), and every call from another thread waits for ever.
     run = tf.function(network, input_signature=[picture]).get_concrete_function()
 
     def whole(rgb: np.ndarray) -> np.ndarray:
         return to_uint8(run(tf.constant(rgb[None], tf.float32)).numpy()[0])
 
-    def in_rows(rgb: np.ndarray, rows_at_once: int) -> Iterator[np.ndarray]:
-        from fast_style.runtimes.streaming import stylize_rows
-        from fast_style.runtimes.tensorflow_rows import TensorFlowRows
-
-        operations = TensorFlowRows(policy)
-        return stylize_rows(model.arrays, model.architecture, operations, rgb, rows_at_once)
-
+    in_rows = partial(stylize_rows, model.arrays, model.architecture, TensorFlowRows(policy))
     return Network(whole, in_rows)

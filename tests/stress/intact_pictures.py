@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from fast_style.errors import UserError
 from fast_style.model_folder.model import read_model
-from fast_style.pictures.images import PICTURE_ENDINGS, Picture, decode_picture, encode_picture
+from fast_style.pictures.formats import WRITTEN
+from fast_style.pictures.images import Picture, decode_picture, encode_picture
 from fast_style.stylize.stylizer import Stylizer
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
@@ -198,7 +199,7 @@ def by_ffmpeg(rgb: np.ndarray, rng: np.random.Generator) -> tuple[str, bytes]:
 
 
 def by_this_project(rgb: np.ndarray, rng: np.random.Generator) -> tuple[str, bytes]:
-    ending, quality = str(rng.choice(PICTURE_ENDINGS)), int(rng.integers(30, 101))
+    ending, quality = str(rng.choice(list(WRITTEN))), int(rng.integers(30, 101))
     return f"{ending} {quality}", encode_picture(Picture(rgb), ending, quality)
 
 

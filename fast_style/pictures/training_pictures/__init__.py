@@ -1,1 +1,1 @@
-"""The pictures that a training learns from: read from folders or TFDS, or drawn."""
+"""The pictures that a network is trained on: from folders, from TFDS, or synthetic."""

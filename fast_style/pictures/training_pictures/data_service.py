@@ -1,8 +1,7 @@
-"""Content images that the machines of a Ray cluster read, where one's cores cannot feed its GPUs.
+"""Content images that the machines of a Ray cluster read, if your cores cannot feed your GPUs.
 
-tf.data's service is not used: it sends a graph of TensorFlow's operations to its workers, and how
-pictures are read here (EXIF, profiles, what takes the place of a broken file) is no such graph. A
-picture is a function of its slot alone, so any process may read any of them, in any order.
+tf.data's service is not used: it runs graphs of TensorFlow operations, and pictures are read
+here with Pillow. A picture is a function of its slot alone, so any process can read any of them.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ class Reader:
 
     def __init__(self, open_images: Callable[[], ContentImages]):
         self.images = open_images()
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
 
     def picture(self, slot: int) -> Read:
-        """The slot's picture, and the broken files that were met since the last call."""
-        rgb = self.images.picture(slot)
-        broken = {name: why for name, why in self.images.broken.items() if name not in self.told}
-        self.told |= broken.keys()
+        """Returns the slot's picture, and the broken files found since the last call."""
+        rgb, found = self.images.picture(slot), self.images.broken
+        broken = {name: why for name, why in found.items() if name not in self.reported}
+        self.reported |= broken.keys()
         return rgb, broken
 
 
@@ -41,15 +40,15 @@ class Reader:
 def readers(
     address: str, open_images: Callable[[], ContentImages]
 ) -> Iterator[tuple[Callable[[int], Read], int]]:
-    """A function of slots that a reader of the cluster computes, and how many they are.
+    """Yields a function that reads the picture of a slot in the cluster, and the number of readers.
 
-    open_images: makes in each of them what reads, from files that all of its machines see.
-    Raises UserError where there is no cluster, and what a reader raises.
+    open_images: called in each reader; all machines must see the files. Raises UserError if there
+    is no cluster, and what a reader raises.
     """
     with connected(address, "data_service:"), errors_as_they_were():
         count = sum(int(machine.get("CPU", 0)) for machine in machines())
-        # They reserve no cores, as other workers of the training have readers there too. One that
-        # is lost with its machine begins anew on another, and what it was asked for is asked again.
+        # They reserve no cores, as other workers of the training have readers there too. A reader
+        # whose machine is lost starts again on another one, and Ray repeats its task.
         anywhere: Any = ray.remote(
             num_cpus=0, scheduling_strategy="SPREAD", max_restarts=-1, max_task_retries=-1
         )(Reader)

@@ -1,77 +1,66 @@
-"""Leaves that cover one another, strewn over a picture.
+"""The dead leaves model: leaves that cover one another, strewn over a picture.
 
-The dead leaves model (Lee, Mumford and Huang 2001, "Occlusion models for natural images"): leaves
-of power-law sizes that cover one another have the power spectrum, the edges and the scale
-invariance of natural images. Here they have many outlines, textures, shading and shadows.
+Leaves of power-law sizes that cover one another have the power spectrum, the edges and the scale
+invariance of natural images (Lee, Mumford and Huang 2001, "Occlusion models for natural images").
+Here they also have many outlines, textures, shading and shadows.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from fast_style.pictures.training_pictures.textures import KINDS, TILE, cloud, textures
 
-# Directions in RGB besides grey: photographs vary most from cool to warm, then magenta to green.
+# Photographs vary most in these directions of RGB, besides grey: from cool to warm, then from
+# magenta to green.
 WARM = np.array([1.0, 0.1, -1.1], np.float32)
 GREEN = np.array([-0.5, 0.9, -0.6], np.float32)
 
-_CORNERS = 24
-"""Of every outline; a multiple of the corners of the polygons that leaves can be."""
+_CORNERS = 24  # of each outline; a multiple of the corners of all polygons
 
 
 def strewn(
-    rng: np.random.Generator,
-    picture: np.ndarray,
-    palette: np.ndarray,
-    horizon: float | None,
-    *,
-    cover: float,
+    rng: Generator, picture: np.ndarray, palette: np.ndarray, horizon: float | None, cover: float
 ) -> np.ndarray:
-    """The picture (S, S, 3) float32 under leaves that together have `cover` times its area."""
+    """Covers a picture, (S, S, 3) float32, with leaves of together `cover` times its area."""
     side = len(picture)
     angle = rng.uniform(0, 2 * np.pi)
     light = np.array([np.cos(angle), np.sin(angle)], np.float32)
-    leaves = _leaves(rng, side, palette, light, horizon, cover)
-    # Outlines are drawn at twice the size and averaged; what is inside them needs no averaging.
-    twice = _topmost(leaves.outlines * 2, 2 * side)
+    outlines, colours, height, attributes = _leaves(rng, side, palette, light, horizon, cover)
+    # Outlines are drawn at twice the size and averaged; the surfaces inside need no averaging.
+    twice = _topmost(outlines * 2, 2 * side)
     topmost = np.ascontiguousarray(twice[::2, ::2])
 
-    opaque = np.zeros((len(leaves.colours), 4), np.uint8)
-    opaque[1:, :3] = leaves.colours[1:]
+    opaque = np.zeros((len(colours), 4), np.uint8)
+    opaque[1:, :3] = colours[1:]
     opaque[1:, 3] = 255
     pixels = opaque.view(np.uint32)[:, 0].take(twice)
     # RGBX, because reduce() would divide the colours of RGBA by the alpha.
     doubled = Image.frombuffer("RGBX", twice.shape, pixels.tobytes(), "raw", "RGBX", 0, 1)
     layer = np.asarray(doubled.reduce(2), np.float32)
 
-    painted = layer[..., :3] * _surface(leaves.attributes, topmost)[..., None]
+    painted = layer[..., :3] * _surface(attributes, topmost)[..., None]
     painted += picture * (1 - layer[..., 3:] / 255)
-    painted *= _shadow(rng, leaves.height.take(topmost), light)[..., None]
+    painted *= _shadow(rng, height.take(topmost), light)[..., None]
     return painted
 
 
-@dataclass(frozen=True)
-class _Leaves:
-    """What was strewn, farthest first; each array has one row per leaf and one for the ground."""
-
-    outlines: np.ndarray  # (n, 24, 2) pixels
-    colours: np.ndarray  # (1 + n, 3) uint8; row 0, the ground, is not used
-    height: np.ndarray  # (1 + n,) uint8, above the ground
-    attributes: np.ndarray  # (14, 1 + n) float32, see _surface
-
-
 def _leaves(
-    rng: np.random.Generator,
+    rng: Generator,
     side: int,
     palette: np.ndarray,
     light: np.ndarray,
     horizon: float | None,
     cover: float,
-) -> _Leaves:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the leaves, farthest first; number 0 is the ground, which has no outline.
+
+    Outlines (n, 24, 2) float32 in pixels, colours (1 + n, 3) uint8, heights above the ground
+    (1 + n,) uint8, and attributes (14, 1 + n) float32 (see _surface).
+    """
     smallest = rng.uniform(1.5, 8.0) / side
     largest = rng.uniform(0.15, 0.7)
-    # Density r^-3 between the two is what makes the picture scale invariant; its mean area:
+    # A density of r^-3 between the two makes the picture scale invariant. Its mean area:
     mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
     count = int(np.clip(cover / mean_area, 4, 1400 * side / 256))
     uniform = rng.random(count)
@@ -79,15 +68,14 @@ def _leaves(
 
     across, down = rng.uniform(-0.05, 1.05, (2, count))
     order = rng.random(count)
-    if horizon is not None:  # on the ground, and the smaller the farther away
+    if horizon is not None:  # on the ground, smaller if farther away
         depth = rng.random(count) ** 1.5
         down = horizon - 0.03 + depth * (1.1 - horizon)
         radius = np.maximum(radius * (0.3 + 1.4 * depth), 1.2 / side)
         order = 0.8 * depth + 0.2 * order
     # Things have parts: small leaves lie on large ones.
-    whole = np.argsort(radius)[-max(2, count // 20) :][
-        rng.integers(max(2, count // 20), size=count)
-    ]
+    large = np.argsort(radius)[-max(2, count // 20) :]
+    whole = large[rng.integers(max(2, count // 20), size=count)]
     part = (rng.random(count) < rng.uniform(0, 0.9)) & (radius < radius[whole] / 2)
     away = rng.normal(0, 0.5, (2, count)) * radius[whole]
     across = np.where(part, across[whole] + away[0], across)
@@ -97,7 +85,7 @@ def _leaves(
     centre = np.stack([across, down], 1) * side
     radius = radius * side
 
-    # Neighbours are of one kind and colour: both follow a slow noise over the picture.
+    # Neighbours have similar kinds and colours: both follow smooth noise over the picture.
     region = cloud(rng, 64, 128)[tuple((centre[:, ::-1] * 63 / side).astype(int).clip(0, 63).T)]
     region = region + rng.normal(0, rng.uniform(0.1, 0.8), count)
     ranks = np.argsort(np.argsort(region)) / count
@@ -106,7 +94,7 @@ def _leaves(
     colours = colours + rng.normal(0, 7, (count, 1)) * WARM + rng.normal(0, 5, (count, 1)) * GREEN
 
     turn = rng.uniform(0, 2 * np.pi, count)
-    if rng.random() < 0.5:  # grain: all lie along one direction
+    if rng.random() < 0.5:  # all lie along one direction
         turn = rng.uniform(0, np.pi) + rng.normal(0, rng.uniform(0.05, 0.5), count)
     outlines = _outlines(rng, ranks, centre, radius, turn)
 
@@ -131,22 +119,14 @@ def _leaves(
     ]
     height = np.zeros(1 + count, np.uint8)
     height[1:] = (30 + 120 * rng.random(count) + 100 * np.arange(count) / count).astype(np.uint8)
-    return _Leaves(
-        outlines,
-        np.pad(colours, ((1, 0), (0, 0))).clip(0, 255).astype(np.uint8),
-        height,
-        np.pad(attributes, ((0, 0), (1, 0))).astype(np.float32),
-    )
+    colours = np.pad(colours, ((1, 0), (0, 0))).clip(0, 255).astype(np.uint8)
+    return outlines, colours, height, np.pad(attributes, ((0, 0), (1, 0))).astype(np.float32)
 
 
 def _outlines(
-    rng: np.random.Generator,
-    kind: np.ndarray,
-    centre: np.ndarray,
-    radius: np.ndarray,
-    turn: np.ndarray,
+    rng: Generator, kind: np.ndarray, centre: np.ndarray, radius: np.ndarray, turn: np.ndarray
 ) -> np.ndarray:
-    """Ellipses, wobbly blobs, polygons, bars and bent blades: (n, 24, 2) float32, in pixels."""
+    """Returns ellipses, blobs, polygons, bars and bent blades: (n, 24, 2) float32, in pixels."""
     count = len(radius)
     angles = np.arange(_CORNERS) * (2 * np.pi / _CORNERS)
     # A regular polygon in polar coordinates; with 24 corners it is a circle.
@@ -161,11 +141,11 @@ def _outlines(
 
     slender = rng.uniform(0.0, 1.0)
     aspect = np.exp(-slender * rng.gamma(1.5, 0.7, (count, 1))).clip(0.03)
-    # Squares stand on their corners; an eighth of a turn makes them boards before they are thinned.
+    # An eighth of a turn puts squares on a side, so that thin ones become boards.
     standing = angles + np.where(corners == 4, np.pi / 4, 0)
     along, aside = reach * np.cos(standing), reach * np.sin(standing) * aspect
     aside = aside + rng.normal(0, 0.25, (count, 1)) * (1 - aspect) * along**2
-    # Equal areas whatever the aspect, or the slender ones would not count.
+    # The same area for all aspects.
     scale = radius[:, None] / np.sqrt(aspect)
     cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
     outline = np.stack([along * cos - aside * sin, along * sin + aside * cos], 2)
@@ -173,7 +153,7 @@ def _outlines(
 
 
 def _topmost(outlines: np.ndarray, side: int) -> np.ndarray:
-    """Which leaf is seen at each pixel, counted from 1; 0 is the ground. (side, side) int32."""
+    """Returns the number of the topmost leaf at each pixel, or 0: (side, side) int32."""
     numbers = Image.new("I", (side, side))
     draw = ImageDraw.Draw(numbers)
     for number, outline in enumerate(outlines.reshape(len(outlines), -1).tolist(), start=1):
@@ -182,7 +162,7 @@ def _topmost(outlines: np.ndarray, side: int) -> np.ndarray:
 
 
 def _surface(attributes: np.ndarray, topmost: np.ndarray) -> np.ndarray:
-    """How light each leaf's surface is at each pixel, 1 being its colour: (S, S) float32.
+    """Returns the lightness of the surface at each pixel, (S, S) float32; 1 is the leaf's colour.
 
     attributes: (14, n) float32, in the order in which they are unpacked below.
     """
@@ -203,17 +183,16 @@ def _surface(attributes: np.ndarray, topmost: np.ndarray) -> np.ndarray:
     return np.maximum(shade, 0.25) * (1 + roughness * grain + stripes * waves)
 
 
-def _shadow(rng: np.random.Generator, height: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Light that reaches each pixel, 0..1: less where higher things are near, away from the light.
+def _shadow(rng: Generator, height: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Returns the light that reaches each pixel, 0..1: less beside something higher.
 
-    The difference between a blurred depth buffer and the buffer itself (Luft et al. 2006, "Image
-    enhancement by unsharp masking the depth buffer").
+    It comes from the difference between a blurred depth buffer and the buffer itself (Luft et al.
+    2006, "Image enhancement by unsharp masking the depth buffer").
     """
     side = len(height)
     reach = rng.uniform(0.004, 0.03) * side
     blurred = np.asarray(Image.fromarray(height).filter(ImageFilter.GaussianBlur(reach)))
-    columns, rows = (
-        (np.arange(side) + np.rint(light * reach)[:, None]).astype(int).clip(0, side - 1)
-    )
+    moved = np.arange(side) + np.rint(light * reach)[:, None]
+    columns, rows = moved.astype(int).clip(0, side - 1)
     around = blurred[rows[:, None], columns].astype(np.float32)
     return 1 - rng.uniform(0.1, 0.8) * ((around - height) / 160).clip(0, 0.8)

@@ -1,9 +1,10 @@
-"""Pictures with the statistics of photographs, made from nothing.
+"""Synthetic pictures with the statistics of photographs.
 
-Dead leaves over a sky, a horizon or a wall of 1/f noise, and what a camera makes of them.
+Dead leaves over a sky, a horizon or a wall of 1/f noise, with the effects of a camera.
 """
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from fast_style.pictures.training_pictures.dead_leaves import GREEN, WARM, strewn
@@ -11,10 +12,10 @@ from fast_style.pictures.training_pictures.textures import KINDS, cloud, tile_pa
 
 
 def synthetic_picture(seed: int, index: int, side: int) -> np.ndarray:
-    """Picture number `index` of the endless sequence `seed`: (side, side, 3) uint8.
+    """Returns picture number `index` of the sequence `seed`: (side, side, 3) uint8.
 
-    A pure function. The scene grows with `side`; the finest leaves and the textures stay the same
-    in pixels, as in photographs of any size.
+    A pure function. The scene grows with `side`; the finest leaves and the textures keep their
+    size in pixels, as in photographs.
     """
     rng = np.random.default_rng((seed, index))
     palette = _palette(rng)
@@ -23,32 +24,32 @@ def synthetic_picture(seed: int, index: int, side: int) -> np.ndarray:
 
     picture = _background(rng, side, palette, horizon)
     if not sparse and rng.random() < 0.6:
-        picture = strewn(rng, picture, palette, horizon, cover=rng.uniform(0.5, 2.0))
+        picture = strewn(rng, picture, palette, horizon, rng.uniform(0.5, 2.0))
     if rng.random() < 0.4:  # out of focus
         picture = _blurred(picture, side * rng.uniform(0.002, 0.012))
     cover = rng.uniform(0.15, 0.8) if sparse else rng.uniform(1.0, 4.0)
-    picture = strewn(rng, picture, palette, horizon, cover=cover)
+    picture = strewn(rng, picture, palette, horizon, cover)
     return _photographed(rng, picture)
 
 
-def _palette(rng: np.random.Generator) -> np.ndarray:
-    """A few colours that go together: (n, 3) float32, about 0..255, mostly muted."""
+def _palette(rng: Generator) -> np.ndarray:
+    """Returns 3 to 6 colours of similar hue, mostly muted: (n, 3) float32, about 0..255."""
     count = int(rng.integers(3, 7))
     lightness = rng.permutation(np.linspace(45, 205, count)) + rng.normal(0, 18, count)
-    # One cast for all, as light has, and each its own; now and then a scene of vivid things.
+    # All have the cast of the light, and some of their own. A few scenes are vivid.
     chroma = rng.gamma(2.0, 14.0) if rng.random() < 0.8 else rng.gamma(3.0, 25.0)
     warm = rng.normal(0.5 * chroma, chroma, count)
     green = rng.normal(0.1 * chroma, 0.5 * chroma, count)
-    # What is very dark or very light has little colour.
+    # Very dark and very light colours have little chroma.
     room = np.minimum(lightness, 255 - lightness).clip(15, 90) / 90
     colours = lightness[:, None] + (room * warm)[:, None] * WARM + (room * green)[:, None] * GREEN
     return colours.astype(np.float32)
 
 
 def _background(
-    rng: np.random.Generator, side: int, palette: np.ndarray, horizon: float | None
+    rng: Generator, side: int, palette: np.ndarray, horizon: float | None
 ) -> np.ndarray:
-    """A wall of 1/f noise, or a sky over rows of hills: (S, S, 3) float32."""
+    """Returns a wall of 1/f noise, or a sky over rows of hills: (S, S, 3) float32."""
     first, second, third = palette[rng.integers(len(palette), size=3)]
     down = np.linspace(0, 1, side, dtype=np.float32)[:, None]
     detail = int(rng.integers(16, 256))
@@ -66,7 +67,7 @@ def _background(
     for ridge in range(1, ridges + 1):
         skyline = rng.gamma(1, 0.04) * cloud(rng, side, detail)[side // 2]
         height = horizon + 0.12 * (ridge - 1) + skyline
-        # Air between us and a hill lends it the colour of the sky.
+        # Far hills take the colour of the sky.
         near = ridge / ridges
         hill = bottom + (palette[rng.integers(len(palette))] - bottom) * (0.2 + 0.8 * near)
         grown = tile_part(rng, int(rng.integers(KINDS)), side)
@@ -78,17 +79,17 @@ def _background(
     return picture.astype(np.float32)
 
 
-def _photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Uneven light, lens, exposure, film and sensor: float32 to uint8."""
+def _photographed(rng: Generator, picture: np.ndarray) -> np.ndarray:
+    """Adds uneven light, grain, exposure, contrast and softness: float32 to uint8."""
     side = len(picture)
     picture = picture * np.exp(rng.uniform(0.02, 0.25) * cloud(rng, side, 24))[..., None]
     picture += rng.exponential(1.2) * tile_part(rng, 0, side)[..., None]
     every = max(1, side // 16)
     some = picture[::every, ::every].mean(2)
-    # Pictures of little contrast stay so.
+    # The gain is limited, so pictures of little contrast keep little.
     gain = min(max(rng.normal(66, 16), 25.0) / max(float(some.std()), 10.0), 2.0)
     exposure = min(max(rng.normal(-8, 32), -80.0), 65.0)
-    # Film's S-curve: shadows and highlights bend towards black and white but keep their detail.
+    # The S-curve of film: shadows and highlights keep their detail.
     picture = 255 / (1 + np.exp((some.mean() - picture) * (gain / 55) - exposure / 55))
     image = Image.fromarray(picture.astype(np.uint8))
     softness = rng.uniform(-0.4, 0.4)

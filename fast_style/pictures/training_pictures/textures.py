@@ -3,23 +3,21 @@
 import functools
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 
-KINDS = 10
-"""Of texture."""
-
-TILE = 512
-"""Side of a texture, a power of two. Textures repeat, but every leaf begins at another place."""
+KINDS = 10  # of texture
+TILE = 512  # side of a texture, a power of two
 
 
-def cloud(rng: np.random.Generator, side: int, detail: int) -> np.ndarray:
-    """1/f noise, smooth below 1/detail of the picture: (side, side) float32, about -2.5..2.5."""
+def cloud(rng: Generator, side: int, detail: int) -> np.ndarray:
+    """Returns 1/f noise, smooth below 1/detail of the picture: (side, side) float32, -2.5..2.5."""
     part = np.ascontiguousarray(tile_part(rng, 2, detail))
     return np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def tile_part(rng: np.random.Generator, kind: int, side: int) -> np.ndarray:
-    """A (side, side) part of a texture, from anywhere, mirrored by chance."""
+def tile_part(rng: Generator, kind: int, side: int) -> np.ndarray:
+    """Returns a random (side, side) part of a texture, or its mirror image."""
     rows = (np.arange(side) + rng.integers(TILE)) % TILE
     columns = (np.arange(side) + rng.integers(TILE)) % TILE
     part = textures()[kind].take(rows, 0).take(columns, 1)
@@ -28,7 +26,7 @@ def tile_part(rng: np.random.Generator, kind: int, side: int) -> np.ndarray:
 
 @functools.cache
 def textures() -> np.ndarray:
-    """Seamless, mean 0, deviation 1, within -2.5..2.5: (KINDS, TILE, TILE) float32."""
+    """Returns seamless textures: (KINDS, TILE, TILE) float32, -2.5..2.5, mean 0, deviation 1."""
     rng = np.random.default_rng(0)
     frequency = np.fft.fftfreq(TILE)
     x, y = frequency[None, :], frequency[:, None]

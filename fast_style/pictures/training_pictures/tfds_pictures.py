@@ -1,26 +1,26 @@
 """The pictures of a prepared TFDS data set, undecoded and in any order."""
 
 import bisect
+import functools
 import importlib.util
 import itertools
 import os
 import struct
-import threading
 from typing import Any
 
 from absl import logging
 
 from fast_style.errors import UserError
 
-# TFDS knows the size of a data set only once it is there.
+# TFDS knows the size of a data set only when it is prepared.
 _DOWNLOAD_SIZES = {"coco/2014": "40.3 GB", "coco/2017": "27.1 GB"}
 
 
 class TfdsPictures:
-    """The `image` bytes of a prepared TFDS split, whose files are all array_record or all TFRecord.
+    """The `image` bytes of a split of a prepared TFDS data set, in array_record or TFRecord files.
 
-    as_data_source() reads array_record alone, and always decodes; so the records are read here,
-    which in both formats are the same serialized tf.train.Example.
+    TFDS's as_data_source() reads only array_record, and always decodes. In both formats a record
+    is a serialized tf.train.Example. Raises ValueError for other formats.
     """
 
     def __init__(self, builder: Any, name: str, split: str) -> None:
@@ -58,15 +58,14 @@ class _TFRecords:
     """Random access to the records of TFRecord files.
 
     A record is its length (8 bytes), a checksum of that (4), the data, and a checksum of the data
-    (4). The offsets of a file's records are found by hopping from length to length when the file
-    is first used, so that a training on 40 GB starts at once.
+    (4). A file is searched for its records when it is first used, so that a training on 40 GB
+    starts at once.
     """
 
     def __init__(self, instructions: list[Any]) -> None:
         self._instructions = instructions
         self._ends = list(itertools.accumulate(part.take for part in instructions))
-        self._offsets: dict[str, list[int]] = {}
-        self._lock = threading.Lock()
+        self._offsets = functools.cache(_record_offsets)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -76,10 +75,7 @@ class _TFRecords:
         instruction = self._instructions[part]
         position = instruction.skip + index - (self._ends[part] - instruction.take)
         path = os.fspath(instruction.filename)
-        with self._lock:
-            if path not in self._offsets:
-                self._offsets[path] = _record_offsets(path)
-            offsets = self._offsets[path]
+        offsets = self._offsets(path)
         if position + 1 >= len(offsets):
             raise ValueError(f"{path} ends before record {position}")
         with open(path, "rb") as file:
@@ -88,13 +84,11 @@ class _TFRecords:
 
 
 def _record_offsets(path: str) -> list[int]:
-    """Where each record of a TFRecord file begins, and where the last whole one ends."""
+    """Returns where each record of a TFRecord file begins, and where the last whole one ends."""
     offsets = [0]
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        while header := file.read(8):
-            if len(header) < 8:
-                break
+        while len(header := file.read(8)) == 8:
             end = offsets[-1] + struct.unpack("<Q", header)[0] + 16
             if end > size:
                 break
@@ -104,20 +98,20 @@ def _record_offsets(path: str) -> list[int]:
 
 
 def open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> TfdsPictures:
-    """The pictures of a TFDS data set's split, which is prepared only where `download` says so.
+    """Opens a split of a TFDS data set. If it is not prepared, `download` lets TFDS do that.
 
-    Of what is downloaded TFDS checks the hashes. Raises UserError where one is wrong or missing,
-    there is no such data set, it is not prepared, or it has no feature `image`.
+    TFDS checks the hashes of what it downloads. Raises UserError if one is wrong or missing, there
+    is no such data set, it is not prepared, or it has no feature `image`.
     """
     import tensorflow_datasets as tfds
 
     try:
         builder = _tfds_builder(name, data_dir=data_dir)
         if not builder.is_prepared() and download:
-            # Made for random access, but not to be had on every system.
+            # For random access; not available on every system.
             if importlib.util.find_spec("array_record"):
                 builder = _tfds_builder(name, data_dir=data_dir, file_format="array_record")
-            # What its cloud bucket keeps ready made has no hashes.
+            # Prepared data sets in TFDS's bucket have no hashes.
             checked = tfds.download.DownloadConfig(
                 force_checksums_validation=True, try_download_gcs=False
             )
@@ -125,18 +119,17 @@ def open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> Tf
     except tfds.core.registered.DatasetNotFoundError:
         raise UserError(
             f"dataset: {name}: there is no such folder, and no such data set in TFDS; "
-            "`synthetic`, a folder of pictures, coco/2014 and coco/2017 are some that work"
+            "use `synthetic`, a folder of pictures, or for instance coco/2014 or coco/2017"
         ) from None
     except ImportError as error:
         raise UserError(f"dataset: {name}: TFDS needs a package to prepare it: {error}") from error
-    except Exception as error:  # of TFDS, of the network, of the data set's own reader
+    except Exception as error:  # from TFDS, the network, or the data set's own code
         raise UserError(f"dataset: {name}: {' '.join(str(error).split())[:300]}") from error
     if not builder.is_prepared():
         size = _DOWNLOAD_SIZES.get(name, "size unknown")
         raise UserError(
-            f"dataset: {name}: is not in {builder.data_path}; set data_dir to where it is, or let "
-            f"--download fetch it ({size}); `dataset: synthetic` or a folder of pictures works "
-            "without"
+            f"dataset: {name}: is not in {builder.data_path}; set data_dir to its place, fetch it "
+            f"with --download ({size}), or use `dataset: synthetic` or a folder of pictures"
         )
     features = builder.info.features
     if "image" not in features or not isinstance(features["image"], tfds.features.Image):
@@ -150,7 +143,7 @@ def open_tfds(name: str, split: str, data_dir: str | None, download: bool) -> Tf
 
 
 def _tfds_builder(name: str, **options: str | None) -> Any:
-    """tfds.builder without its warnings that the data is not there; that is said better above."""
+    """Calls tfds.builder without its warnings about missing data, for which open_tfds raises."""
     import tensorflow_datasets as tfds
 
     verbosity = logging.get_verbosity()
