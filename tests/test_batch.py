@@ -319,7 +319,7 @@ def test_an_error_of_the_actors_is_told_in_one_line(
     model.mkdir()
     (model / "conf.yml").write_bytes((trained_model / "conf.yml").read_bytes())
     np.savez(model / "weights.npz", **{"network/conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)})
-    assert "conv1/kernel of shape (9, 9, 3, 32) is wanted" in complaint(
+    assert "conv1/kernel of shape (9, 9, 3, 32) is needed" in complaint(
         model, collection, tmp_path / "out", address=address
     )
 

@@ -197,7 +197,7 @@ def test_export_says_where_and_how_near(
     ("flags", "said"),
     [
         (["--half"], "--half: a SavedModel stores float32 weights; use onnx, openvino, litert"),
-        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: names one file"),
+        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: is for one format"),
         (["--format", "onnx", "--output", "x.tflite"], "for ONNX the name ends in .onnx"),
         (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
     ],

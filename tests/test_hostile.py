@@ -213,7 +213,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("style_image: &a [*a]\n", "is an alias"),
         ("naming: !!python/object/apply:os.system ['touch ran']\n", "could not determine"),
         ("naming: !!python/name:os.system\n", "could not determine"),
-        ("naming: " + "[" * 100_000, "lists in lists"),
+        ("naming: " + "[" * 100_000, "nested too deeply"),
         ("steps: " + "9" * 10_000, "is not valid YAML"),
         ("steps: 2001-99-99\n", "is not valid YAML"),
         ("steps: 0x" + "f" * 90_000, "more than 64 bits"),

@@ -152,5 +152,5 @@ def test_pictures_are_compared_at_one_short_side(photo: Photo) -> None:
 
 def test_a_photo_that_is_the_painting_leaves_nothing_to_compare(photo: Photo) -> None:
     picture = photo(128, 128)
-    with pytest.raises(UserError, match="looks exactly like the painting"):
+    with pytest.raises(UserError, match="is equal to the painting"):
         compared(photo(128, 128, seed=1), picture, picture)

@@ -373,7 +373,7 @@ def test_damaged_weights_or_another_networks_are_refused(
     with pytest.raises(UserError, match=r"weights\.npz: is damaged"):
         Stylizer(model, runtime)
     np.savez(weights, **{"network/conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)})
-    with pytest.raises(UserError, match=r"conv1/kernel of shape \(9, 9, 3, 32\) is wanted"):
+    with pytest.raises(UserError, match=r"conv1/kernel of shape \(9, 9, 3, 32\) is needed"):
         Stylizer(model, runtime)
 
 

@@ -599,7 +599,7 @@ def test_a_model_path_that_tensorflow_takes_for_a_glob_is_told_first(
     for model_path, told in [("models", False), ("models [2]", True)]:
         with pytest.raises(UserError, match="no such file or folder"):
             train(dataclasses.replace(config, model_path=model_path, dataset="no where"))
-        said = f"model_path: {model_path}: TensorFlow finds no SavedModel"
+        said = f"model_path: {model_path}: TensorFlow cannot load a SavedModel"
         assert (said in caplog.text) == told
 
 

@@ -252,7 +252,6 @@ def test_the_border_mirrors_as_numpy_does_at_any_size(
     found = np.asarray(border(batch))
     pad = [(BORDER, BORDER + -side % multiple) for side in (height, width)]
     np.testing.assert_array_equal(found, np.pad(batch, ((0, 0), *pad, (0, 0)), mode="reflect"))
-    assert found.shape == border.compute_output_shape(batch.shape)
     assert found.shape[1] % multiple == 0 and found.shape[2] % multiple == 0
 
 
