@@ -23,8 +23,8 @@ def assign_variables(prefix: str, variables: Iterable, arrays: dict[str, np.ndar
         if saved is None or tuple(saved.shape) != tuple(variable.shape):
             found = "is missing" if saved is None else f"has shape {saved.shape}"
             raise UserError(
-                f"{source}: {variable.path} of shape {tuple(variable.shape)} is wanted, and "
-                f"{found}; the file is of another network"
+                f"{source}: {variable.path} of shape {tuple(variable.shape)} is needed, "
+                f"but {found}; the file is of another network"
             )
         variable.assign(saved)
 
