@@ -439,6 +439,14 @@ def test_a_wrong_column_is_told(tmp_path: Path, columns: dict[str, str], said: s
         )
 
 
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    rows = [pyarrow.array([b""]), pyarrow.array(["a"]), pyarrow.array(["b"])]
+    parquet.write_table(pyarrow.table(rows, ["bytes", "name", "name"]), path)
+    with pytest.raises(UserError, match=r"--name-column name: is in .* several times"):
+        find_inputs([str(path)], ["tiny"], "bytes", "name")
+
+
 # Names
 
 

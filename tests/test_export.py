@@ -1,5 +1,6 @@
 """What other programs load: each format by its own runtime."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -375,6 +376,22 @@ def test_a_file_that_does_not_agree_is_not_kept(
     with pytest.raises(RuntimeError, match=message):
         export(trained_model, tmp_path / f"tiny{wanted.ending}", kind)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_at_any_size_is_not_agreement(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    wanted = formats.FORMATS["openvino"]
+
+    def load(path: Path, pixels: str) -> formats.Run:
+        run = wanted.load(path, pixels)
+        return lambda pictures: run(pictures) * np.float32(np.nan if len(pictures[0]) == 9 else 1)
+
+    monkeypatch.setitem(formats.FORMATS, "openvino", dataclasses.replace(wanted, load=load))
+    monkeypatch.setattr(formats, "SIZES", ((20, 12), (9, 7), (12, 20)))
+    with pytest.raises(RuntimeError, match="is nan grey levels off the network"):
+        export(trained_model, tmp_path / "tiny.xml", "openvino", pixels="float")
 
 
 def test_a_missing_package_is_named_with_its_extra(

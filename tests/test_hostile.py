@@ -263,6 +263,7 @@ HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}"
         (npy(HEADER.format("<f4", -4), bytes(16)), "damaged"),
         (npy(HEADER.format("|O", 1), b"cos\nsystem\n(S'touch ran'\ntR."), "allow_pickle=False"),
         (npy(HEADER.format("<f4", 2), bytes(4)), "damaged"),
+        (npy(HEADER.format("<f2", 4), bytes(16)), "has more bytes than its dtype and shape need"),
         (b"no array", "damaged"),
     ],
 )

@@ -275,6 +275,19 @@ def test_formats_that_are_only_read(file_format: str) -> None:
             assert np.abs(picture.alpha.astype(int) - alpha).mean() < 4
 
 
+def test_a_picture_that_does_not_fit_into_memory_is_named_with_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", without_memory)
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, "PNG")
+    with pytest.raises(UserError, match=r"^a\.png: 30x20 does not fit into memory$"):
+        decode_picture(file.getvalue(), "a.png")
+
+
 def test_heic_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     formats.add_heic.cache_clear()

@@ -96,6 +96,7 @@ def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
     kept = KeptRows()
     for part in np.split(rows, [1, 5]):
         kept.append(part)
+        np.testing.assert_array_equal(kept.read(0, 1), rows[:1])
     assert kept.height == 9
     for first, last in [(0, 9), (3, 7), (8, 9)]:
         np.testing.assert_array_equal(kept.read(first, last), rows[first:last])
@@ -107,9 +108,11 @@ def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))  # noqa: SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb"))  # noqa: SIM115
+    kept = KeptRows()
     with pytest.raises(UserError, match=r"cannot keep features: No space left.*set TMPDIR"):
-        KeptRows().append(np.ones((1, 1, 1), np.float32))
+        kept.append(np.ones((1, 1, 1), np.float32))
+    assert kept.file.closed  # so nothing is written later, which would print another error
 
 
 @pytest.mark.parametrize(

@@ -479,7 +479,7 @@ def test_an_unfinished_folder_gives_the_network_of_its_checkpoint(
         (trained_copy / name).unlink()
     with caplog.at_level(logging.WARNING, logger="absl"):
         unfinished = load_network(trained_copy).get_weights()
-    assert "not finished; its checkpoint 6 is used" in caplog.text
+    assert "not finished; its checkpoint of step 6 is used" in caplog.text
     for one, other in zip(finished, unfinished, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -126,6 +126,8 @@ def _check_columns(schema: pyarrow.Schema, image: str, name: str, label: str) ->
         if column not in columns.names:
             found = nearest(column, columns.names)
             raise UserError(f"{flag} {column}: is not in {label}; {found}")
+        if columns.names.count(column) > 1:
+            raise UserError(f"{flag} {column}: is in {label} several times; rename all but one")
     kind, types = columns.field(image).type, pyarrow.types
     if not (types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where pictures lie and go: disks, and buckets by their URLs, as Arrow knows them."""
+"""Where pictures are read and written: disks, and buckets that Arrow opens by their URLs."""
 
 import glob
 import os
@@ -37,14 +37,14 @@ class Store:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def label(self, path: str) -> str:
-        """What messages call a file."""
+        """Returns the name of a file for messages."""
         return self.prefix + path
 
     def find(self, path: str, endings: tuple[str, ...]) -> dict[str, str]:
-        """The files that a file, a folder or a glob stands for, each with its path inside it.
+        """Returns the files that a file, a folder or a glob stands for, with their paths inside it.
 
-        Of a file or a glob that is the name alone. In folders and globs those count that have one
-        of the endings and are not hidden, as is_hidden knows. Raises UserError where there are
+        For a file or a glob this path is the name. From folders and globs, only files with one of
+        the endings are returned, without hidden ones (is_hidden). Raises UserError if there are
         none.
         """
         if glob.has_magic(path):
@@ -67,9 +67,9 @@ class Store:
         return insides
 
     def sizes_below(self, folder: str) -> dict[str, int]:
-        """The bytes of each file in a folder and all below it, by its path inside the folder.
+        """Returns the bytes of each file in a folder and below, by its path inside the folder.
 
-        None where the folder is not there. Raises UserError where it cannot be listed.
+        Empty if there is no such folder. Raises UserError if it cannot be listed.
         """
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
         with self._errors(folder, "listed"):
@@ -77,7 +77,7 @@ class Store:
         return {posixpath.relpath(info.path, folder): info.size for info in infos if info.is_file}
 
     def has(self, path: str) -> bool:
-        """Whether there is such a file, and anything in it."""
+        """Whether there is such a file and it is not empty. Raises UserError."""
         if self.is_disk:
             return os.path.isfile(path) and os.path.getsize(path) > 0
         with self._errors(path, "reached"):
@@ -89,7 +89,7 @@ class Store:
                 return False
 
     def read(self, path: str) -> bytes:
-        """All of a file. Raises UserError where that fails."""
+        """Returns the bytes of a file. Raises UserError if that fails."""
         with self._errors(path, "read"):
             try:
                 with self.filesystem.open_input_file(path) as file:
@@ -98,7 +98,7 @@ class Store:
                 raise UserError(f"{self.label(path)}: no such file") from None
 
     def write(self, path: str, data: bytes) -> None:
-        """Put data into a file, whole or not at all. Raises UserError where that fails."""
+        """Writes a file, completely or not at all. Raises UserError if that fails."""
         if self.is_disk:
             make_folder(Path(path).parent)
             write_atomically(path, data)
@@ -114,7 +114,7 @@ class Store:
                 self.filesystem.move(temporary, path)
 
     def remove(self, path: str) -> None:
-        """Remove a file where there is one. Raises UserError where that fails."""
+        """Removes a file if it exists. Raises UserError if that fails."""
         if self.has(path):
             with self._errors(path, "removed"):
                 self.filesystem.delete_file(path)
@@ -132,10 +132,10 @@ class Store:
 
 
 def open_store(place: str) -> tuple[Store, str]:
-    """The store that a path or a URL leads to, and the path in it.
+    """Returns the store of a path or a URL, and the path in it.
 
-    URLs are those that Arrow knows (s3, gs, abfs, hdfs, file), and beside them those for which
-    fsspec has a package. Raises UserError for any other.
+    A URL has a scheme of Arrow (s3, gs, abfs, hdfs, file), or one for which a package of fsspec is
+    installed. Raises UserError for any other.
     """
     if not place:
         raise UserError("an empty name is neither a folder nor a URL")

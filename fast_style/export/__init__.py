@@ -81,7 +81,7 @@ def export(
             unfinished = Path(temporary) / output.name
             wanted.write(model, network, unfinished, ExportOptions(pixels, half, metadata))
             found = compare(wanted.load(unfinished, pixels), network, pixels)
-            worst = max((one.largest_difference for one in found), default=0.0)
+            worst = float(np.max([one.largest_difference for one in found]))  # NaN if one is
             if not worst <= (2.0 if half else 1.0):
                 raise RuntimeError(f"the {wanted.title} is {worst:.2f} grey levels off the network")
             _write_comparisons(found, unfinished)

@@ -94,7 +94,7 @@ def read_model(folder: Path) -> Model:
             f"{folder}: holds no model (no {WEIGHTS} with {CONF}, no {CHECKPOINTS}/*.npz); "
             f"{models_there_are(folder)}"
         )
-    logging.warning("%s: not finished; its checkpoint %d is used", folder, checkpoint.step)
+    logging.warning("%s: not finished; its checkpoint of step %d is used", folder, checkpoint.step)
     return Model(checkpoint.config, of_network(checkpoint.arrays), folder / CHECKPOINTS)
 
 

@@ -58,6 +58,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"{name} is in it twice")
             with archive.open(entry) as file:
                 arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+                # zipfile checks the CRC only at the end of an entry.
+                if file.read(1):
+                    raise ValueError(f"{name} has more bytes than its dtype and shape need")
             if arrays[name].dtype.kind not in _KINDS:
                 raise ValueError(f"{name} is of {arrays[name].dtype}, not of numbers")
     return arrays

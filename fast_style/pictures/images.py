@@ -111,11 +111,12 @@ def decode_picture(
             )
         if damage.lacks_pixels(data, image):
             raise UserError(f"{name}: is damaged or cut short: holds fewer pixels than it says")
-        picture = picture_of(_loaded(image, data, at_least))
+        try:
+            picture = picture_of(_loaded(image, data, at_least))
+        except MemoryError:
+            raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
     except UserError:
         raise
-    except MemoryError:
-        raise UserError(f"{name}: does not fit into memory") from None
     except Exception as error:  # Pillow raises nearly anything for a damaged file
         raise UserError(f"{name}: is damaged or cut short: {reason(error)}") from error
     if picture.rgb.size == 0:

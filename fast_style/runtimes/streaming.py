@@ -9,6 +9,8 @@ temporary files. Larger ones are computed again.
 Features are (rows, W, C) float32, pictures are (rows, W, 3) uint8.
 """
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -280,9 +282,13 @@ class KeptRows:
     def append(self, rows: np.ndarray) -> None:
         """Adds (rows, W, C) rows at the end. Raises UserError if the disk is full."""
         try:
+            self.file.seek(0, os.SEEK_END)
             self.file.write(np.ascontiguousarray(rows, np.float32).data)
             self.file.flush()
         except OSError as error:
+            # Python would try again when it deletes the file, and print that error.
+            with contextlib.suppress(OSError):
+                self.file.close()
             raise UserError(
                 f"{tempfile.gettempdir()}: cannot keep features: {error.strerror}; "
                 "set TMPDIR to another folder"

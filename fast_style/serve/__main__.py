@@ -52,7 +52,12 @@ def main() -> None:
         ("--max-body", number_of_bytes, 64_000_000, "bytes of one request, such as 64MB"),
         ("--max-bodies", number_of_bytes, 512_000_000, "bytes of all requests together"),
         ("--max-pixels", at_least_1, 50_000_000, "pixels of all pictures of one request"),
-        ("--max-memory", number_of_bytes, None, "bytes of a pass; default: half of the free ones"),
+        (
+            "--max-memory",
+            number_of_bytes,
+            None,
+            "bytes of a pass; default: half of the free memory",
+        ),
         ("--max-connections", at_least_1, 1000, "open connections; further ones get 503"),
         ("--body-seconds", _seconds, 60.0, "time in which the body of a request must arrive"),
         ("--finish-seconds", at_least_1, 30, "time to finish accepted requests after SIGTERM"),

@@ -43,7 +43,7 @@ class Prediction:
     def warning(self) -> str | None:
         """A message if an array in 0..1 was probably sent as one in 0..255."""
         if self.max_value == 255 and any(map(_has_fractions_in_0_to_1, self.pictures)):
-            return "all values of a picture are in 0..1: nearly black; for 0..1 use max_value=1"
+            return "a picture has only values in 0..1: nearly black; max_value=1 is for 0..1"
         return None
 
 
