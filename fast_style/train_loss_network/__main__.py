@@ -13,6 +13,7 @@ from fast_style.conf.config import IMAGENET, Config
 from fast_style.conf.locations import locate_weights
 from fast_style.errors import UserError, naming
 from fast_style.files import check_target, make_folder
+from fast_style.hardware import start_tensorflow
 from fast_style.pictures.images import find_pictures
 
 SMALLEST = 32
@@ -82,7 +83,8 @@ def main() -> None:
     with naming("--validation-images"):
         photos = find_pictures(args.validation_images)
     teacher = args.teacher if args.teacher == IMAGENET else str(locate_weights(args.teacher))
-    from fast_style.train_loss_network.recipe import make_loss_network  # TensorFlow takes seconds
+    start_tensorflow()  # not at the top: it takes seconds
+    from fast_style.train_loss_network.recipe import make_loss_network
 
     make_loss_network(
         config,
