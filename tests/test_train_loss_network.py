@@ -147,7 +147,7 @@ def test_an_interrupted_training_arrives_at_the_same_weights(
     for a, b in zip(whole.variables, second.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     other = _pruned(dataclasses.replace(config, seed=1), teacher, batches)
-    with pytest.raises(UserError, match=r"was begun with other pictures or flags \(seed\)"):
+    with pytest.raises(UserError, match=r"another teacher or other flags \(seed\)"):
         other.restore(checkpoint)
 
 
@@ -176,11 +176,78 @@ def test_the_command_writes_weights_and_their_card(
         (["--output", "half.bin"], "--output half.bin: its name must end in .npz"),
         (["--image-size", "16"], "--image-size 16: must be at least 32"),
         (["--learning-rate", "2"], "--learning-rate 2.0: must be between 0 and 1"),
+        (["--learning-rate", "nan"], "--learning-rate nan: must be between 0 and 1"),
+        (["--seed", "-1"], "--seed -1: must be between 0 and 2147483647"),
+        (["--batch-size", "0"], "--batch-size: 0 is not at least 1"),
+        (["--validation-images", "none/*.jpg"], "--validation-images: none"),
+        (["--dataset", "no folder"], "no folder: no such file or folder"),
+        (["--teacher", "none.npz"], "--teacher none.npz: cannot be used as vgg_16: .* no file"),
     ],
 )
-def test_wrong_flags_are_refused_before_any_work(flags, message, photos, monkeypatch) -> None:
+def test_wrong_flags_are_refused_before_any_work(
+    flags, message, photos, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        _run(monkeypatch, "--dataset", photos, "--validation-images", photos, *flags)
+        _run(monkeypatch, "--dataset", photos, "--validation-images", photos / "0.png", *flags)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e6])
+def test_a_training_that_diverges_in_its_last_step_is_reported(
+    value, tmp_path, config, teacher, batches
+) -> None:
+    distillation = _pruned(dataclasses.replace(config, steps=1), teacher, batches)
+    step = distillation.train_step
+
+    def diverging(images: np.ndarray) -> float:
+        distance = step(images)
+        kernel = distillation.variables[0]
+        kernel.assign(tf.fill(kernel.shape, value))
+        return distance
+
+    distillation.train_step = diverging  # type: ignore[method-assign]
+    checkpoint = tmp_path / "checkpoint.npz"
+    with pytest.raises(UserError, match=r"diverged at step 1 \(block1_conv1 .* below 0.02"):
+        train(distillation, ContentImages(distillation.config), checkpoint)
+    assert not checkpoint.exists()
+
+
+def test_a_teacher_with_a_layer_of_zeros_is_refused(teacher, batches) -> None:
+    kernel, bias = teacher["block2_conv1"]
+    teacher["block2_conv1"] = (0 * kernel, -np.ones_like(bias))
+    widths = {layer: width for layer, (_, width) in convolutions("vgg_16_half").items()}
+    with pytest.raises(UserError, match="--teacher: block2_conv1 has no activation above 0"):
+        prune(teacher, widths, batches)
+
+
+def test_a_damaged_teacher_and_photo_are_named(tmp_path, photos, teacher, monkeypatch) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes((photos / "0.png").read_bytes()[:60])
+    teacher_file = tmp_path / "teacher.npz"
+    save_weights(teacher_file, teacher)
+    flags = ("--dataset", photos, "--teacher", teacher_file, "--image-size", 32)
+    flags += ("--folder", tmp_path / "run", "--output", tmp_path / "half.npz")
+    with pytest.raises(UserError, match=r"--validation-images: .*damaged\.png"):
+        _run(monkeypatch, *flags, "--validation-images", damaged)
+    teacher_file.write_bytes(teacher_file.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"--teacher .*teacher\.npz: cannot be used as vgg_16"):
+        _run(monkeypatch, *flags, "--validation-images", photos / "0.png")
+    assert not (tmp_path / "half.npz").exists()
+
+
+def test_the_same_command_continues_a_training_of_one_step(
+    tmp_path, photos, teacher, monkeypatch, capsys
+) -> None:
+    save_weights(tmp_path / "teacher.npz", teacher)
+    flags = ("--dataset", "synthetic", "--validation-images", photos / "0.png", "--image-size", 32)
+    flags += ("--teacher", tmp_path / "teacher.npz", "--steps", 1, "--batch-size", 64)
+    flags += ("--folder", tmp_path / "run", "--output", tmp_path / "half.npz")
+    _run(monkeypatch, *flags)
+    weights = (tmp_path / "half.npz").read_bytes()
+    (tmp_path / "half.npz").unlink()
+    _run(monkeypatch, *flags)
+    assert "continuing from step 1 of 1" in capsys.readouterr().out
+    assert (tmp_path / "half.npz").read_bytes() == weights
 
 
 def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path, config, teacher, batches) -> None:
