@@ -178,9 +178,10 @@ def test_an_onnx_export_is_there_whole_or_not_at_all(
 ) -> None:
     pytest.importorskip("onnx", reason="ONNX is an optional extra")
     from fast_style import export as exporting
+    from fast_style.export.formats import Comparison
 
     # What runs the file has no part in this.
-    monkeypatch.setattr(exporting, "compare", lambda *_: [])
+    monkeypatch.setattr(exporting, "compare", lambda *_: [Comparison(32, 32, 0.0)])
     network = exporting.build_network(read_model(trained_model))
     monkeypatch.setattr(exporting, "build_network", lambda _: network)
     befall(folder, lambda: exporting.export(trained_model, folder / "a.onnx", "onnx"), capsys)
