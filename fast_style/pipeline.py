@@ -1,4 +1,4 @@
-"""A pipeline of stages, each in a thread of its own."""
+"""A pipeline of stages that run in threads."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 
 @contextlib.contextmanager
 def pipeline(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterator[Iterator[Any]]:
-    """Pass the items, in order, through all stages; yields an iterator of the results.
+    """Yields an iterator of the results of passing each item, in order, through all stages.
 
-    While the caller has one item, the last stage works on the next, the stage before it on the one
-    after that, and so on to the iterator of the items. No more than these are in memory. After the
-    block no thread is running.
+    Each stage has its own thread. While the caller uses one result, the last stage works on the
+    next item, the stage before it on the item after that, and so on. No further items are in
+    memory. All threads have ended when the block ends.
     """
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(contextlib.closing(_ahead(items)))
@@ -24,7 +24,7 @@ def pipeline(items: Iterable[Any], *stages: Callable[[Any], Any]) -> Iterator[It
 
 
 def _ahead(items: Iterable[Item]) -> Generator[Item]:
-    """The items; a thread fetches the next one while the caller has this one."""
+    """Yields the items. A thread fetches the next item while the caller uses the current one."""
     coming, end = iter(items), object()
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(next, coming, end)

@@ -1,4 +1,4 @@
-"""Ray: a cluster's machines, or this one's cores."""
+"""Connects to Ray, on a cluster or on this machine alone."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# Read when Ray is imported. Nothing is sent to anybody unless it is asked for.
+# Ray reads it when it is imported. Usage statistics are sent only if you ask for it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
@@ -16,15 +16,16 @@ from ray.exceptions import RayError, RayTaskError
 import fast_style
 from fast_style.errors import UserError
 
-HERE = "local"  # the address of a Ray of one's own
-OBJECT_STORE_BYTES = 1_000_000_000  # of pictures on their way; those of files stay out of it
+HERE = "local"  # the address that starts Ray on this machine
+OBJECT_STORE_BYTES = 1_000_000_000  # for pictures from tables; those from files are not stored
 
 
 @contextlib.contextmanager
 def connected(address: str, asked_by: str = "--address") -> Iterator[None]:
-    """With Ray: with the one that the program has started already, or else one for the block.
+    """Connects to Ray for the block, unless the program is connected already.
 
-    asked_by: the flag or key that says the address. Raises UserError where there is none.
+    asked_by: the flag or key that gave the address, for the message. Raises UserError if there is
+    no Ray at the address.
     """
     if ray.is_initialized():
         yield
@@ -32,7 +33,7 @@ def connected(address: str, asked_by: str = "--address") -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == HERE:
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-        options |= {"_node_ip_address": "127.0.0.1"}  # nobody else's business
+        options |= {"_node_ip_address": "127.0.0.1"}  # not reachable from outside
     else:
         package = str(Path(fast_style.__file__).parent)
         options |= {"runtime_env": {"py_modules": [package]}}
@@ -49,9 +50,9 @@ def connected(address: str, asked_by: str = "--address") -> Iterator[None]:
 
 @contextlib.contextmanager
 def errors_as_they_were() -> Iterator[None]:
-    """A UserError that was raised in the cluster, out of what Ray wraps it in.
+    """Raises a UserError of the cluster as it was, without Ray's wrapper.
 
-    One is raised as well where the cluster is lost.
+    Also raises UserError if the connection to the cluster is lost.
     """
     try:
         yield
@@ -62,9 +63,9 @@ def errors_as_they_were() -> Iterator[None]:
         raise UserError(str(error.cause).partition("\n")[0]) from None
     except RayError as error:
         said = str(error).partition("\n")[0]
-        raise UserError(f"Ray: {said}; the same command goes on with what is left") from error
+        raise UserError(f"Ray: {said}; the same command continues with the rest") from error
 
 
 def machines() -> list[Mapping[str, float]]:
-    """What each machine of the cluster has: "CPU", "GPU"."""
+    """Returns the resources of each machine of the cluster, by names such as "CPU" and "GPU"."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

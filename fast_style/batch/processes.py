@@ -1,6 +1,6 @@
-"""The pipeline on the cores of one machine, in processes of its own.
+"""Stylizes a collection on one machine, in several processes.
 
-Ray takes seconds to start, and then a share of the cores that a machine of few feels.
+Ray is not used here: it takes seconds to start, and part of the cores.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ AHEAD = 2  # pictures more than cores: one is read or written, and one waits for
 
 
 def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]:
-    """A report of each picture as soon as it is done.
+    """Yields a report of each picture as soon as it is done.
 
-    Raises UserError where the processes cannot load the networks.
+    Raises UserError if a process cannot load the networks.
     """
     entries = iter(pictures)
     with contextlib.ExitStack() as stack:
@@ -38,32 +38,32 @@ def reports(work: Work, pictures: Pictures, actors: Actors) -> Generator[Report]
             stack.callback(processes[-1].end)
         while True:
             for process in processes:
-                process.take(entries)
-            at_work: dict[Any, Process] = {p.connection: p for p in processes if p.has}
-            if not at_work:
+                process.send(entries)
+            busy: dict[Any, Process] = {p.connection: p for p in processes if p.entries}
+            if not busy:
                 return
-            for connection in wait(list(at_work)):
-                report = at_work[connection].news()
+            for connection in wait(list(busy)):
+                report = busy[connection].receive()
                 if report is not None:
                     yield report
 
 
 class Process:
-    """An actor process, and the pictures that it is working on.
+    """An actor process, and the pictures that it works on.
 
-    Where it dies, another takes its place and has those pictures one by one: that at which it dies
-    again is given up.
+    If the process dies, a new one takes those pictures one by one. The picture at which that one
+    dies as well is given up.
     """
 
     def __init__(self, work: Work, cpus: int):
         self.work = work
         self.cpus = cpus
         self.numbers = itertools.count()
-        self.has: dict[int, Entry] = {}
-        self.suspects: list[Entry] = []  # the first of them it has
-        self._begin()
+        self.entries: dict[int, Entry] = {}  # that it works on, by number
+        self.suspects: list[Entry] = []  # it works on the first of them
+        self._start()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         context = get_context("spawn")  # TensorFlow and OpenVINO do not survive a fork
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_stylize, args=(self.work, self.cpus, theirs))
@@ -72,30 +72,30 @@ class Process:
         theirs.close()
         self.has_loaded = False
 
-    def take(self, entries: Iterator[Entry]) -> None:
-        """Send it as many entries as it should have, or one suspect alone."""
-        while len(self.has) < (1 if self.suspects else self.cpus + AHEAD):
+    def send(self, entries: Iterator[Entry]) -> None:
+        """Sends entries until the process has enough of them, or a single suspect."""
+        while len(self.entries) < (1 if self.suspects else self.cpus + AHEAD):
             entry = self.suspects[0] if self.suspects else next(entries, None)
             if entry is None:
                 return
             number = next(self.numbers)
-            self.has[number] = entry
-            with contextlib.suppress(OSError):  # it died, as its news will be
+            self.entries[number] = entry
+            with contextlib.suppress(OSError):  # it died; receive() finds that out
                 self.connection.send((number, entry))
 
-    def news(self) -> Report | None:
-        """Its next message, if that is a report. Raises UserError where it cannot load."""
+    def receive(self) -> Report | None:
+        """Returns the next message if it is a report. Raises UserError if loading failed."""
         try:
-            said = self.connection.recv()
+            message = self.connection.recv()
         except (EOFError, OSError):
             return self._restart()
-        if isinstance(said, UserError):
-            raise said
-        if said is None:
+        if isinstance(message, UserError):
+            raise message
+        if message is None:
             self.has_loaded = True
             return None
-        number, report = said
-        del self.has[number]
+        number, report = message
+        del self.entries[number]
         del self.suspects[:1]
         return report
 
@@ -107,9 +107,9 @@ class Process:
         self.end()
         if not self.has_loaded:
             raise UserError("a process dies while it loads the networks; is memory short?")
-        self._begin()
-        lost = list(self.has.values())
-        self.has.clear()
+        self._start()
+        lost = list(self.entries.values())
+        self.entries.clear()
         if self.suspects:
             failing = self.suspects.pop(0)
             return Report(1, broken=[(failing.source, "2 processes died at this picture")])
@@ -119,7 +119,7 @@ class Process:
 
 @contextlib.contextmanager
 def _ignore_sigint() -> Iterator[None]:
-    """Ignore Ctrl-C in the block, and in processes started there: the main process handles it."""
+    """Ignores Ctrl-C in the block and in processes started there; the main process handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -131,7 +131,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _stylize(work: Work, cpus: int, connection: Connection) -> None:
-    """The process: stylizes what it receives until the connection closes."""
+    """Runs in the process: stylizes what it receives until the connection closes."""
     worker = Worker(work, cpus)
     try:
         worker.load()
@@ -139,10 +139,10 @@ def _stylize(work: Work, cpus: int, connection: Connection) -> None:
         connection.send(error)
         return
     connection.send(None)
-    one_at_a_time = threading.Lock()
+    sending = threading.Lock()
 
-    def tell(number: int, report: Future[Report]) -> None:
-        with one_at_a_time, contextlib.suppress(OSError):
+    def send(number: int, report: Future[Report]) -> None:
+        with sending, contextlib.suppress(OSError):
             connection.send((number, report.result()))
 
     while True:
@@ -150,4 +150,4 @@ def _stylize(work: Work, cpus: int, connection: Connection) -> None:
             number, entry = connection.recv()
         except (EOFError, OSError):
             os._exit(0)
-        worker.submit(entry).add_done_callback(partial(tell, number))
+        worker.submit(entry).add_done_callback(partial(send, number))
