@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from fast_style.command_line import interruption
 from fast_style.conf.config import Config
@@ -165,8 +166,6 @@ def train(distillation: Distillation, images: ContentImages, checkpoint: Path) -
     Raises KeyboardInterrupt after Ctrl-C, and UserError if the training diverges, without writing
     a checkpoint.
     """
-    from tqdm import tqdm
-
     steps: int = distillation.config.steps  # type: ignore[assignment]
     with (
         contextlib.closing(images.batches(distillation.step)) as batches,
