@@ -1,18 +1,28 @@
-"""Train one style: python train.py -c conf/candy.yml"""
+"""Train one style: python train.py -c conf/candy.yml, or python train.py --style painting.jpg"""
 
-from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error
+from pathlib import Path
+
+from fast_style.command_line import OneLineParser, add_set_flag, exit_on_user_error, minutes
 from fast_style.conf.conf_file import load_config
+from fast_style.conf.names import as_name
 from fast_style.hardware import start_tensorflow
 
 
 def main() -> None:
     parser = OneLineParser(
-        description="Train the transformer network that a conf file describes. The same "
+        description="Train the transformer network of a style image or a conf file. The same "
         "command continues an interrupted training from its newest checkpoint."
     )
-    parser.add_argument("-c", "--conf", required=True, help="conf file, such as conf/candy.yml")
+    parser.add_argument("-c", "--conf", help="conf file, such as conf/candy.yml")
+    parser.add_argument("--style", help="a painting to train on, with or without a conf")
     add_set_flag(parser)
-    parser.add_argument("--steps", type=int, help="the same as --set steps=STEPS")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="the same as --set steps=STEPS")
+    length.add_argument(
+        "--minutes",
+        type=minutes,
+        help="as many steps as fit into this time; default without --conf: 2",
+    )
     parser.add_argument(
         "--restart",
         action="store_true",
@@ -22,14 +32,20 @@ def main() -> None:
         "--download", action="store_true", help="let TFDS fetch the data set (COCO: up to 40 GB)"
     )
     args = parser.parse_args()
-    overrides = args.overrides + ([] if args.steps is None else [f"steps={args.steps}"])
-    config = load_config(args.conf, overrides)
+    if not (args.conf or args.style):
+        parser.error("give --style IMAGE, or --conf FILE")
+    overrides = [] if args.steps is None else [f"steps={args.steps}"]
+    if args.style:
+        overrides += [f"style_image={args.style}", f"naming={as_name(Path(args.style).stem)}"]
+    config = load_config(args.conf or "conf/built_in.yml", overrides + args.overrides)
+    if not args.conf and args.steps is None and args.minutes is None:
+        args.minutes = 2.0
 
     # Imported after the conf has been checked: TensorFlow takes seconds.
     start_tensorflow()
     from fast_style.training.loop import train
 
-    folder = train(config, restart=args.restart, download=args.download)
+    folder = train(config, restart=args.restart, download=args.download, minutes=args.minutes)
     evaluate = "fast-style eval" if parser.prog == "fast-style train" else "python eval.py"
     print(f"{folder}: {evaluate} --model {folder} --image PICTURE")
 

@@ -46,7 +46,9 @@ def number_of_bytes(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory, such as 4GB")
 
 
-def _number(kind: type, at_least: int, at_most: float = sys.float_info.max) -> Callable[[str], Any]:
+def _number(
+    kind: type, at_least: float, at_most: float = sys.float_info.max
+) -> Callable[[str], Any]:
     """Returns a function from the text of a flag to a number; it raises ArgumentTypeError."""
     called = "a whole number" if kind is int else "a number"
     limits = f"at least {at_least}" if at_most > 1 else f"between {at_least} and {at_most}"
@@ -66,6 +68,7 @@ def _number(kind: type, at_least: int, at_most: float = sys.float_info.max) -> C
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
 factor = _number(float, 1)
+minutes = _number(float, 0.5)
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:

@@ -213,7 +213,7 @@ def begun_from(folder: Path, values: dict[str, Any]) -> StyledNetwork:
     config = config_from_mapping(values, "conf")
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
     network = Trainer(config, list(styles.values()), 1, "float32").network
-    load_initial_weights(network.variables, config.network, styles, folder)
+    load_initial_weights(network, config.network, {name: {} for name in styles}, folder)
     return network
 
 

@@ -48,7 +48,7 @@ def content(photo: Photo) -> np.ndarray:
 def terms_of(
     objective: PerceptualLoss, stylized: np.ndarray, content: np.ndarray, style_ramp: float = 1.0
 ) -> Terms:
-    terms = objective(stylized, objective.content_targets(content), style_ramp)
+    terms = objective(stylized, objective.content_targets(content), style_ramp=style_ramp)
     return {name: float(value) for name, value in terms.items()}
 
 

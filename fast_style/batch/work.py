@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fast_style.any_style.chosen_style import in_style
 from fast_style.batch.stores import Store
 from fast_style.errors import UserError
 from fast_style.model_folder.layout import find_model_folder
@@ -59,5 +60,5 @@ def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Mo
             name = name_in_style(folder.name, style)
             if name in named:
                 raise UserError(f"--model: two would write pictures named NAME-{name}")
-            named[name] = model.in_style(style)
+            named[name] = in_style(model, style)
     return named

@@ -11,7 +11,15 @@ from typing import Any
 import yaml
 from absl import logging
 
-from fast_style.conf.config import FILE_KEYS, OWN_FILES, Config, files_in, is_url, problems
+from fast_style.conf.config import (
+    FILE_KEYS,
+    OWN_FILES,
+    STYLE_KEYS,
+    Config,
+    files_in,
+    is_url,
+    problems,
+)
 from fast_style.conf.locations import PROJECT, beside, locate, looked_in
 from fast_style.conf.typed_values import WrongValue, check_limits, convert, kinds_of
 from fast_style.errors import UserError, nearest
@@ -190,8 +198,10 @@ def _overridden(below: dict[str, _Sourced], above: dict[str, _Sourced]) -> dict[
     superseded = set()
     if "loss_model" in above:
         superseded = {"loss_model_file"}
-    if "style_image" in above or "style_images" in above:
-        superseded |= {"style_image", "style_images", "style_image_sha256"}
+    if any(key in above for key in STYLE_KEYS):
+        superseded |= {"style_image", "style_image_sha256"}
+    if "style_image" in above:
+        superseded |= set(STYLE_KEYS)
     return {key: value for key, value in below.items() if key not in superseded} | above
 
 
@@ -214,8 +224,8 @@ def _checked_config(sourced: Mapping[str, _Sourced], path: str) -> Config:
         values[key] = _converted(key, given.value, given.source)
         if key in FILE_KEYS:
             values[key] = _files_beside(values[key], Path(given.source).parent)
-    images = [values.get("style_image"), values.get("style_images")]
-    for key, missing in (("naming", "naming" not in values), ("style_image", images == [None] * 2)):
+    no_style = all(values.get(key) is None for key in STYLE_KEYS)
+    for key, missing in (("naming", "naming" not in values), ("style_image", no_style)):
         if missing:
             raise UserError(f"{path}: the key {key!r} is missing")
     values.setdefault("loss_model_file", OWN_FILES[values.get("loss_model", "vgg_16")])

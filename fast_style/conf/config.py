@@ -38,6 +38,7 @@ class Config:
 
     style_image: StyleImage | None = None
     style_images: StyleImages | None = None
+    style_dataset: str | None = None
     artwork: str = ""
     naming: str
     model_path: str = "models"
@@ -63,7 +64,7 @@ class Config:
     content_normalization: Literal["published", "relative", "half_sum", "quarter_mean"] = (
         "published"
     )
-    style_normalization: Literal["published", "relative", "gatys"] = "published"
+    style_normalization: Literal["published", "relative", "balanced", "gatys"] = "published"
     style_image_sha256: str | dict[str, str] | None = None
     style_image_size: int | None = _number(None, at_least=32)
     style_image_part: list[float] = field(default_factory=lambda: [0.0, 0.0, 1.0, 1.0])
@@ -120,9 +121,9 @@ class Config:
 
         A single style has the name `naming`.
         """
-        if self.style_images is None:
-            return {self.naming: self.style_image or ""}
-        return named_images(self.style_images)
+        if self.style_images is not None:
+            return named_images(self.style_images)
+        return {} if self.style_dataset else {self.naming: self.style_image or ""}
 
     @functools.cached_property
     def paths(self) -> dict[str, Path]:
@@ -175,6 +176,9 @@ class Config:
 # The weights of each loss network if a conf names no file.
 OWN_FILES = {"vgg_16": IMAGENET, "vgg_19": IMAGENET, "vgg_16_half": "pretrained/vgg_16_half.npz"}
 
+# Keys that say which styles a network has; the last one allows the one before it.
+STYLE_KEYS = ("style_image", "style_images", "style_dataset")
+
 # Keys that name files, which can be in the folder of the conf.
 FILE_KEYS = ("style_image", "style_images", "preview_images")
 
@@ -206,7 +210,7 @@ OBSERVING_KEYS = _MACHINE_KEYS | {
 }
 
 # Keys that name places on the training machine; shipped and exported models do not have them.
-PLACE_KEYS = _MACHINE_KEYS | {"dataset", "init_from"}
+PLACE_KEYS = _MACHINE_KEYS | {"dataset", "style_dataset", "init_from"}
 
 FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 

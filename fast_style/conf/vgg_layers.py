@@ -21,6 +21,7 @@ WIDTHS = {
     "vgg_19": (64, 128, 256, 512, 512),
     "vgg_16_half": (32, 64, 128, 256, 256),
 }
+SCALE_NAMES = ("", "_half", "_quarter", "_eighth")  # end the names of layers at smaller sizes
 PIXEL_MEAN = (123.68, 116.779, 103.939)  # RGB of 0..255, over ImageNet
 
 

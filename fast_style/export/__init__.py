@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from fast_style import __version__
+from fast_style.any_style.chosen_style import in_style
 from fast_style.conf.config import PLACE_KEYS
 from fast_style.errors import UserError, check_installed, naming_os_errors
 from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
@@ -65,7 +66,7 @@ def export(
         )
     if output.suffix != wanted.ending and wanted.ending:
         raise UserError(f"--output {output}: for {wanted.title} the name ends in {wanted.ending}")
-    model = read_model(model_folder).in_style(style)
+    model = in_style(read_model(model_folder), style)
     network = build_network(model)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     metadata = {

@@ -80,8 +80,11 @@ def style_loss(
     statistics: each (N, ...). targets: the style image's, each (1, ...). feature_shape: (H, W, C).
     normalization: 'published' divides by N * H * W * C, for which the published style weights were
     tuned (Johnson et al. 2016, eq. 4, do not divide the squared Frobenius norm). 'relative' divides
-    by N * |target|². 'gatys' divides by 4 * N; for images of one size this is the 1 / (4 C² (HW)²)
-    of Gatys et al. 2016, eq. 4, whose Gram matrices are not divided by H * W * C.
+    by N * |target|². 'balanced' divides by N * (|target|² + |statistic|²), so that no style counts
+    more than others in a network for any style; the gradient leaves out the divisor (after Cheng et
+    al. 2021, "Style-aware normalized loss for improving arbitrary style transfer"). 'gatys' divides
+    by 4 * N; for images of one size this is the 1 / (4 C² (HW)²) of Gatys et al. 2016, eq. 4, whose
+    Gram matrices are not divided by H * W * C.
     """
     total: Tensor = 0.0
     for statistic, target in zip(statistics, targets, strict=True):
@@ -89,6 +92,9 @@ def style_loss(
         pictures = ops.cast(ops.shape(statistic)[0], "float32")
         if normalization == "relative":
             total += distance / (pictures * ops.sum(ops.square(target)))
+        elif normalization == "balanced":
+            sizes = ops.sum(ops.square(target)) + ops.sum(ops.square(statistic)) / pictures
+            total += distance / (pictures * ops.stop_gradient(sizes))
         elif normalization == "gatys":
             total += distance / (4 * pictures)
         else:
@@ -168,17 +174,24 @@ def quantiles(values: Tensor, count: int) -> Tensor:
     return ops.take(values, below, axis=-1) * (1 - part) + ops.take(values, above, axis=-1) * part
 
 
-def sliced_wasserstein_loss(values: Tensor, target: Tensor) -> Tensor:
+def sliced_wasserstein_loss(values: Tensor, target: Tensor, balanced: bool = False) -> Tensor:
     """Returns the squared 2-Wasserstein distance of sliced values over the target's variance.
 
     values: (N, SLICES, n), sorted. target: (1, SLICES, QUANTILES). 0 for equal distributions,
-    about 1 for images of one colour. Rabin et al. (2012) for the sliced distance; Elnekave and
+    about 1 for images of one colour. balanced: over the sum of both variances, as in style_loss.
+    Rabin et al. (2012) for the sliced distance; Elnekave and
     Weiss (2022, "Generating natural images with direct patch distributions matching") for patches
     of pixels at several sizes.
     """
     wanted = quantiles(target, values.shape[-1])
-    centred = target - ops.mean(target, axis=-1, keepdims=True)
-    return ops.mean(ops.square(values - wanted)) / ops.mean(ops.square(centred))
+    size = _mean_variance(target)
+    if balanced:
+        size += ops.stop_gradient(_mean_variance(values))
+    return ops.mean(ops.square(values - wanted)) / size
+
+
+def _mean_variance(values: Tensor) -> Tensor:
+    return ops.mean(ops.square(values - ops.mean(values, axis=-1, keepdims=True)))
 
 
 def sliced_target(slices: list[Tensor]) -> tuple[Tensor, ...]:
@@ -186,9 +199,10 @@ def sliced_target(slices: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(quantiles(values, QUANTILES) for values in slices)
 
 
-def sliced_loss(slices: list[Tensor], target: tuple[Tensor, ...]) -> Tensor:
+def sliced_loss(slices: list[Tensor], target: tuple[Tensor, ...], balanced: bool) -> Tensor:
     """Returns the mean of sliced_wasserstein_loss over the sizes that both have."""
-    losses = list(map(sliced_wasserstein_loss, slices, target))  # a small picture has fewer sizes
+    pairs = zip(slices, target, strict=False)  # a small picture has fewer sizes
+    losses = [sliced_wasserstein_loss(values, wanted, balanced) for values, wanted in pairs]
     return sum(losses) / len(losses)
 
 
@@ -265,8 +279,8 @@ class Compared:
 
     stylized: (N, H, W, 3) RGB 0..255. content, style: scalars, the weighted sums over the layers
     of the loss network. targets: those of the painting, for each term with a `target`. period: of
-    the transformer network's upsampling, in pixels. moved: the `moved` and `shift` of
-    temporal_loss, or None.
+    the transformer network's upsampling, in pixels. balanced: as for style_loss. moved: the `moved`
+    and `shift` of temporal_loss, or None.
     """
 
     stylized: Tensor
@@ -274,6 +288,7 @@ class Compared:
     style: Tensor
     targets: Mapping[str, tuple[Tensor, ...]]
     period: int
+    balanced: bool
     moved: Tensor = None
 
 
@@ -300,7 +315,7 @@ def _sliced_term(name: str, slices: Callable[[Tensor], list[Tensor]]) -> Term:
     return Term(
         name,
         f"{name}_weight",
-        lambda of: sliced_loss(slices(of.stylized), of.targets[name]),
+        lambda of: sliced_loss(slices(of.stylized), of.targets[name], of.balanced),
         target=lambda painting: sliced_target(slices(painting)),
         of_style=True,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from fast_style.conf.config import Config
-from fast_style.conf.vgg_layers import pixels_between
+from fast_style.conf.vgg_layers import SCALE_NAMES, pixels_between
 from fast_style.errors import UserError
 from fast_style.loss.loss_network import build_loss_network, fingerprint
 from fast_style.loss.losses import (
@@ -24,8 +24,6 @@ from fast_style.network.architecture import ARCHITECTURES
 # Below these a style image has one colour, except for rounding.
 FLAT_VALUES = 1e-3  # grey levels
 FLAT_STATISTICS = 1e-9  # squared, of a layer's means
-
-SCALE_NAMES = ("", "_half", "_quarter", "_eighth")
 
 
 class PerceptualLoss:
@@ -71,8 +69,8 @@ class PerceptualLoss:
             "style_statistics": config.style_statistics,
             DIRECTIONS: "waves",
         }
-        of_each = [self._style_targets(style) for style in styles]
-        self.style_targets = {
+        of_each = [self._targets_of_style(style) for style in styles]
+        self._style_targets: dict[str, tuple] = {
             name: tuple(map(ops.concatenate, zip(*(one[name] for one in of_each), strict=True)))
             for name in self._target_names()
         }
@@ -81,9 +79,21 @@ class PerceptualLoss:
         """Returns the statistics of one style. known: further entries of `made_with`."""
         arrays = {
             name: tuple(np.asarray(each)[style : style + 1] for each in targets)
-            for name, targets in self.style_targets.items()
+            for name, targets in self._style_targets.items()
         }
         return StyleStatistics(arrays, self._made_with | known)
+
+    def style_targets(self, style) -> Mapping[str, tuple]:
+        """Returns the statistics that stylized pictures should have, by the names of the terms.
+
+        style: the number of one of the styles, from 0, or a style image, (1, H, W, 3) RGB 0..255.
+        """
+        if len(getattr(style, "shape", ())) == 4:
+            return self._targets_of_pixels(ops.cast(style, "float32"))
+        return {
+            name: tuple(ops.take(each, [style], axis=0) for each in of_styles)
+            for name, of_styles in self._style_targets.items()
+        }
 
     def content_targets(self, content) -> Mapping[str, object]:
         """Returns the features that the stylized (N, H, W, 3) RGB 0..255 pictures should keep."""
@@ -91,22 +101,20 @@ class PerceptualLoss:
         return {layer: self._inside(found, layer, scale=0) for layer, found in features.items()}
 
     def __call__(
-        self, stylized, content_targets, style_ramp=1.0, style=0, moved=None
+        self, stylized, content_targets, style_targets=None, style_ramp=1.0, moved=None
     ) -> Mapping[str, object]:
         """Returns the named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
         These are the terms of TERMS that the conf weighs, unweighted; 'weighted/TERM' and their
         sum 'total'; 'style/LAYER' for each style layer at full size, 'style/LAYER_half' at half
         size and so on.
-        style_ramp: a factor on the weights of the terms of style. style: the number of the style,
-        from 0. moved: the `moved` and `shift` of temporal_loss; without it, the terms that need it
-        are left out.
+        content_targets, style_targets: as the methods with these names return them; by default
+        those of the first style. style_ramp: a factor on the weights of the terms of style. moved:
+        the `moved` and `shift` of temporal_loss; without it, the terms that need it are left out.
         """
         config = self.config
-        targets = {
-            name: tuple(ops.take(each, [style], axis=0) for each in of_styles)
-            for name, of_styles in self.style_targets.items()
-        }
+        if style_targets is None:
+            style_targets = self.style_targets(0)
         features = self._features(self._mirrored(stylized))
         content_distance = sum(
             weight
@@ -123,13 +131,16 @@ class PerceptualLoss:
             found = self._inside(features[scale][layer], layer, scale)
             by_layer[name] = style_loss(
                 style_statistics(found, config.style_statistics),
-                targets[name],
+                style_targets[name],
                 tuple(found.shape[1:]),
                 config.style_normalization,
             )
             style_distance += weight * by_layer[name]
         period = ARCHITECTURES[config.network].downsampling
-        compared = Compared(stylized, content_distance, style_distance, targets, period, moved)
+        balanced = config.style_normalization == "balanced"
+        compared = Compared(
+            stylized, content_distance, style_distance, style_targets, period, balanced, moved
+        )
         terms, weighted = {}, {}
         for term in self.terms:
             if moved is not None or not term.moves:
@@ -146,7 +157,7 @@ class PerceptualLoss:
     def _target_names(self) -> list[str]:
         return [*self.style_layers, *(term.name for term in self.terms if term.target)]
 
-    def _style_targets(self, style: Style) -> Mapping[str, tuple]:
+    def _targets_of_style(self, style: Style) -> Mapping[str, tuple]:
         if isinstance(style, StyleStatistics):
             style.check(self._made_with, self._target_names())
             return style.arrays
@@ -161,15 +172,17 @@ class PerceptualLoss:
         }
 
     def _targets_of_painting(self, painting: np.ndarray) -> dict[str, tuple]:
-        pixels = ops.convert_to_tensor(painting[None], "float32")
+        targets = self._targets_of_pixels(ops.convert_to_tensor(painting[None], "float32"))
+        self._check_divisors(targets)
+        return targets
+
+    def _targets_of_pixels(self, pixels) -> dict[str, tuple]:
         features = self._features(pixels)
         targets: dict[str, tuple] = {}
         for name, (scale, layer, _) in self.style_layers.items():
             found = self._inside(features[scale][layer], layer, scale)
             targets[name] = style_statistics(found, self.config.style_statistics)
-        targets |= {term.name: term.target(pixels) for term in self.terms if term.target}
-        self._check_divisors(targets)
-        return targets
+        return targets | {term.name: term.target(pixels) for term in self.terms if term.target}
 
     def _check_divisors(self, targets: Mapping[str, tuple]) -> None:
         """Raises UserError if a term would divide by 0, as for a picture of one colour."""

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_style import hardware
+from fast_style.any_style.chosen_style import in_style
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import PLACE_KEYS, Config
 from fast_style.errors import UserError
@@ -54,7 +55,7 @@ def read_subject(
     style: the one to measure, if the folder has several. style_image: a file or URL instead of the
     conf's. Raises UserError if the folder has no such model, or the style image is missing.
     """
-    model = read_model(folder).in_style(style)
+    model = in_style(read_model(folder), style)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     source = str(model.source.parent / CONF)
     if style_image is not None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, of_network, variables_as_arrays
 from fast_style.network.architecture import ARCHITECTURES, Architecture, architecture_of
 from fast_style.network.style_mix import mixed, name_in_style, stacked, style_proportions
+from fast_style.network.style_predictor import PREDICTOR, Statistics, norm_paths, predicted_norms
+
+NETWORK = "network/"  # begins the names of the arrays in weights.npz
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,11 @@ class Model:
 
     @property
     def styles(self) -> list[str]:
-        """The names of the styles."""
+        """The names of the styles; of a model that takes any style, those in its folder."""
         images = self.conf.get("style_images")
-        return [self.name] if images is None else list(named_images(images))
+        if images is None:
+            return [] if self.takes_any_style else [self.name]
+        return list(named_images(images))
 
     @property
     def architecture(self) -> Architecture:
@@ -71,6 +76,25 @@ class Model:
             conf["style_image"] = named_images(self.conf["style_images"])[style]
             conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)
         return Model(conf, arrays, self.source)
+
+    @property
+    def takes_any_style(self) -> bool:
+        """Whether it can be given the statistics of any style image."""
+        return any(path.startswith(NETWORK + PREDICTOR) for path in self.arrays)
+
+    def arrays_of_style(self, mix: Sequence[tuple[Statistics, float]]) -> dict[str, np.ndarray]:
+        """Returns the arrays of one style, from a model that takes any style.
+
+        mix: the statistics of style images, as in style.npz, and the share of each in the mix.
+        """
+        own = {path.removeprefix(NETWORK): array for path, array in self.arrays.items()}
+        each = [(predicted_norms(own, one, np), share) for one, share in mix]
+        norms = {
+            NETWORK + path: sum(share * found[path] for found, share in each)
+            for path in norm_paths(own)
+        }
+        kept = (path for path in self.arrays if not path.startswith(NETWORK + PREDICTOR))
+        return {path: norms.get(path, self.arrays[path]) for path in kept}
 
     def in_style_like(self, name: str) -> "Model":
         """Returns the model that a style `name` begins from: the same style, or a mix of all."""
@@ -154,12 +178,13 @@ def copy_model(model: Model, target: Path) -> None:
 
 
 def load_initial_weights(
-    variables: Sequence, wanted: str, styles: Iterable[str], folder: Path
+    network, wanted: str, styles: Mapping[str, Statistics], folder: Path
 ) -> None:
-    """Assigns the network of another model folder to the variables of a StyledNetwork.
+    """Assigns the network of another model folder to a StyledNetwork or AnyStyleNetwork.
 
-    wanted: the key `network` of the conf. styles: the names of its styles. Each takes the style of
-    the same name if the folder has several styles, and their mean if none has that name.
+    wanted: the key `network` of the conf. styles: the statistics of its styles. Each takes the one
+    that is predicted for these if the folder's network takes any style, or the one of the same name
+    if it has several styles, and their mean if none has that name.
     Raises UserError if the folder holds no network with weights of the same shapes.
     """
     model = read_model(folder)
@@ -169,6 +194,19 @@ def load_initial_weights(
             f"init_from: {folder}: has network: {found}, but the conf has network: {wanted}; "
             f"name a folder with network: {wanted}, or null"
         )
-    plain = [model.in_style_like(name).arrays for name in styles]
-    arrays = stacked(plain) if len(plain) > 1 else plain[0]
+    variables = network.variables
+    predicts = any(variable.path.startswith(PREDICTOR) for variable in variables)
+    if predicts and not model.takes_any_style:  # the predictor begins as it is
+        arrays = model.in_style_like("").arrays
+        variables = network.network.trainable_variables
+    elif predicts:
+        arrays = model.arrays
+    else:
+        plain = [
+            model.arrays_of_style([(statistics, 1.0)])
+            if model.takes_any_style
+            else model.in_style_like(name).arrays
+            for name, statistics in styles.items()
+        ]
+        arrays = stacked(plain) if len(plain) > 1 else plain[0]
     assign_variables("network", variables, arrays, folder)

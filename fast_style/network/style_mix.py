@@ -5,6 +5,7 @@ mix of styles is the same mix of these rows (Dumoulin et al. 2017, section 3.4).
 of a single style, which every runtime and format supports.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,23 +20,40 @@ def style_proportions(text: str, names: Sequence[str]) -> np.ndarray:
 
     Raises UserError for an unknown name or wrong shares.
     """
-    shares = np.zeros(len(names), np.float32)
-    for part in text.split(","):
-        name, _, share = (piece.strip() for piece in part.partition("="))
+    given = named_shares(text)
+    for name in given:
         if name not in names:
             raise UserError(f"--style {text}: there is no {name!r}; {nearest(name, list(names))}")
+    return np.array([given.get(name, 0.0) for name in names], np.float32)
+
+
+def named_shares(text: str) -> dict[str, float]:
+    """Returns the share of each name, with the sum 1. Raises UserError for wrong shares."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        before, separator, after = (piece.strip() for piece in part.rpartition("="))
+        name, share = (before, after) if separator else (after, "1")
         try:
-            shares[list(names).index(name)] += float(share or 1)
+            shares[name] = shares.get(name, 0.0) + float(share)
         except ValueError:
             raise UserError(f"--style {text}: {share!r} is not a number, such as 0.6") from None
-    if not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+    given = np.array(list(shares.values()))
+    if not np.isfinite(given).all() or (given < 0).any() or not given.any():
         raise UserError(f"--style {text}: shares must be at least 0, and not all 0")
-    return shares / shares.sum()
+    return {name: share / float(given.sum()) for name, share in shares.items()}
 
 
 def name_in_style(name: str, style: str | None) -> str:
-    """Returns the name for results of model folder `name` in `style`; None: its only style."""
-    return name if style is None else f"{name}-{style}"
+    """Returns the name for results of model folder `name` in `style`; None: its only style.
+
+    A style image is named by its file's name without folder and ending.
+    """
+    if style is None:
+        return name
+    parts = [
+        re.sub(r"\.[A-Za-z]\w*(?==|$)", "", part.rpartition("/")[2]) for part in style.split(",")
+    ]
+    return f"{name}-{','.join(parts)}"
 
 
 def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str, np.ndarray]:

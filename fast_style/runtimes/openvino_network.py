@@ -109,6 +109,7 @@ OPERATORS: dict[str, Callable[..., openvino.Node]] = {
     "Add": ops.add,
     "Sub": ops.subtract,
     "Mul": ops.multiply,
+    "Div": ops.divide,
     "Neg": ops.negative,
     "Mod": ops.floor_mod,
     "Min": ops.minimum,
@@ -128,6 +129,14 @@ OPERATORS: dict[str, Callable[..., openvino.Node]] = {
     "Transpose": lambda x, perm: ops.transpose(x, perm),
     "Concat": lambda *parts, axis: ops.concat(parts, axis),
     "DepthToSpace": lambda x, blocksize: ops.depth_to_space(x, "blocks_first", blocksize),
+    "Reshape": lambda x, shape: ops.reshape(x, shape, special_zero=True),
+    "ReduceMean": lambda x, axes, keepdims: ops.reduce_mean(x, axes, bool(keepdims)),
+    "AveragePool": lambda x, kernel_shape, strides: ops.avg_pool(
+        x, strides, [0, 0], [0, 0], kernel_shape, exclude_pad=True
+    ),
+    "MaxPool": lambda x, kernel_shape, strides: (
+        ops.max_pool(x, strides, [1, 1], [0, 0], [0, 0], kernel_shape).output(0).get_node()
+    ),
     "MatMul": lambda x, y: ops.matmul(x, y, False, False),
     "Conv": lambda x, kernel, strides: ops.convolution(x, kernel, strides, [0, 0], [0, 0], [1, 1]),
     "InstanceNormalization": lambda x, scale, shift, epsilon: (

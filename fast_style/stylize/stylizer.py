@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from fast_style.any_style.chosen_style import in_style
 from fast_style.errors import UserError, naming
 from fast_style.hardware import (
     DTYPE_POLICIES,
@@ -69,7 +70,8 @@ class Stylizer:
 
         runtime: 'tensorflow', 'openvino' or 'auto': OpenVINO if it is installed and TensorFlow has
         no GPU. precision: 'float32', 'bfloat16' or 'auto': bfloat16 on hardware that multiplies it.
-        style: in a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'.
+        style: in a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'; for a
+        model that takes any style, a style image or a mix, such as 'a.jpg=0.7,b.jpg=0.3'.
         max_memory: bytes. A picture that needs more goes through in rows (runtimes.streaming), with
         the same result in more than twice the time. None: the memory that is free at each picture.
 
@@ -88,7 +90,7 @@ class Stylizer:
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
         if not isinstance(model, Model):
             model = read_model(find_model_folder(os.path.expanduser(model)))
-        model = model.in_style(style)
+        model = in_style(model, style, self.runtime)
         self.architecture = model.architecture
         self.network = load(model, precision)
         self.max_memory = max_memory

@@ -33,7 +33,7 @@ class HeldOut:
         terms: returns the objective's terms for a (1, H, W, 3) uint8 batch and a style's number.
         With several styles, 'STYLE/TERM' is the value of one style, and 'TERM' the mean over them.
         """
-        if not self.batches:
+        if not self.batches or not self.styles:
             return None
         of_styles = [
             _means([terms(batch, number) for batch in self.batches])

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
 from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.pictures.training_pictures.style_images import StyleImages
 from fast_style.training.held_out import HeldOut
 from fast_style.training.lock import training_lock
 from fast_style.training.monitor import Monitor
@@ -50,14 +52,22 @@ from fast_style.training.provenance import hashes, provenance
 from fast_style.training.replicas import Replicas, report_lost_workers
 from fast_style.training.step import Batch, Trainer
 
+SEEN = 64  # style images that centre and scale the input of a predictor
+FINISHING = 12.0  # seconds that the last previews and the SavedModel take
 
-def train(config: Config, *, restart: bool = False, download: bool = False) -> Path:
+
+def train(
+    config: Config, *, restart: bool = False, download: bool = False, minutes: float | None = None
+) -> Path:
     """Trains until `steps`, resuming from the newest checkpoint, and returns the model folder.
 
     On one machine an interrupted training arrives at the same weights, bit for bit: batches depend
     on seed and step alone, and a checkpoint contains network, optimizer and step.
+    minutes: instead of `steps`, as many as fit into this time on this machine. Their number is
+    decided at the start and kept by a resumed training.
     Raises UserError for wrong input, and if the loss is not finite.
     """
+    started = time.perf_counter()
     folder = config.model_folder
     if not tensorflow_finds(folder):
         logging.warning(
@@ -69,6 +79,9 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
         check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
     content_images = ContentImages(config, download=download, share=replicas.share)
+    if minutes is not None:
+        known = checkpoint.config["steps"] if checkpoint else config.warmup_steps + 1
+        config = dataclasses.replace(config, steps=known)
     steps = number_of_steps(config, content_images)
     if checkpoint:
         if checkpoint.step > steps:
@@ -86,11 +99,24 @@ def train(config: Config, *, restart: bool = False, download: bool = False) -> P
     if precision == "auto":
         precision = checkpoint.precision if checkpoint else hardware.fastest_precision()
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
-    trainer = Trainer(config, list(styles.values()), steps, precision, replicas)
-    loop = TrainingLoop(config, content_images, styles, trainer)
+    style_images = StyleImages(config, download=download) if config.style_dataset else None
+    seen = [] if style_images is None else style_images.first(SEEN)
+    trainer = Trainer(config, list(styles.values()), steps, precision, replicas, seen)
+    if minutes is not None and not checkpoint:
+        style = 0 if style_images is None else seen[0]
+        each = trainer.seconds_of_a_step(
+            make_batch(config, content_images, content_images.batch(0), 0, style)
+        )
+        left = 60 * minutes - (time.perf_counter() - started) - FINISHING
+        steps = max(int(left / each), steps)
+        config = dataclasses.replace(config, steps=steps)
+        trainer.steps = steps
+        print(f"{steps} steps of {each:.2f} s fit into {minutes:g} minutes")
+    loop = TrainingLoop(config, content_images, styles, trainer, style_images)
     if config.init_from is not None and not checkpoint:
         folder_before = find_model_folder(config.init_from)
-        load_initial_weights(trainer.network.variables, config.network, styles, folder_before)
+        statistics = {name: trainer.objective.statistics(n).arrays for n, name in enumerate(styles)}
+        load_initial_weights(trainer.network, config.network, statistics, folder_before)
     with training_lock(folder) if replicas.is_chief else contextlib.nullcontext():
         if replicas.is_chief:
             begin_anew(folder) if restart else check_still_newest(checkpoint, folder)
@@ -113,6 +139,19 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
     return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
 
 
+def make_batch(
+    config: Config,
+    content_images: ContentImages,
+    content: np.ndarray,
+    step: int,
+    style: int | np.ndarray,
+) -> Batch:
+    """Returns the batch of a step, with a moved view if the conf weighs the temporal term."""
+    if not config.temporal_weight:
+        return Batch(content, style)
+    return Batch(content, style, *content_images.moved_view(content, step))
+
+
 def _warn_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
     before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
     if before != now.pictures_per_epoch:
@@ -132,11 +171,13 @@ class TrainingLoop:
         content_images: ContentImages,
         styles: Mapping[str, Style],
         trainer: Trainer,
+        style_images: StyleImages | None = None,
     ):
         self.config = config
         self.folder = config.model_folder
         self.content_images = content_images
         self.styles = styles
+        self.style_images = style_images
         self.trainer = trainer
         self._variables = {
             "network": trainer.network.variables,
@@ -193,10 +234,10 @@ class TrainingLoop:
         monitor = self._start_monitor() if replicas.is_chief else None
         with interruption() as interrupted, self._progress_bar() as progress:
             batches = self.content_images.batches(trainer.step)
+            styles = self._styles(trainer.step)
             started = time.perf_counter()
             while trainer.step < trainer.steps and not replicas.any_worker(interrupted):
-                style = trainer.step % len(self.styles)
-                batch = self._batch(next(batches), trainer.step, style)
+                batch = self._batch(next(batches), trainer.step, next(styles))
                 self.terms = trainer.train_step(batch)
                 if not math.isfinite(self.terms["total"]):
                     raise self._diverged(f"the objective ({in_one_line(self.terms)}) is not finite")
@@ -206,6 +247,7 @@ class TrainingLoop:
                 if monitor is not None:
                     self._record(monitor, progress, batch)
             batches.close()
+            styles.close()
         if monitor is not None:
             self.save_checkpoint()
         self.content_images.report_broken()
@@ -221,16 +263,21 @@ class TrainingLoop:
             lambda content, style: self.trainer.evaluate(self._batch(content, 0, style))
         )
 
-    def _batch(self, content: np.ndarray, step: int, style: int) -> Batch:
-        if not self.config.temporal_weight:
-            return Batch(content, style)
-        return Batch(content, style, *self.content_images.moved_view(content, step))
+    def _styles(self, first_step: int) -> Generator[int | np.ndarray]:
+        """Yields the style of each step: an image of the style_dataset, or a style's number."""
+        if self.style_images is not None:
+            yield from self.style_images.batches(first_step)
+        for step in itertools.count(first_step):
+            yield step % len(self.styles)
+
+    def _batch(self, content: np.ndarray, step: int, style: int | np.ndarray) -> Batch:
+        return make_batch(self.config, self.content_images, content, step, style)
 
     def _start_monitor(self) -> Monitor:
         make_folder(self.folder)
         # The result of fewer steps would mark this training as complete.
         (self.folder / RESULT).unlink(missing_ok=True)
-        monitor = Monitor(self.config, self.trainer.network, self.folder, self.styles)
+        monitor = Monitor(self.config, self.trainer.stylize, self.folder, self.styles)
         if self.trainer.step == 0:
             self.validation_before = self.validate()
             monitor.validation(0, self.validation_before)
@@ -263,7 +310,7 @@ class TrainingLoop:
         monitor.validation(self.trainer.step, after)
         monitor.close()
         write_model(self.folder, self.config, self.trainer.network)
-        if len(self.styles) == 1:
+        if len(self.styles) == 1 and self.style_images is None:
             write_saved_model(load_network(self.folder), self.folder)
         result = {
             "steps": self.trainer.steps,
@@ -280,7 +327,7 @@ class TrainingLoop:
         write_result(self.folder, result)
 
     def _write_statistics(self) -> None:
-        several = len(self.styles) > 1
+        several = len(self.styles) > 1 or self.style_images is not None
         for number, (name, style) in enumerate(self.styles.items()):
             sha256 = image_sha256(style, self.hashes["style_image_sha256"][name])
             statistics = self.trainer.objective.statistics(number, style_image_sha256=sha256)

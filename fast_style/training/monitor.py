@@ -3,7 +3,7 @@
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from fast_style.pictures.images import Picture, check_picture_target, read_pictu
 from fast_style.pictures.pixels import fit_within, to_uint8
 
 PREVIEW_SIZES = (256, 512)
+Stylize = Callable[[np.ndarray, int], np.ndarray]
 
 
 class Monitor:
@@ -27,9 +28,9 @@ class Monitor:
     Each method raises UserError if the folder cannot be written.
     """
 
-    def __init__(self, config: Config, network, folder: Path, styles: Mapping[str, Style]):
-        """network: a StyledNetwork; styles: name to paintings, (S, S, 3) uint8, or statistics."""
-        self.network = network
+    def __init__(self, config: Config, stylize: Stylize, folder: Path, styles: Mapping[str, Style]):
+        """stylize: as Trainer.stylize. styles: paintings, (S, S, 3) uint8, or statistics."""
+        self._stylized = stylize
         self.styles = list(styles)
         self.batch_size = config.batch_size
         self.previews_folder = folder / PREVIEWS
@@ -107,4 +108,4 @@ class Monitor:
             raise UserError(f"{self.logs}: cannot be written: {error.message}") from error
 
     def _stylize(self, rgb: np.ndarray, style: int) -> np.ndarray:
-        return to_uint8(np.asarray(self.network(rgb.astype(np.float32), style)))
+        return to_uint8(self._stylized(rgb, style))

@@ -1,5 +1,6 @@
 """One step of a training: a batch, its loss, the gradient, and the optimizer's update."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from fast_style import hardware
 from fast_style.conf.config import Config
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style
+from fast_style.network.any_style_network import AnyStyleNetwork
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
 from fast_style.network.styled_network import StyledNetwork
@@ -19,18 +21,21 @@ from fast_style.training.replicas import Replicas
 from fast_style.training.schedule import learning_rate, style_ramp
 from fast_style.training.soap import Soap
 
+UNTIMED, TIMED = 4, 4  # steps; the first ones compile, and compute the bases of Soap anew
+
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "soap": Soap}
 
 
 class Batch(NamedTuple):
     """The input of one step.
 
-    content: (N, H, W, 3) uint8 RGB. style: the number of the style, from 0. moved_view and shift:
-    as ContentImages.moved_view returns them, or None if the temporal term has no weight.
+    content: (N, H, W, 3) uint8 RGB. style: the number of the style, from 0, or a style image,
+    (1, S, S, 3) uint8 RGB. moved_view and shift: as ContentImages.moved_view returns them, or None
+    if the temporal term has no weight.
     """
 
     content: np.ndarray
-    style: int
+    style: int | np.ndarray
     moved_view: np.ndarray | None = None
     shift: np.ndarray | None = None
 
@@ -48,10 +53,12 @@ class Trainer:
         steps: int,
         precision: str,
         replicas: Replicas | None = None,
+        style_images: Sequence[np.ndarray] = (),
     ):
         """styles: as for PerceptualLoss. steps: of the whole training, for the schedules.
 
-        precision: a key of hardware.DTYPE_POLICIES. replicas: one device by default.
+        precision: a key of hardware.DTYPE_POLICIES. replicas: one device by default. style_images:
+        for a conf with style_dataset, some of the (1, S, S, 3) images that AnyStyleNetwork needs.
         """
         self.config = config
         self.steps = steps
@@ -65,7 +72,12 @@ class Trainer:
             with default_dtype(policy):
                 architecture = architecture_of(config.network, config.output)
                 network = build_transformer_network(architecture)
-            self.network = StyledNetwork(network, len(styles))
+            self.network: Any
+            if config.style_dataset is None:
+                self.network = StyledNetwork(network, len(styles))
+            else:
+                seen = [self.objective.style_targets(image) for image in style_images]
+                self.network = AnyStyleNetwork(network, seen, config.seed)
             # Keras would name the second one of a process adam_1, and checkpoints contain the
             # names of the optimizer's variables.
             kind = OPTIMIZERS[config.optimizer]
@@ -73,6 +85,20 @@ class Trainer:
             self.optimizer.build(self.network.variables)
         self._update = tf.function(self._update_replicas)
         self._evaluate = tf.function(self._terms)
+
+    def seconds_of_a_step(self, batch: Batch) -> float:
+        """Measures a step, and leaves the network and the optimizer as they were."""
+        variables = [*self.network.variables, *self.optimizer.variables]
+        before = [np.array(variable) for variable in variables]
+        for timed in range(UNTIMED + TIMED):
+            if timed == UNTIMED:
+                started = time.perf_counter()
+            self.train_step(batch)
+        seconds = (time.perf_counter() - started) / TIMED
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        self.step = 0
+        return seconds
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Takes one step on this worker's share of a batch.
@@ -101,11 +127,18 @@ class Trainer:
     def _terms(self, batch: Batch, ramp):
         content = tf.cast(batch.content, tf.float32)
         targets = self.objective.content_targets(content)
-        stylized = self.network(content, batch.style, training=True)
+        style_targets = self.objective.style_targets(batch.style)
+        style = style_targets if self.config.style_dataset else batch.style
+        stylized = self.network(content, style, training=True)
         moved = None
         if batch.moved_view is not None:
-            moved = self.network(batch.moved_view, batch.style, training=True), batch.shift
-        return self.objective(stylized, targets, ramp, batch.style, moved)
+            moved = self.network(batch.moved_view, style, training=True), batch.shift
+        return self.objective(stylized, targets, style_targets, ramp, moved)
+
+    def stylize(self, pictures: np.ndarray, style: int) -> np.ndarray:
+        """Returns (N, H, W, 3) RGB 0..255 pictures in the style of that number, not clipped."""
+        chosen = self.objective.style_targets(style) if self.config.style_dataset else style
+        return np.asarray(self.network(pictures.astype(np.float32), chosen))
 
     def evaluate(self, batch: Batch) -> dict[str, float]:
         """Returns the terms of the objective with the full style weight, without a step."""

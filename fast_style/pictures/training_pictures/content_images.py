@@ -34,6 +34,7 @@ from fast_style.pictures.training_pictures.synthetic_images import synthetic_pic
 from fast_style.pictures.training_pictures.tfds_pictures import TfdsPictures, open_tfds
 
 LARGEST_ZOOM = 1.25  # the short side, divided by the smallest side of a square of crop "random"
+LEAST_CONTRAST = 1e-3  # standard deviation in grey levels: more than a square of a single colour
 TOLERATED_BROKEN = 2  # broken files; more stop a training if they are more than a tenth of all
 MOST_ATTEMPTS = 1000  # pictures that are tried for a slot
 MOST_SHIFT = 4  # pixels: the factor by which `network: paper` upsamples, and half of `wide`'s
@@ -56,6 +57,8 @@ class ContentImages:
         data_service: address of a Ray cluster whose machines read the pictures; None: this one.
     download: lets TFDS fetch a data set that is missing.
     share: the part of each batch that is made here, if other replicas make the rest; None: all.
+    largest_zoom: of crop "random", instead of 1.25. least_contrast: the standard deviation in grey
+        levels of the flattest square that is used.
 
     Each epoch is a new permutation of all pictures. A broken file is named in the log once, and
     in `broken`, and another file, chosen by (seed, slot), replaces it. A square of a single
@@ -64,8 +67,18 @@ class ContentImages:
     Raises UserError if there are no pictures.
     """
 
-    def __init__(self, config: Config, *, download: bool = False, share: range | None = None):
+    def __init__(
+        self,
+        config: Config,
+        *,
+        download: bool = False,
+        share: range | None = None,
+        largest_zoom: float = LARGEST_ZOOM,
+        least_contrast: float = LEAST_CONTRAST,
+    ):
         self._config = config
+        self._largest_zoom = largest_zoom if config.crop == "random" else 1.0
+        self._least_contrast = least_contrast
         self._share = share or range(config.batch_size)
         self._pictures = _open(config.dataset, config.data_dir, download)
         self.broken: dict[str, str] = {}
@@ -103,7 +116,12 @@ class ContentImages:
         check_installed(f"data_service: {self._config.data_service}: needs", "batch", "ray")
         from fast_style.pictures.training_pictures.data_service import readers
 
-        same_elsewhere = functools.partial(ContentImages, self._config)
+        same_elsewhere = functools.partial(
+            ContentImages,
+            self._config,
+            largest_zoom=self._largest_zoom,
+            least_contrast=self._least_contrast,
+        )
         with readers(self._config.data_service, same_elsewhere) as (read, count):
 
             def picture(slot: int) -> np.ndarray:
@@ -167,7 +185,7 @@ class ContentImages:
         mirror, zoom, across, down = default_rng((self._config.seed, _CROP, slot)).random(4)
         cut = functools.partial(square, side=self._config.image_size)
         if self._config.crop == "random":
-            zoom = 1 + (LARGEST_ZOOM - 1) * zoom
+            zoom = 1 + (self._largest_zoom - 1) * zoom
             cut = functools.partial(cut, zoom=zoom, across=across, down=down)
         if self._pictures is None:
             rgb = synthetic_picture(self._config.seed, slot, self._config.image_size)
@@ -185,8 +203,7 @@ class ContentImages:
         count = len(self._pictures)
         epoch, place = divmod(slot, count)
         index = int(_epoch_order(self._config.seed, epoch, count)[place])
-        largest_zoom = 1 if self._config.crop == "centre" else LARGEST_ZOOM
-        at_least = math.ceil(self._config.image_size * largest_zoom)
+        at_least = math.ceil(self._config.image_size * self._largest_zoom)
         tried: set[int] = set()
         for attempt in range(MOST_ATTEMPTS):
             if index not in tried:
@@ -213,7 +230,7 @@ class ContentImages:
             try:
                 data = self._pictures.encoded(index)
                 rgb = cut(flatten_on_white(decode_picture(data, name, at_least=at_least)))
-                if (rgb != rgb[0, 0]).any():
+                if rgb.std((0, 1)).max() >= self._least_contrast:
                     return rgb
                 self._flat.add(name)
             except UserError as error:
