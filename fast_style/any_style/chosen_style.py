@@ -8,6 +8,7 @@ from fast_style.conf.config import PLACE_KEYS, Config
 from fast_style.conf.names import as_name
 from fast_style.errors import UserError
 from fast_style.loss.style_statistics import STYLE, SUFFIX, StyleStatistics, read_style_statistics
+from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model
 from fast_style.network.style_mix import name_in_style, named_shares
 
@@ -16,9 +17,9 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
     """Returns the model of one style.
 
     style: for a model of several styles, a name or a mix, such as 'candy=0.6,wave=0.4'. For a model
-    that takes any style, also files: style images, or the style.npz of model folders, such as
-    'painting.jpg' or 'a.jpg=0.7,b.jpg=0.3'. None: the only style. runtime: 'tensorflow' or
-    'openvino', which computes the statistics of a style image.
+    that takes any style, also style images, the style.npz of model folders, and names of trained
+    styles, such as 'painting.jpg' or 'a.jpg=0.7,starry=0.3'. None: the only style. runtime:
+    'tensorflow' or 'openvino', which computes the statistics of a style image.
 
     Raises UserError if there is no such style or file, and for None if a style has to be named.
     """
@@ -46,11 +47,17 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
 
 
 def _statistics(model: Model, name: str, runtime: str) -> StyleStatistics:
+    """Returns the statistics of a style of the model, a file, or another style that is trained."""
+    own = model.source.with_name(f"{name_in_style(STYLE, name)}{SUFFIX}")
+    trained = find_model_folder(name) / f"{STYLE}{SUFFIX}"
     if name in model.styles:
-        return read_style_statistics(
-            model.source.with_name(f"{name_in_style(STYLE, name)}{SUFFIX}")
-        )
-    return read_statistics(style_config(model, name), runtime)
+        found = read_style_statistics(own)
+    elif "/" not in name and not Path(name).is_file() and trained.is_file():
+        found = read_style_statistics(trained)
+    else:
+        found = read_statistics(style_config(model, name), runtime)
+    model.check_reads(found.arrays, name)
+    return found
 
 
 def style_config(model: Model, style_image: str) -> Config:
