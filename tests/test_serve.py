@@ -460,74 +460,75 @@ def test_styles_of_several_have_their_own_names(several: Path, trained_model: Pa
 
 
 @pytest.fixture(scope="module")
-def zoo() -> Models:
-    pretrained = PROJECT / "pretrained"
-    return Models([pretrained / "zoo", pretrained / "candy"], precision="float32")
+def mixable(several: Path) -> Models:
+    return Models([several, PROJECT / "pretrained" / "candy"], precision="float32")
 
 
 @pytest.fixture(scope="module")
-def zoo_client(zoo: Models) -> Iterator[TestClient]:
-    with TestClient(application(zoo), raise_server_exceptions=False) as client:
+def mixing(mixable: Models) -> Iterator[TestClient]:
+    with TestClient(application(mixable), raise_server_exceptions=False) as client:
         yield client
 
 
 @pytest.mark.parametrize("mix", ["candy:0.6,wave:0.4", "candy=0.6,wave=0.4", "wave"])
-def test_styles_of_a_folder_are_mixed(zoo_client: TestClient, photo: Photo, mix: str) -> None:
+def test_styles_of_a_folder_are_mixed(
+    mixing: TestClient, several: Path, photo: Photo, mix: str
+) -> None:
     rgb, params = photo(21, 30), {"style": mix}
-    stylizer = Stylizer(PROJECT / "pretrained" / "zoo", "auto", "float32", mix.replace(":", "="))
+    stylizer = Stylizer(several, "auto", "float32", mix.replace(":", "="))
     wanted = stylizer(rgb)
     files = {"picture": ("a.png", png(rgb))}
     for answer in (
-        zoo_client.post("/stylize/zoo", params=params, content=png(rgb)),
-        zoo_client.post("/stylize/zoo", data=params, files=files),
+        mixing.post("/stylize/several", params=params, content=png(rgb)),
+        mixing.post("/stylize/several", data=params, files=files),
     ):
         assert answer.status_code == 200
         assert_same(decode_picture(answer.content, "answer").rgb, wanted)
     body = {"instances": [rgb.tolist()]}
-    found = zoo_client.post("/v1/models/zoo:predict", params=params, json=body).json()
+    found = mixing.post("/v1/models/several:predict", params=params, json=body).json()
     assert_same(np.asarray(found["predictions"][0]), wanted)
 
 
 @pytest.mark.parametrize(
     ("name", "query", "said"),
     [
-        ("zoo", "", "zoo has several styles; style= takes one of "),
-        ("zoo", "?style=candi:1", "style candi=1: there is no 'candi'"),
-        ("zoo", "?style=candy:much", "style candy=much: 'much' is not a number"),
-        ("zoo", "?style=candy:0", "shares must be at least 0"),
-        ("zoo", "?style=", "there is no ''"),
-        ("candy", "?style=wave", "style=wave: candy has one style; zoo can be mixed"),
+        ("several", "", "several has several styles; style= takes one of "),
+        ("several", "?style=candi:1", "style candi=1: there is no 'candi'"),
+        ("several", "?style=candy:much", "style candy=much: 'much' is not a number"),
+        ("several", "?style=candy:0", "shares must be at least 0"),
+        ("several", "?style=", "there is no ''"),
+        ("candy", "?style=wave", "style=wave: candy has one style; several can be mixed"),
     ],
 )
 def test_a_mix_that_is_none_is_told(
-    zoo_client: TestClient, photo: Photo, name: str, query: str, said: str
+    mixing: TestClient, photo: Photo, name: str, query: str, said: str
 ) -> None:
     body = json.dumps({"instances": [b64(png(photo(5, 5)))]})
     for path, content in (
         (f"/stylize/{name}", png(photo(5, 5))),
         (f"/v1/models/{name}:predict", body),
     ):
-        answer = zoo_client.post(path + query, content=content)
+        answer = mixing.post(path + query, content=content)
         assert answer.status_code == 400 and said in answer.json()["error"]
 
 
-def test_a_folder_of_several_is_a_model_and_no_style(zoo_client: TestClient) -> None:
-    assert zoo_client.get("/v1/models/zoo").status_code == 200
-    assert "zoo" not in [style["name"] for style in zoo_client.get("/styles").json()]
-    assert zoo_client.get("/styles/zoo.jpg").status_code == 400
+def test_a_folder_of_several_is_a_model_and_no_style(mixing: TestClient) -> None:
+    assert mixing.get("/v1/models/several").status_code == 200
+    assert "several" not in [style["name"] for style in mixing.get("/styles").json()]
+    assert mixing.get("/styles/several.jpg").status_code == 400
 
 
-def test_mixes_do_not_stay_for_ever(zoo: Models) -> None:
-    named = zoo.stylizer("candy")
-    first = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:1"))
-    again = weakref.ref(zoo.stylizer("zoo", "candy:1,wave:2"))
+def test_mixes_do_not_stay_for_ever(mixable: Models) -> None:
+    named = mixable.stylizer("candy")
+    first = weakref.ref(mixable.stylizer("several", "candy:1,wave:1"))
+    again = weakref.ref(mixable.stylizer("several", "candy:1,wave:2"))
     for number in range(MIXES_KEPT - 1):
-        zoo.stylizer("zoo", f"wave:1,scream:{number}")
-        zoo.stylizer("zoo", "candy:1,wave:2")
+        mixable.stylizer("several", f"wave:1,scream:{number}")
+        mixable.stylizer("several", "candy:1,wave:2")
     gc.collect()
     assert first() is None
-    assert zoo.stylizer("zoo", "candy:1,wave:2") is again()
-    assert zoo.stylizer("candy") is named
+    assert mixable.stylizer("several", "candy:1,wave:2") is again()
+    assert mixable.stylizer("candy") is named
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Kill a run over a collection in its middle, start it again, and count; then its speed.
 
-    python tests/stress/batch_kill.py --model pretrained/zoo --style candy --photos FOLDER
+    python tests/stress/batch_kill.py --model any --style candy --photos FOLDER
 
 makes a folder of pictures from the photos, some of them broken, stylizes it with fast_style.batch,
 which is killed (SIGKILL) on the way and started again, and checks that every good picture is there,

@@ -28,7 +28,7 @@ RUNS = [
     ("fast-style train --help", None),
     ("fast-style eval --help", None),
     ("fast-style eval --model pretrained/candy --image in.png --output a.png", "a.png"),
-    ("fast-style eval --model pretrained/zoo --style wave --image in.png --output b.png", "b.png"),
+    ("fast-style eval --model any --style mosaic --image in.png --output b.png", "b.png"),
     ("fast-style batch --model pretrained/candy --input in.png --output d", "d/in-candy.png"),
     (f"fast-style train -c conf/quickstart.yml {SMALL}", "models/quickstart/weights.npz"),
     ("fast-style eval --model models/quickstart --image in.png --output c.png", "c.png"),
