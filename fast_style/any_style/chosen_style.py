@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from fast_style.any_style.style_reading import read_statistics
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import PLACE_KEYS, Config
 from fast_style.conf.names import as_name
 from fast_style.errors import UserError
-from fast_style.loss.style_statistics import STYLE, SUFFIX, StyleStatistics, read_style_statistics
+from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model
 from fast_style.network.style_mix import name_in_style, named_shares
+from fast_style.network.style_predictor import Statistics
 
 
 def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Model:
     """Returns the model of one style.
 
     style: for a model of several styles, a name or a mix, such as 'candy=0.6,wave=0.4'. For a model
-    that takes any style, also files: style images, or the style.npz of model folders, such as
-    'painting.jpg' or 'a.jpg=0.7,b.jpg=0.3'. None: the only style. runtime: 'tensorflow' or
-    'openvino', which computes the statistics of a style image.
+    that takes any style, also style images, the style.npz of model folders, and names of trained
+    styles, such as 'painting.jpg' or 'a.jpg=0.7,starry=0.3'. None: the only style. runtime:
+    'tensorflow' or 'openvino', which computes the statistics of a style image.
 
     Raises UserError if there is no such style or file, and for None if a style has to be named.
     """
@@ -31,26 +31,35 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
             f"--style painting.jpg{names}"
         )
     shares = {style: 1.0} if Path(style).expanduser().is_file() else named_shares(style)
-    of_each = [(_statistics(model, name, runtime), share) for name, share in shares.items()]
-    mix = [(statistics.arrays, share) for statistics, share in of_each]
+    mix = [(_statistics(model, name, runtime), share) for name, share in shares.items()]
     conf = model.conf | {
         "naming": as_name(name_in_style(model.name, style)),
         "style_images": None,
         "style_dataset": None,
         "artwork": "",
     }
-    if len(of_each) == 1:  # a mix has no style image
+    if len(mix) == 1:  # a mix has no style image
         conf["style_image"] = style
         conf["style_image_sha256"] = None
     return Model(conf, model.arrays_of_style(mix), model.source)
 
 
-def _statistics(model: Model, name: str, runtime: str) -> StyleStatistics:
+def _statistics(model: Model, name: str, runtime: str) -> Statistics:
+    """Returns the statistics of a style of the model, a file, or another style that is trained."""
+    # Imported for a style image alone: it takes longer than the rest of this module's imports.
+    from fast_style.any_style.style_reading import read_statistics
+    from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style_statistics
+
+    own = model.source.with_name(f"{name_in_style(STYLE, name)}{SUFFIX}")
+    trained = find_model_folder(name) / f"{STYLE}{SUFFIX}"
     if name in model.styles:
-        return read_style_statistics(
-            model.source.with_name(f"{name_in_style(STYLE, name)}{SUFFIX}")
-        )
-    return read_statistics(style_config(model, name), runtime)
+        found = read_style_statistics(own)
+    elif "/" not in name and not Path(name).is_file() and trained.is_file():
+        found = read_style_statistics(trained)
+    else:
+        found = read_statistics(style_config(model, name), runtime)
+    model.check_reads(found.arrays, name)
+    return found.arrays
 
 
 def style_config(model: Model, style_image: str) -> Config:

@@ -21,7 +21,12 @@ from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, of_network, variables_as_arrays
 from fast_style.network.architecture import ARCHITECTURES, Architecture, architecture_of
 from fast_style.network.style_mix import mixed, name_in_style, stacked, style_proportions
-from fast_style.network.style_predictor import PREDICTOR, Statistics, norm_paths, predicted_norms
+from fast_style.network.style_predictor import (
+    PREDICTOR,
+    Statistics,
+    norm_paths,
+    predicted_norms,
+)
 
 NETWORK = "network/"  # begins the names of the arrays in weights.npz
 
@@ -81,6 +86,16 @@ class Model:
     def takes_any_style(self) -> bool:
         """Whether it can be given the statistics of any style image."""
         return any(path.startswith(NETWORK + PREDICTOR) for path in self.arrays)
+
+    def check_reads(self, statistics: Statistics, name: str) -> None:
+        """Raises UserError if the predictor was trained for other statistics."""
+        layers = [of for layer, of in statistics.items() if layer.startswith("relu")]
+        wanted = self.arrays[f"{NETWORK}{PREDICTOR}centre"].shape[0]
+        if any(len(of) != 2 for of in layers) or 2 * sum(m.shape[-1] for m, _ in layers) != wanted:
+            raise UserError(
+                f"--style {name}: has statistics of other layers than {self.source.parent} reads; "
+                "name the style image itself"
+            )
 
     def arrays_of_style(self, mix: Sequence[tuple[Statistics, float]]) -> dict[str, np.ndarray]:
         """Returns the arrays of one style, from a model that takes any style.
