@@ -20,11 +20,10 @@ from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder
 from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import (
-    STYLE,
-    SUFFIX,
     Style,
     image_sha256,
     read_style,
+    statistics_file,
     write_style_statistics,
 )
 from fast_style.model_folder.checkpoint import (
@@ -42,7 +41,6 @@ from fast_style.model_folder.model import (
 )
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.pictures.training_pictures.style_images import StyleImages
 from fast_style.training.held_out import HeldOut
@@ -331,8 +329,8 @@ class TrainingLoop:
         for number, (name, style) in enumerate(self.styles.items()):
             sha256 = image_sha256(style, self.hashes["style_image_sha256"][name])
             statistics = self.trainer.objective.statistics(number, style_image_sha256=sha256)
-            stem = name_in_style(STYLE, name if several else None)
-            write_style_statistics(self.folder / f"{stem}{SUFFIX}", statistics)
+            file = self.folder / statistics_file(name if several else None)
+            write_style_statistics(file, statistics)
 
     def _diverged(self, problem: str) -> UserError:
         last_good = newest_checkpoint(self.folder)

@@ -1,0 +1,377 @@
+"""One network for any style: its statistics, its predictor, and the programs that take --style."""
+
+import dataclasses
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fast_style.any_style.chosen_style import in_style
+from fast_style.any_style.style_reading import read_statistics
+from fast_style.conf.conf_file import config_from_mapping
+from fast_style.conf.config import Config
+from fast_style.conf.locations import PROJECT
+from fast_style.errors import UserError
+from fast_style.model_folder.model import Model, load_initial_weights, read_model
+from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.network.any_style_network import AnyStyleNetwork
+from fast_style.network.architecture import Architecture
+from fast_style.network.style_mix import is_norm, name_in_style
+from fast_style.network.style_predictor import features, norm_paths, predicted_norms
+from fast_style.network.transformer_network import build_transformer_network
+from fast_style.pictures.images import Picture, write_picture
+from fast_style.stylize.stylizer import Stylizer
+from fast_style.training.step import Trainer
+from tests.conftest import Photo
+
+Statistics = dict[str, tuple[np.ndarray, ...]]
+
+
+def changed(values: dict[str, Any], **others: Any) -> Config:
+    return config_from_mapping(values | others, "conf")
+
+
+# --- The statistics of a style image
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {},
+        {"style_image_size": 45, "style_border": 3},  # halves, layers and borders that are odd
+        {"style_image_size": 50, "pooling": "max", "style_scales": 3},
+        {"style_layers": {"conv1_2": [1, 0], "conv3_1": [0, 2]}},
+    ],
+    ids=str,
+)
+def test_openvino_computes_the_statistics_of_the_objective(
+    any_values: dict[str, Any], paintings: Path, others: dict[str, Any]
+) -> None:
+    pytest.importorskip("openvino")
+    images = [str(paintings / "2.png"), str(paintings / "3.png")]  # one style of two paintings
+    config = changed(
+        any_values, style_image=images, style_images=None, style_dataset=None, **others
+    )
+    expected = read_statistics(config, "tensorflow").arrays
+    found = read_statistics(config, "openvino").arrays
+    assert found.keys() == expected.keys() == set(config.style_statistics_names)
+    for name, pair in expected.items():
+        for ours, wanted in zip(found[name], pair, strict=True):
+            assert ours.shape == wanted.shape and ours.dtype == np.float32
+            np.testing.assert_allclose(ours, wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_a_style_image_of_one_colour_is_refused(
+    any_model: Path, tmp_path: Path, runtime: str
+) -> None:
+    pytest.importorskip(runtime)
+    write_picture(tmp_path / "flat.png", Picture(np.full((64, 64, 3), 90, np.uint8)))
+    with pytest.raises(UserError, match=r"flat\.png: is of one colour; take another picture"):
+        in_style(read_model(any_model), str(tmp_path / "flat.png"), runtime)
+
+
+# --- The predictor
+
+NORMS = {"network/conv1_norm/scale": 4, "network/conv1_norm/shift": 4}
+
+
+def some_statistics(seed: int) -> Statistics:
+    random = np.random.default_rng(seed)
+    found = {}
+    for name, channels in (("relu1_2", 5), ("relu3_1_half", 3)):
+        factor = random.normal(size=(channels, channels + 2))
+        covariance = factor @ factor.T / (channels * 10)
+        found[name] = (
+            random.uniform(0, 9, (1, channels)).astype(np.float32),
+            covariance[None].astype(np.float32),
+        )
+    return found | {"palette": (np.ones((1, 2, 3), np.float32),)}  # of another term
+
+
+def an_any_network(seed: int = 0) -> AnyStyleNetwork:
+    network = build_transformer_network(Architecture("other", (4, 8), blocks=1))
+    return AnyStyleNetwork(network, [some_statistics(one) for one in range(5)], seed)
+
+
+def arrays_of(network: AnyStyleNetwork, seed: int | None = None) -> dict[str, np.ndarray]:
+    """The arrays by path, with random values of the last layer if there is a seed."""
+    arrays = {variable.path: np.asarray(variable) for variable in network.variables}
+    if seed is not None:
+        last = arrays["predictor/norms"]
+        arrays["predictor/norms"] = (
+            np.random.default_rng(seed).normal(size=last.shape).astype(np.float32)
+        )
+    return arrays
+
+
+def test_the_predictor_equals_an_independent_computation() -> None:
+    arrays, statistics = arrays_of(an_any_network(), seed=1), some_statistics(7)
+    x = []
+    for name in ("relu1_2", "relu3_1_half"):
+        mean, covariance = (array[0].astype(np.float64) for array in statistics[name])
+        variances = np.array([covariance[c, c] * len(mean) for c in range(len(mean))])
+        x += [*(math.log(one + 0.01) for one in mean)]
+        x += [*(0.5 * math.log(one + 0.01) for one in variances)]
+    values = (np.array(x) - arrays["predictor/centre"]) / arrays["predictor/deviation"]
+    for layer in ("1", "2"):
+        kernel = arrays[f"predictor/hidden{layer}"].astype(np.float64)
+        values = values @ kernel / len(kernel) ** 0.5 + arrays[f"predictor/bias{layer}"]
+        values = np.where(values > 0, values, 0.2 * values)
+    last = arrays["predictor/norms"].astype(np.float64)
+    moved = 0.4 * values @ last / len(last) ** 0.5
+    norms = sorted(path for path in arrays if path.endswith(("_norm/scale", "_norm/shift")))
+    expected, first = {}, 0
+    for path in norms:
+        count = len(arrays[path])
+        expected[path] = arrays[path] + moved[first : first + count]
+        first += count
+    assert first == len(moved) and len(norms) > 4
+    for xp in (np, keras.ops):
+        found = predicted_norms(arrays, statistics, xp)
+        assert found.keys() == expected.keys()
+        for path, wanted in expected.items():
+            np.testing.assert_allclose(np.asarray(found[path]), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_before_any_step_every_style_has_the_networks_own_norms(photo: Photo) -> None:
+    network = an_any_network()
+    arrays = arrays_of(network)
+    for path, norm in predicted_norms(arrays, some_statistics(9), np).items():
+        np.testing.assert_array_equal(norm, arrays[path])
+    pictures = photo(24, 32)[None].astype(np.float32)
+    found = np.asarray(network(pictures, some_statistics(9)))
+    np.testing.assert_allclose(found, np.asarray(network.network(pictures)), atol=1e-3)
+
+
+def test_the_input_of_the_predictor_is_centred_and_scaled() -> None:
+    arrays = arrays_of(an_any_network())
+    seen = np.concatenate([features(some_statistics(one), np) for one in range(5)])
+    np.testing.assert_allclose(arrays["predictor/centre"], seen.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(arrays["predictor/deviation"], seen.std(0) + 0.1, rtol=1e-4)
+
+
+def test_keras_and_the_plain_network_of_a_style_paint_the_same(
+    any_model: Path, any_values: dict[str, Any], paintings: Path, photo: Photo
+) -> None:
+    config = changed(any_values)
+    style = changed(
+        any_values,
+        style_image=str(paintings / "2.png"),
+        style_images=None,
+        style_dataset=None,
+    )
+    statistics = read_statistics(style, "tensorflow").arrays
+    network = Trainer(config, [], 1, "float32", style_images=[photo(48, 48)[None]]).network
+    load_initial_weights(network, config.network, {}, any_model)
+    picture = photo(30, 41)
+    whole = np.asarray(network(picture[None].astype(np.float32), statistics))[0]
+    plain = Stylizer(any_model, "tensorflow", "float32", str(paintings / "2.png"))(picture)
+    assert np.abs(np.clip(whole, 0, 255) - plain).max() <= 0.6
+
+
+# --- --style
+
+
+def norms_of(model: Model) -> dict[str, np.ndarray]:
+    return {path: array for path, array in model.arrays.items() if is_norm(path)}
+
+
+def test_each_style_image_has_its_own_network(any_model: Path, paintings: Path) -> None:
+    model = read_model(any_model)
+    one, two = (norms_of(in_style(model, str(paintings / f"{n}.png"))) for n in (2, 3))
+    assert len(one) == len(norm_paths(model.arrays)) > 10
+    assert any(np.abs(one[path] - two[path]).max() > 1e-3 for path in one)
+    plain = in_style(model, str(paintings / "2.png"))
+    assert not plain.takes_any_style and plain.styles == [plain.name] == ["any-2"]
+    assert len(plain.arrays) == len(model.arrays) - 7  # without those of the predictor
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_a_mix_is_the_mix_of_the_norms(any_model: Path, paintings: Path, runtime: str) -> None:
+    pytest.importorskip(runtime)
+    model = read_model(any_model)
+    names = [str(paintings / "2.png"), str(paintings / "3.png")]
+    one, two = (norms_of(in_style(model, name, runtime)) for name in names)
+    for text, share in ((f"{names[0]}=0.7,{names[1]}=0.3", 0.7), (",".join(names), 0.5)):
+        mix = in_style(model, text, runtime)
+        assert mix.conf["style_image"] is None
+        for path, norm in norms_of(mix).items():
+            wanted = share * one[path] + (1 - share) * two[path]
+            np.testing.assert_allclose(norm, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["a=b.png", "a, b.png", "a b=0.5.png", "ä [1].png", "0.5", "plain.copy.png"]
+)
+def test_a_style_image_can_have_any_file_name(
+    any_model: Path, paintings: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(paintings / "2.png", tmp_path / name)
+    model = read_model(any_model)
+    expected = norms_of(in_style(model, str(paintings / "2.png")))
+    found = in_style(model, str(tmp_path / name))
+    for path, norm in norms_of(found).items():
+        np.testing.assert_array_equal(norm, expected[path])
+    assert name_in_style("any", str(tmp_path / name)) == f"any-{(tmp_path / name).stem}"
+
+
+def test_a_name_with_an_equals_sign_can_be_mixed(
+    any_model: Path, paintings: Path, tmp_path: Path
+) -> None:
+    shutil.copy(paintings / "2.png", tmp_path / "a=b.png")
+    model = read_model(any_model)
+    mixes = [
+        f"{name}=3,{paintings / '3.png'}=1" for name in (paintings / "2.png", tmp_path / "a=b.png")
+    ]
+    one, two = (norms_of(in_style(model, mix)) for mix in mixes)
+    for path, norm in one.items():
+        np.testing.assert_array_equal(norm, two[path])
+
+
+def test_the_statistics_of_a_model_folder_are_a_style_image(
+    any_model: Path, paintings: Path, photo: Photo
+) -> None:
+    """The named styles of the folder are kept as statistics, in float16."""
+    model = read_model(any_model)
+    image = norms_of(in_style(model, str(paintings / "0.png")))
+    named = in_style(model, "0")
+    of_file = in_style(model, str(any_model / "style-0.npz"))
+    for path, norm in norms_of(named).items():
+        np.testing.assert_array_equal(norm, norms_of(of_file)[path])
+        np.testing.assert_allclose(norm, image[path], atol=2e-3)
+    assert named.conf["style_image"] == str(paintings / "0.png")  # for measure
+    assert in_style(model, "0=2").conf["style_image"] == str(paintings / "0.png")
+
+
+def test_a_folder_of_paintings_is_one_style(any_model: Path, paintings: Path) -> None:
+    found = in_style(read_model(any_model), str(paintings))
+    assert found.name == "any-" + paintings.name
+
+
+def test_a_style_that_is_trained_elsewhere_is_named_by_its_folder(
+    any_model: Path, trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"style\.npz: was made with style_statistics 'gram'"):
+        in_style(read_model(any_model), str(trained_model / "style.npz"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(any_model / "style-1.npz", tmp_path / "mine" / "style.npz")
+    model = read_model(any_model)
+    one, two = norms_of(in_style(model, "mine")), norms_of(in_style(model, "1"))
+    for path, norm in one.items():
+        np.testing.assert_array_equal(norm, two[path])
+    assert name_in_style("any", "mine/style.npz") == "any-mine"
+    lost = read_arrays(any_model / "style-1.npz")
+    lost = {name: array for name, array in lost.items() if not name.startswith("relu1_2_half")}
+    write_arrays(tmp_path / "mine" / "style.npz", lost)
+    with pytest.raises(UserError, match="has no statistics of relu1_2_half"):
+        in_style(model, "mine")
+
+
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
+        (None, "takes any style; --style names a style image, such as --style painting.jpg, or"),
+        ("missing.jpg", "--style: style_image: no file missing.jpg; looked in"),
+        ("missing.jpg=0.5,1=0.5", "no file missing.jpg"),
+        ("0=a,1=0.5", "'a' is not a number"),
+        ("0=-1,1=0.5", "shares must be at least 0"),
+        ("", "--style: style_image: no file"),
+        ("damaged.png", "--style: style_image: damaged.png"),
+        ("text.txt", "--style: style_image: text.txt"),
+        ("broken.npz", "--style: broken.npz: is damaged or not an .npz"),
+        ("flat.png", "flat.png: is of one colour"),
+    ],
+)
+def test_a_wrong_style_is_one_line(
+    any_model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    style: str | None,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photos / "broken.png", "damaged.png")
+    Path("text.txt").write_text("no picture")
+    Path("broken.npz").write_bytes(b"PK no zip")
+    write_picture(Path("flat.png"), Picture(np.full((64, 64, 3), 90, np.uint8)))
+    with pytest.raises(UserError) as error:
+        in_style(read_model(any_model), style)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def evaluated(*arguments: object, **options: Any) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROJECT / "eval.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_eval_takes_a_style_image(
+    any_model: Path, paintings: Path, photos: Path, tmp_path: Path
+) -> None:
+    done = evaluated(
+        *("--model", any_model, "--image", photos / "0.png", photos / "1.png"),
+        *("--style", f"{paintings / '2.png'}=0.7,1=0.3"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    written = sorted(path.name for path in (tmp_path / "stylized").iterdir())
+    assert written == ["0-any-2=0.7,1=0.3.png", "1-any-2=0.7,1=0.3.png"]
+
+
+def test_eval_says_in_one_line_what_is_wrong_with_a_style(
+    any_model: Path, trained_model: Path, paintings: Path, photos: Path, tmp_path: Path
+) -> None:
+    for model, style, said in (
+        (any_model, "missing.jpg", "no file missing.jpg"),
+        (trained_model, str(paintings / "2.png"), "takes no style images; it has tiny"),
+    ):
+        done = evaluated(
+            *("--model", model, "--image", photos / "0.png", "--style", style), cwd=tmp_path
+        )
+        assert done.returncode == 2 and said in done.stderr
+        assert done.stderr.count("\n") == 1 and not (tmp_path / "stylized").exists()
+
+
+def test_names_of_styles_keep_their_dots() -> None:
+    assert name_in_style("several", "van.gogh=0.6,mr.x") == "several-van.gogh=0.6,mr.x"
+    assert name_in_style("any", "art/a.jpg=0.7,b.tar.png=1e-1") == "any-a=0.7,b.tar.png=1e-1"
+    assert name_in_style("any", None) == "any"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("hidden1", None),
+        ("centre", np.zeros(3, np.float32)),
+        ("hidden2", np.zeros((2, 256), np.float32)),
+        ("norms", np.zeros((256, 3), np.float32)),
+        ("bias2", np.zeros((), np.float32)),
+    ],
+)
+def test_a_damaged_predictor_is_one_line(
+    any_model: Path, paintings: Path, name: str, wrong: np.ndarray | None
+) -> None:
+    model = read_model(any_model)
+    arrays = dict(model.arrays)
+    if wrong is None:
+        del arrays[f"network/predictor/{name}"]
+    else:
+        arrays[f"network/predictor/{name}"] = wrong
+    with pytest.raises(UserError, match=r"weights\.npz: predictor/.* is needed, but"):
+        in_style(dataclasses.replace(model, arrays=arrays), str(paintings / "2.png"))
+
+
+def test_norms_that_are_not_finite_are_refused(any_model: Path, paintings: Path) -> None:
+    model = read_model(any_model)
+    arrays = dict(model.arrays)
+    arrays["network/predictor/deviation"] = 0 * arrays["network/predictor/deviation"]
+    with pytest.raises(UserError, match="predicted norms"), np.errstate(all="ignore"):
+        in_style(dataclasses.replace(model, arrays=arrays), str(paintings / "2.png"))
