@@ -18,17 +18,26 @@ from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import Config
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.model_folder.model import Model, load_initial_weights, read_model
+from fast_style.loss.style_statistics import read_style
+from fast_style.model_folder.model import Model, copy_model, load_initial_weights, read_model
 from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.model_folder.variables import variables_as_arrays
 from fast_style.network.any_style_network import AnyStyleNetwork
 from fast_style.network.architecture import Architecture
 from fast_style.network.style_mix import is_norm, name_in_style
 from fast_style.network.style_predictor import features, norm_paths, predicted_norms
 from fast_style.network.transformer_network import build_transformer_network
-from fast_style.pictures.images import Picture, write_picture
+from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.training_pictures.content_images import ContentImages
+from fast_style.pictures.training_pictures.style_images import (
+    StyleImages,
+    hue_rotation,
+    with_other_colours,
+)
 from fast_style.stylize.stylizer import Stylizer
-from fast_style.training.step import Trainer
-from tests.conftest import Photo
+from fast_style.training.loop import train
+from fast_style.training.step import Batch, Trainer
+from tests.conftest import Photo, without_graphs
 
 Statistics = dict[str, tuple[np.ndarray, ...]]
 
@@ -375,3 +384,396 @@ def test_norms_that_are_not_finite_are_refused(any_model: Path, paintings: Path)
     arrays["network/predictor/deviation"] = 0 * arrays["network/predictor/deviation"]
     with pytest.raises(UserError, match="predicted norms"), np.errstate(all="ignore"):
         in_style(dataclasses.replace(model, arrays=arrays), str(paintings / "2.png"))
+
+
+# --- The training
+
+
+@pytest.fixture
+def training_values(any_values: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    return any_values | {"model_path": str(tmp_path / "models"), "validation_images": None}
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_training_for_any_style_resumes_bit_for_bit(
+    training_values: dict[str, Any], tmp_path: Path
+) -> None:
+    values = training_values | {"checkpoint_every": 1, "keep_checkpoints": 9, "preview_images": []}
+    whole = train(changed(values))
+    other = tmp_path / "other" / "any"
+    (other / "checkpoints").mkdir(parents=True)
+    shutil.copy(whole / "checkpoints" / "00000002.npz", other / "checkpoints")
+    resumed = train(changed(values, model_path=str(other.parent)))
+    assert resumed == other
+    one, two = read_arrays(whole / "weights.npz"), read_arrays(other / "weights.npz")
+    assert one.keys() == two.keys() and any(name.endswith("predictor/norms") for name in one)
+    for name, array in one.items():
+        assert array.tobytes() == two[name].tobytes(), name
+
+
+def test_a_training_changes_predictor_and_network(
+    any_model: Path, any_values: dict[str, Any], paintings: Path
+) -> None:
+    seen = StyleImages(changed(any_values)).first(64)
+    begun = Trainer(changed(any_values), [], 1, "float32", style_images=seen).network
+    before = variables_as_arrays("network", begun.variables)
+    after = read_model(any_model).arrays
+    assert before.keys() == after.keys()
+    still = {name for name in after if np.array_equal(before[name], after[name])}
+    assert not still - {"network/predictor/centre", "network/predictor/deviation"}
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_other_style_pictures_are_refused_or_told(
+    training_values: dict[str, Any],
+    paintings: Path,
+    photos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "paintings"
+    shutil.copytree(paintings, folder)
+    values = training_values | {"style_dataset": str(folder), "steps": 2, "preview_images": []}
+    train(changed(values))
+    with pytest.raises(UserError, match="other values of style_dataset"):
+        train(changed(values, style_dataset=str(photos), steps=3))
+    (folder / "3.png").unlink()
+    train(changed(values, steps=3))
+    assert "style_dataset has 3 pictures now and had 4 before" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "style_dataset: "),
+        (["flat"], "style_dataset: .*: only squares of one colour, or nearly, were found"),
+        (["broken"], "style_dataset: .*: of 1 pictures 1 so far cannot be read, all are broken"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("eagerly")
+def test_a_style_dataset_without_a_usable_picture_is_one_line(
+    training_values: dict[str, Any], photos: Path, tmp_path: Path, files: list[str], said: str
+) -> None:
+    folder = tmp_path / "paintings"
+    folder.mkdir()
+    if "flat" in files:
+        rgb = np.full((64, 64, 3), 90, np.uint8)
+        rgb[::7, ::7] = 95  # not of one colour, but nearly
+        write_picture(folder / "flat.png", Picture(rgb))
+    if "broken" in files:
+        shutil.copy(photos / "broken.png", folder)
+    config = changed(training_values, style_dataset=str(folder))
+    with pytest.raises(UserError, match=said) as error:
+        train(config)
+    assert "dataset: dataset" not in str(error.value)
+    assert not (config.model_folder / "checkpoints").exists()
+
+
+def test_a_style_dataset_that_is_missing_is_named(training_values: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"style_dataset: .*nowhere"):
+        StyleImages(changed(training_values, style_dataset="/nowhere/*.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"style_statistics": "gram"}, "style_dataset: needs style_statistics: mean_covariance"),
+        ({"style_images": None, "style_image": "img/candy.jpg"}, "together with style_image"),
+    ],
+    ids=str,
+)
+def test_wrong_confs_for_any_style_are_told(
+    any_values: dict[str, Any], others: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        changed(any_values, **others)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_network_for_any_style_needs_no_named_style(
+    training_values: dict[str, Any], paintings: Path, photo: Photo
+) -> None:
+    values = training_values | {"steps": 1, "style_images": None}
+    folder = train(changed(values))
+    model = read_model(folder)
+    assert model.takes_any_style and model.styles == []
+    assert not list(folder.glob("style*.npz"))
+    found = Stylizer(folder, style=str(paintings / "0.png"))(photo(20, 30))
+    assert found.shape == (20, 30, 3)
+
+
+# --- Style images
+
+
+def test_style_images_depend_on_seed_and_step_alone(any_values: dict[str, Any]) -> None:
+    config = changed(any_values)
+    images = StyleImages(config)
+    first = images.first(6)
+    assert all(image.shape == (1, 32, 32, 3) and image.dtype == np.uint8 for image in first)
+    assert len({image.tobytes() for image in first}) == 6
+    again = StyleImages(config).batches(4)
+    for wanted in first[4:]:
+        np.testing.assert_array_equal(next(again), wanted)
+    again.close()
+    other = StyleImages(dataclasses.replace(config, seed=config.seed + 1)).first(1)
+    assert not np.array_equal(other[0], first[0])
+
+
+def test_other_colours_keep_greys_grey(photo: Photo) -> None:
+    grey = np.repeat(photo(16, 16)[None, ..., :1], 3, axis=-1)
+    changes = 0
+    for seed in range(20):
+        found = with_other_colours(grey, np.random.default_rng(seed)).astype(int)
+        assert np.ptp(found, axis=-1).max() <= 1  # rounded
+        assert abs(found.mean() - grey.mean()) < 2
+        changes += not np.array_equal(found, grey)
+    assert 4 <= changes <= 16  # about a half
+
+
+def test_a_hue_rotation_is_a_rotation_around_grey() -> None:
+    for angle in (0.0, 0.4, 2.0, 5.0):
+        matrix = hue_rotation(angle)
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(matrix) == pytest.approx(1)
+        np.testing.assert_allclose(matrix @ np.ones(3), np.ones(3), atol=1e-12)
+        assert np.trace(matrix) == pytest.approx(1 + 2 * math.cos(angle))
+    np.testing.assert_allclose(hue_rotation(2 * np.pi / 3) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+
+
+# --- Beginning from a network for any style
+
+
+def begun(values: dict[str, Any], folder: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+    """The arrays of a training that begins from `folder`, and the statistics of its styles."""
+    config = changed(values)
+    styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
+    seen = StyleImages(config).first(2) if config.style_dataset else []
+    trainer = Trainer(config, list(styles.values()), 1, "float32", style_images=seen)
+    statistics = {n: trainer.objective.statistics(i).arrays for i, n in enumerate(styles)}
+    load_initial_weights(trainer.network, config.network, statistics, folder)
+    return variables_as_arrays("network", trainer.network.variables), statistics
+
+
+def test_one_style_begins_from_its_predicted_norms(
+    any_model: Path, any_values: dict[str, Any], paintings: Path
+) -> None:
+    image = str(paintings / "2.png")
+    values = any_values | {"style_image": image, "style_images": None, "style_dataset": None}
+    found, _ = begun(values, any_model)
+    expected = in_style(read_model(any_model), image).arrays
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_several_styles_begin_from_their_predicted_norms(
+    any_model: Path, any_values: dict[str, Any]
+) -> None:
+    found, statistics = begun(any_values | {"style_dataset": None}, any_model)
+    for number, name in enumerate(("0", "1")):
+        expected = read_model(any_model).arrays_of_style([(statistics[name], 1.0)])
+        for path, array in found.items():
+            one = array[number] if is_norm(path) else array
+            np.testing.assert_array_equal(one, expected[path])
+
+
+def test_any_begins_from_any_and_from_one_style(
+    any_model: Path, trained_model: Path, any_values: dict[str, Any]
+) -> None:
+    found, _ = begun(any_values, any_model)
+    for path, array in read_model(any_model).arrays.items():
+        np.testing.assert_array_equal(found[path], array)
+    found, statistics = begun(any_values, trained_model)
+    own = {path.removeprefix("network/"): array for path, array in found.items()}
+    predicted = predicted_norms(own, statistics["0"], np)
+    for path, array in read_model(trained_model).arrays.items():
+        path = path.removeprefix("network/")
+        np.testing.assert_array_equal(predicted.get(path, own[path]), array)
+
+
+def test_a_conf_of_other_layers_cannot_begin_from_any(
+    any_model: Path, any_values: dict[str, Any], paintings: Path
+) -> None:
+    values = any_values | {"style_image": str(paintings / "2.png"), "style_images": None}
+    values |= {"style_dataset": None}
+    for others in ({"style_layers": ["conv1_2"]}, {"style_statistics": "gram"}):
+        with pytest.raises(UserError, match=r"init_from: .*any: predicts from the mean_covariance"):
+            begun(values | others, any_model)
+
+
+# --- train.py --style, --minutes
+
+
+def test_the_steps_that_fit_into_the_minutes_are_kept_by_a_resumed_training(
+    conf_values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = conf_values | {"model_path": str(tmp_path), "validation_images": None}
+    values |= {"preview_images": [], "checkpoint_every": 1, "keep_checkpoints": 9}
+    measured = []
+
+    def seconds_of_a_step(self: Trainer, batch: Any) -> float:
+        measured.append(batch)
+        return seconds
+
+    monkeypatch.setattr(Trainer, "seconds_of_a_step", seconds_of_a_step)
+    seconds = 1e9  # so no step fits: the least number is one more than those of the warm-up
+    with without_graphs():
+        folder = train(changed(values), minutes=1)
+        steps = read_model(folder).conf["steps"]
+        assert steps == values["warmup_steps"] + 1 and len(measured) == 1
+        (folder / "checkpoints" / f"{steps:08d}.npz").unlink()
+        (folder / "result.json").unlink()
+        seconds = 0.001
+        train(changed(values), minutes=7)
+    assert read_model(folder).conf["steps"] == steps and len(measured) == 1
+
+
+def test_measuring_a_step_changes_nothing(
+    conf_values: dict[str, Any], any_values: dict[str, Any]
+) -> None:
+    for optimizer in ("adam", "soap"):
+        config = changed(conf_values, optimizer=optimizer)
+        batch = Batch(ContentImages(config).batch(0), 0)
+        with without_graphs():
+            trainer = Trainer(config, [read_style(config)], 9, "float32")
+            variables = [*trainer.network.variables, *trainer.optimizer.variables]
+            before = [np.array(variable) for variable in variables]
+            assert trainer.seconds_of_a_step(batch) > 0
+            after = [*trainer.network.variables, *trainer.optimizer.variables]
+            assert len(after) == len(before) and trainer.step == 0
+            for one, two, variable in zip(before, after, variables, strict=True):
+                if variable is not trainer.optimizer.learning_rate:  # set at each step
+                    np.testing.assert_array_equal(one, np.asarray(two), err_msg=variable.path)
+
+
+def trained(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROJECT / "train.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "give --style IMAGE, or --conf FILE"),
+        (["--style", "missing.jpg"], "--style missing.jpg: no such file"),
+        (["--minutes", "0.1"], "argument --minutes: 0.1 is not at least 0.5"),
+        (["--minutes", "soon"], "argument --minutes: 'soon' is not a number"),
+        (["--minutes", "2", "--steps", "9"], "not allowed with argument"),
+        (
+            ["--style", "img/candy.jpg", "--minutes", "2", "--set", "steps=9"],
+            "--minutes: is not allowed with --set steps",
+        ),
+    ],
+    ids=str,
+)
+def test_wrong_flags_of_a_training_are_one_line(
+    tmp_path: Path, flags: list[str], said: str
+) -> None:
+    done = trained(*flags, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_painting_is_learned_without_a_conf(
+    any_model: Path, any_values: dict[str, Any], paintings: Path, tmp_path: Path
+) -> None:
+    shutil.copy(paintings / "2.png", tmp_path / "1 a=b [#].png")
+    keys = [*("image_size", "batch_size", "loss_model_file", "content_layers", "style_layers")]
+    keys += ["style_image_size", "style_statistics", "dataset", "optimizer"]
+    values = {key: any_values[key] for key in keys} | {"network": "paper", "init_from": any_model}
+    values |= {"loss_model": "vgg_16_half", "preview_images": [], "patch_weight": 0, "steps": 2}
+    values |= {"palette_weight": 0, "validation_images": None, "style_border": 0, "warmup_steps": 0}
+    values |= {"pooling": "max", "temporal_weight": 0}
+    sets = [
+        part
+        for key, value in values.items()
+        for part in ("--set", f"{key}={'null' if value is None else value}")
+    ]
+    done = trained("--style", "1 a=b [#].png", *sets, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "models" / "1 a_b _#_"
+    [folder] = (tmp_path / "models").iterdir()
+    assert done.stdout.splitlines()[-1] == (
+        f"models/{folder.name}: python eval.py --model models/{folder.name} --image PICTURE"
+    )
+    conf = read_model(folder).conf
+    assert conf["style_image"] == "1 a=b [#].png" and conf["steps"] == 2
+
+
+# --- The other programs
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "onnx", "openvino", "litert"])
+def test_the_network_of_a_style_image_is_exported(
+    any_model: Path, paintings: Path, photo: Photo, tmp_path: Path, kind: str
+) -> None:
+    from fast_style.export import FORMATS, export
+
+    wanted = FORMATS[kind]
+    for package in wanted.packages:
+        pytest.importorskip(package)
+    output = tmp_path / f"any-2{wanted.ending}"
+    style = str(paintings / "2.png")
+    found = export(any_model, output, kind, style=style)
+    assert max(one.largest_difference for one in found) <= 1
+    picture = photo(33, 48)
+    expected = Stylizer(any_model, "tensorflow", "float32", style)(picture).astype(int)
+    assert np.abs(wanted.load(output, "uint8")(picture[None])[0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_a_collection_is_stylized_in_styles_of_images(
+    any_model: Path, trained_model: Path, paintings: Path, runtime: str
+) -> None:
+    pytest.importorskip(runtime)
+    from fast_style.batch.work import models_by_name
+
+    images = [str(paintings / f"{number}.png") for number in (2, 3)]
+    assert list(models_by_name([str(any_model)], images, runtime)) == ["any-2", "any-3"]
+    both = models_by_name([str(any_model), str(trained_model)], images[:1], runtime)
+    assert list(both) == ["any-2", "tiny"]
+    with pytest.raises(UserError, match="takes any style; --style names a style image"):
+        models_by_name([str(any_model)], [], runtime)
+    with pytest.raises(UserError, match="two would write pictures named NAME-any-2"):
+        models_by_name([str(any_model)], [images[0], images[0]], runtime)
+
+
+def test_figures_are_measured_for_a_style_image(any_model: Path, paintings: Path) -> None:
+    from fast_style.measure.figures import read_subject
+
+    for style in (str(paintings / "2.png"), "1"):
+        subject = read_subject(any_model, "any", style)
+        file = paintings / f"{Path(style).stem}.png"
+        np.testing.assert_array_equal(subject.painting, read_picture(file).rgb)
+
+
+def test_a_contact_sheet_shows_style_images(
+    any_model: Path, trained_model: Path, paintings: Path, photo: Photo
+) -> None:
+    from fast_style.gallery.sheets import styles_by_photos
+
+    photos, images = [photo(32, 32)], [str(paintings / f"{number}.png") for number in (1, 2, 3)]
+    named = styles_by_photos([trained_model, any_model], photos)  # tiny, 0, 1
+    shown = styles_by_photos([trained_model, any_model], photos, images)
+    assert shown.shape[1] > named.shape[1]
+    with pytest.raises(UserError, match="none of the models takes style images"):
+        styles_by_photos([trained_model], photos, images)
+
+
+def test_a_model_without_named_styles_is_told_to_need_one(
+    any_model: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fast_style.benchmark import __main__ as benchmark
+    from fast_style.gallery.sheets import styles_by_photos
+
+    model = read_model(any_model)
+    (tmp_path / "none").mkdir()
+    copy_model(
+        dataclasses.replace(model, conf=model.conf | {"style_images": None}), tmp_path / "none"
+    )
+    with pytest.raises(UserError, match="takes any style; --style names style images"):
+        styles_by_photos([tmp_path / "none"], [photo(32, 32)])
+    monkeypatch.setattr(sys, "argv", ["benchmark", "stylize", "--model", str(tmp_path / "none")])
+    with pytest.raises(UserError, match="takes any style; --style names a style image"):
+        benchmark.main()
