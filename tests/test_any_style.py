@@ -777,3 +777,46 @@ def test_a_model_without_named_styles_is_told_to_need_one(
     monkeypatch.setattr(sys, "argv", ["benchmark", "stylize", "--model", str(tmp_path / "none")])
     with pytest.raises(UserError, match="takes any style; --style names a style image"):
         benchmark.main()
+
+
+def test_a_model_for_any_style_is_shipped(
+    any_model: Path, any_values: dict[str, Any], tmp_path: Path, paintings: Path, photo: Photo
+) -> None:
+    from fast_style.zoo.shipped import check, ship
+
+    target = tmp_path / "pretrained" / "any"
+    ship(any_model, "four waves", target)
+    assert check(target) == []
+    arrays = read_arrays(target / "weights.npz")
+    assert {array.dtype for array in arrays.values() if array.ndim == 4} == {np.dtype(np.int8)}
+    assert arrays["network/predictor/hidden1"].dtype == np.float16
+    assert {path.name for path in target.glob("s*.*")} == {
+        *(f"sample-{name}.png" for name in "01"),
+        *(f"style-{name}.npz" for name in "01"),
+    }
+    card = (target / "card.md").read_text()
+    assert "Takes any style image" in card and "--style painting.jpg --image" in card
+    assert "Styles that it names: 0, 1." in card
+    picture, style = photo(32, 48), str(paintings / "2.png")
+    whole = Stylizer(any_model, "tensorflow", "float32", style)(picture).astype(int)
+    assert np.abs(Stylizer(target, "tensorflow", "float32", style)(picture) - whole).mean() < 1
+    write_arrays(target / "weights.npz", arrays | {"network/predictor/bias1": np.ones(256)})
+    assert any("SHA-256" in problem for problem in check(target))
+
+
+def test_a_model_without_named_styles_is_shipped_with_a_style_image_of_the_repository(
+    any_model: Path, tmp_path: Path
+) -> None:
+    from fast_style.zoo.shipped import check, ship
+
+    model = read_model(any_model)
+    folder, target = tmp_path / "none", tmp_path / "pretrained" / "none"
+    folder.mkdir()
+    copy_model(dataclasses.replace(model, conf=model.conf | {"style_images": None}), folder)
+    ship(folder, "four waves", target)
+    assert check(target) == [] and (target / "sample.png").exists()
+    arrays = read_arrays(target / "weights.npz")
+    last = arrays["network/predictor/norms"]
+    arrays["network/predictor/norms"] = last + np.float16(1)
+    write_arrays(target / "weights.npz", arrays)
+    assert any("off the recorded picture" in problem for problem in check(target))
