@@ -4,9 +4,10 @@ from pathlib import Path
 
 from fast_style.command_line import STYLE_HELP, OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
-from fast_style.export import FORMATS, check_format, export
+from fast_style.export import FORMATS, check_format, check_style, export
 from fast_style.hardware import start_tensorflow
 from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import read_model
 from fast_style.network.style_mix import name_in_style
 
 
@@ -25,6 +26,9 @@ def main() -> None:
         check_format(kind, args.half)
     start_tensorflow()
     folder = find_model_folder(args.model)
+    model = read_model(folder)
+    for kind in args.format:
+        check_style(model, kind, args.style)
     name = name_in_style(folder.name, args.style)
     for kind in args.format:
         output = args.output or Path("exported") / f"{name}{FORMATS[kind].ending}"

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from fast_style.any_style.chosen_style import in_style
+from fast_style.any_style.chosen_style import in_style, style_config
 from fast_style.any_style.style_reading import read_statistics
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.config import Config
@@ -44,6 +44,18 @@ Statistics = dict[str, tuple[np.ndarray, ...]]
 
 def changed(values: dict[str, Any], **others: Any) -> Config:
     return config_from_mapping(values | others, "conf")
+
+
+@pytest.fixture(scope="module")
+def vivid_model(any_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """any_model with a predictor as after many steps: pictures depend on the style image."""
+    model, folder = read_model(any_model), tmp_path_factory.mktemp("vivid")
+    last = model.arrays["network/predictor/norms"]
+    vivid = np.random.default_rng(0).normal(0, 3, last.shape).astype(np.float32)
+    copy_model(
+        dataclasses.replace(model, arrays=model.arrays | {"network/predictor/norms": vivid}), folder
+    )
+    return folder
 
 
 # --- The statistics of a style image
@@ -167,7 +179,7 @@ def test_the_input_of_the_predictor_is_centred_and_scaled() -> None:
 
 
 def test_keras_and_the_plain_network_of_a_style_paint_the_same(
-    any_model: Path, any_values: dict[str, Any], paintings: Path, photo: Photo
+    vivid_model: Path, any_values: dict[str, Any], paintings: Path, photo: Photo
 ) -> None:
     config = changed(any_values)
     style = changed(
@@ -178,10 +190,10 @@ def test_keras_and_the_plain_network_of_a_style_paint_the_same(
     )
     statistics = read_statistics(style, "tensorflow").arrays
     network = Trainer(config, [], 1, "float32", style_images=[photo(48, 48)[None]]).network
-    load_initial_weights(network, config.network, {}, any_model)
+    load_initial_weights(network, config.network, {}, vivid_model)
     picture = photo(30, 41)
     whole = np.asarray(network(picture[None].astype(np.float32), statistics))[0]
-    plain = Stylizer(any_model, "tensorflow", "float32", str(paintings / "2.png"))(picture)
+    plain = Stylizer(vivid_model, "tensorflow", "float32", str(paintings / "2.png"))(picture)
     assert np.abs(np.clip(whole, 0, 255) - plain).max() <= 0.6
 
 
@@ -706,7 +718,7 @@ def test_a_painting_is_learned_without_a_conf(
 
 @pytest.mark.parametrize("kind", ["saved_model", "onnx", "openvino", "litert"])
 def test_the_network_of_a_style_image_is_exported(
-    any_model: Path, paintings: Path, photo: Photo, tmp_path: Path, kind: str
+    vivid_model: Path, paintings: Path, photo: Photo, tmp_path: Path, kind: str
 ) -> None:
     from fast_style.export import FORMATS, export
 
@@ -715,10 +727,10 @@ def test_the_network_of_a_style_image_is_exported(
         pytest.importorskip(package)
     output = tmp_path / f"any-2{wanted.ending}"
     style = str(paintings / "2.png")
-    found = export(any_model, output, kind, style=style)
+    found = export(vivid_model, output, kind, style=style)
     assert max(one.largest_difference for one in found) <= 1
     picture = photo(33, 48)
-    expected = Stylizer(any_model, "tensorflow", "float32", style)(picture).astype(int)
+    expected = Stylizer(vivid_model, "tensorflow", "float32", style)(picture).astype(int)
     assert np.abs(wanted.load(output, "uint8")(picture[None])[0] - expected).max() <= 1
 
 
@@ -820,3 +832,47 @@ def test_a_model_without_named_styles_is_shipped_with_a_style_image_of_the_repos
     arrays["network/predictor/norms"] = last + np.float16(1)
     write_arrays(target / "weights.npz", arrays)
     assert any("off the recorded picture" in problem for problem in check(target))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_onnx_takes_the_style_image_itself(
+    vivid_model: Path, paintings: Path, photo: Photo, tmp_path: Path, half: bool
+) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from fast_style.export import export
+    from fast_style.pictures.style_image import prepare_style_image
+
+    output = tmp_path / "any.onnx"
+    found = export(vivid_model, output, "onnx", half=half)
+    assert len(found) > 3 and max(one.largest_difference for one in found) <= (2 if half else 1)
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    inputs = {one.name: (one.type, one.shape) for one in session.get_inputs()}
+    assert inputs["style_image"] == ("tensor(uint8)", [1, 48, 48, 3])
+    assert inputs.keys() == {"pictures", "style_image"}
+    picture, model = photo(30, 44), read_model(vivid_model)
+    results = []
+    for number in (2, 3):
+        style = str(paintings / f"{number}.png")
+        given = {
+            "pictures": picture[None],
+            "style_image": prepare_style_image(style_config(model, style))[None],
+        }
+        [[stylized]] = session.run(["stylized"], given)
+        expected = Stylizer(vivid_model, "tensorflow", "float32", style)(picture).astype(int)
+        assert np.abs(stylized - expected).max() <= (2 if half else 1)
+        results.append(stylized.astype(int))
+    assert np.abs(results[0] - results[1]).mean() > 2
+
+
+def test_an_export_that_needs_a_style_says_so_before_any_work(
+    any_model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(PROJECT / "export.py"), "--model", str(any_model)]
+    command += ["--format", "onnx", "saved_model"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == (
+        "error: --format saved_model: only onnx takes the style image as an input; name one with "
+        "--style"
+    )
+    assert not list(tmp_path.iterdir())

@@ -79,6 +79,14 @@ def style_config(model: Model, style_image: str) -> Config:
 
     Raises UserError if the file is not there.
     """
+    return config_from_mapping(_conf(model) | {"style_image": style_image}, "--style")
+
+
+def statistics_config(model: Model) -> Config:
+    """Returns the same conf without a style image."""
+    return config_from_mapping(_conf(model) | {"style_dataset": "synthetic"}, str(model.source))
+
+
+def _conf(model: Model) -> dict[str, Any]:
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
-    conf |= {"style_image": style_image, "style_images": None, "style_image_sha256": None}
-    return config_from_mapping(conf, "--style")
+    return conf | {"style_image": None, "style_images": None, "style_image_sha256": None}
