@@ -56,7 +56,8 @@ def name_in_style(name: str, style: str | None) -> str:
 
 
 def _without_folder(part: str) -> str:
-    name, share = re.fullmatch(r"(.*?)(=[\d.e+-]+)?", part.strip(), re.DOTALL).groups("")
+    name = re.sub(r"=[\d.e+-]+$", "", part.strip())
+    share = part.strip().removeprefix(name)
     path = Path(name).expanduser()
     if "/" not in name and not path.is_file():  # the name of a style can have dots
         return name + share
