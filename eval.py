@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fast_style.command_line import (
+    STYLE_HELP,
     OneLineParser,
     add_mask_flag,
     add_stylization_flags,
@@ -17,7 +18,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--image", required=True, nargs="+", help="pictures, folders or globs")
     parser.add_argument("--output", type=Path, help="file (for one picture) or folder")
-    parser.add_argument("--style", help="of several styles: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--style", help=STYLE_HELP)
     add_stylization_flags(parser)
     add_mask_flag(parser)
     parser.add_argument(

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from fast_style.command_line import OneLineParser, exit_on_user_error
+from fast_style.command_line import STYLE_HELP, OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
-from fast_style.export import FORMATS, check_format, export
+from fast_style.export import FORMATS, check_format, check_style, export
 from fast_style.hardware import start_tensorflow
 from fast_style.model_folder.layout import find_model_folder
+from fast_style.model_folder.model import read_model
 from fast_style.network.style_mix import name_in_style
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     parser = OneLineParser(description="Export a trained style for other programs.")
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
     parser.add_argument("--format", nargs="+", default=["saved_model"], choices=list(FORMATS))
-    parser.add_argument("--style", help="of several styles: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--style", help=STYLE_HELP)
     parser.add_argument("--pixels", default="uint8", choices=["uint8", "float"], help="in and out")
     parser.add_argument("--half", action="store_true", help="weights in float16")
     parser.add_argument("--output", type=Path, help="file or folder; default: exported/NAME")
@@ -25,6 +26,9 @@ def main() -> None:
         check_format(kind, args.half)
     start_tensorflow()
     folder = find_model_folder(args.model)
+    model = read_model(folder)
+    for kind in args.format:
+        check_style(model, kind, args.style)
     name = name_in_style(folder.name, args.style)
     for kind in args.format:
         output = args.output or Path("exported") / f"{name}{FORMATS[kind].ending}"

@@ -68,6 +68,7 @@ def _number(
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
 factor = _number(float, 1)
+STYLE_HELP = "of several styles: candy, or candy=0.6,wave=0.4; with --model any: painting.jpg"
 minutes = _number(float, 0.5)
 
 

@@ -126,6 +126,47 @@ def wide_model(conf_values: dict[str, Any]) -> Path:
         return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
 
 
+@pytest.fixture(scope="session")
+def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four pictures to learn styles from."""
+    folder = tmp_path_factory.mktemp("paintings")
+    for number in range(4):
+        write_picture(folder / f"{number}.png", Picture(_photo(50, 60, seed=300 + number)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def any_values(
+    conf_values: dict[str, Any], paintings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """A conf for a network that takes any style, with two named ones."""
+    values = {key: value for key, value in conf_values.items() if key != "style_image"}
+    return values | {
+        "naming": "any",
+        "model_path": str(tmp_path_factory.mktemp("any")),
+        "style_images": {name: str(paintings / f"{name}.png") for name in ("0", "1")},
+        "style_dataset": str(paintings),
+        "style_image_size": 48,
+        "style_scales": 2,
+        "style_statistics": "mean_covariance",
+        "style_normalization": "balanced",
+        "content_normalization": "relative",
+        "style_weight": 2.0,
+        "learning_rate": 1e-2,
+        "steps": 4,
+        "warmup_steps": 0,
+    }
+
+
+@pytest.fixture(scope="session")
+def any_model(any_values: dict[str, Any]) -> Path:
+    """The model folder of that training, finished; tests leave it as it is."""
+    from fast_style.training.loop import train
+
+    with without_graphs():
+        return train(config_from_mapping(any_values, "conf"))
+
+
 @pytest.fixture(scope="session", params=["paper", "wide"])
 def model_of_each_network(request: pytest.FixtureRequest) -> Path:
     """trained_model and wide_model, one after the other."""

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fast_style.loss.losses import (
     content_loss,
@@ -371,3 +372,41 @@ def test_sliced_wasserstein_of_a_brighter_picture_is_its_shift_over_the_variance
     )
     shifts = 20 * directions.sum((0, 1, 2), dtype=np.float64)
     np.testing.assert_allclose(found, np.mean(shifts**2) / values.var(axis=-1).mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_balanced_style_loss_is_bounded_and_that_of_the_loops(kind: str) -> None:
+    stylized, style = features(6), features(7, (1, 7, 3, 6))
+    target = style_statistics(style, kind)
+    for factor in (1.0, 1e-3, 1e3):  # of the stylized pictures, or of another style
+        statistics = style_statistics(stylized * np.float32(factor), kind)
+        expected = 0.0
+        for found, wanted in zip(statistics, target, strict=True):
+            found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+            distance = sum(np.sum((one - wanted[0]) ** 2) for one in found)
+            mean_size = np.mean([np.sum(one**2) for one in found])
+            expected += distance / len(found) / (np.sum(wanted**2) + mean_size)
+        loss = float(style_loss(statistics, target, (4, 5, 6), "balanced"))
+        assert loss == pytest.approx(expected, rel=1e-4)
+        assert loss <= 2 * len(target)
+
+
+def test_the_gradient_of_the_balanced_loss_leaves_out_the_divisor() -> None:
+    statistic, target = np.float32([[3.0, 1.0]]), np.float32([[1.0, 2.0]])
+    variable = tf.Variable(statistic)
+    with tf.GradientTape() as tape:
+        loss = style_loss((variable,), (target,), (1, 1, 2), "balanced")
+    found = tape.gradient(loss, variable)
+    np.testing.assert_allclose(found, 2 * (statistic - target) / (10 + 5), rtol=1e-6)
+
+
+def test_balanced_sliced_wasserstein_divides_by_both_variances() -> None:
+    random = np.random.default_rng(4)
+    values = np.sort(random.normal(0, 3, (2, 5, 40)), axis=-1).astype(np.float32)
+    target = np.sort(random.normal(1, 7, (1, 5, 40)), axis=-1).astype(np.float32)
+    wanted = np.mean((values - target) ** 2) / (
+        np.mean(values.var(axis=-1)) + np.mean(target.var(axis=-1))
+    )
+    assert float(sliced_wasserstein_loss(values, target, balanced=True)) == pytest.approx(
+        float(wanted), rel=1e-4
+    )

@@ -70,7 +70,7 @@ def test_symmetric_matrices_come_back_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pooling": "avg"}, "was made with pooling 'max', and this training has 'avg'"),
+        ({"pooling": "avg"}, "was made with pooling 'max', and 'avg' is needed"),
         ({"style_statistics": "gram"}, "was made with style_statistics 'mean_covariance'"),
         ({"style_layers": {"conv2_1": 1}}, "has no statistics of relu2_1, relu2_1_half"),
         ({"style_scales": 1, "style_layers": ["conv3_1"]}, "has no statistics of relu3_1;"),
@@ -88,7 +88,7 @@ def test_statistics_of_another_objective_are_refused(
 def test_statistics_of_other_patches_are_refused(config: Config, statistics_file: Path) -> None:
     style = read_style_statistics(statistics_file)
     del style.made_with["patch_directions"]  # as before they were recorded
-    with pytest.raises(UserError, match="patch_directions None, and this training has 'waves'"):
+    with pytest.raises(UserError, match="patch_directions None, and 'waves' is needed"):
         PerceptualLoss(config, [style])
 
 

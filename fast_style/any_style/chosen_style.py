@@ -1,9 +1,10 @@
 """The network of the style that --style names: a style of the model, a style image, or a mix."""
 
 from pathlib import Path
+from typing import Any
 
 from fast_style.conf.conf_file import config_from_mapping
-from fast_style.conf.config import PLACE_KEYS, Config
+from fast_style.conf.config import PLACE_KEYS, Config, is_url
 from fast_style.conf.names import as_name
 from fast_style.errors import UserError
 from fast_style.model_folder.layout import find_model_folder
@@ -23,6 +24,11 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
     Raises UserError if there is no such style or file, and for None if a style has to be named.
     """
     if not model.takes_any_style:
+        if style is not None and style not in model.styles and Path(style).expanduser().is_file():
+            raise UserError(
+                f"--style {style}: {model.source.parent} takes no style images; it has "
+                f"{', '.join(model.styles)}"
+            )
         return model.in_style(style)
     if style is None:
         names = f", or one of {', '.join(model.styles)}" if model.styles else ""
@@ -30,36 +36,42 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
             f"{model.source.parent}: takes any style; --style names a style image, such as "
             f"--style painting.jpg{names}"
         )
-    shares = {style: 1.0} if Path(style).expanduser().is_file() else named_shares(style)
-    mix = [(_statistics(model, name, runtime), share) for name, share in shares.items()]
+    alone = Path(style).expanduser().is_file() or is_url(style)
+    shares = {style: 1.0} if alone else named_shares(style)
     conf = model.conf | {
         "naming": as_name(name_in_style(model.name, style)),
+        "style_image": None,
         "style_images": None,
+        "style_image_sha256": None,
         "style_dataset": None,
         "artwork": "",
     }
-    if len(mix) == 1:  # a mix has no style image
-        conf["style_image"] = style
-        conf["style_image_sha256"] = None
+    mix = []
+    for name, share in shares.items():
+        statistics, keys = _read(model, name, runtime)
+        mix.append((statistics, share))
+        if len(shares) == 1:  # a mix has no style image
+            conf |= keys
     return Model(conf, model.arrays_of_style(mix), model.source)
 
 
-def _statistics(model: Model, name: str, runtime: str) -> Statistics:
-    """Returns the statistics of a style of the model, a file, or another style that is trained."""
+def _read(model: Model, name: str, runtime: str) -> tuple[Statistics, dict[str, Any]]:
+    """Returns statistics, and the keys that a conf has for the style image.
+
+    name: a style of the model, a style image or its statistics, or another style that is trained.
+    """
     # Imported for a style image alone: it takes longer than the rest of this module's imports.
     from fast_style.any_style.style_reading import read_statistics
-    from fast_style.loss.style_statistics import STYLE, SUFFIX, read_style_statistics
+    from fast_style.loss.style_statistics import read_style_statistics, statistics_file
 
-    own = model.source.with_name(f"{name_in_style(STYLE, name)}{SUFFIX}")
-    trained = find_model_folder(name) / f"{STYLE}{SUFFIX}"
     if name in model.styles:
-        found = read_style_statistics(own)
-    elif "/" not in name and not Path(name).is_file() and trained.is_file():
-        found = read_style_statistics(trained)
-    else:
-        found = read_statistics(style_config(model, name), runtime)
-    model.check_reads(found.arrays, name)
-    return found.arrays
+        keys = model.keys_of_style(name)
+        return read_style_statistics(model.source.with_name(statistics_file(name))).arrays, keys
+    trained = find_model_folder(name) / statistics_file()
+    if "/" not in name and not Path(name).expanduser().is_file() and trained.is_file():
+        name = str(trained)
+    config = style_config(model, name)
+    return read_statistics(config, runtime).arrays, {"style_image": name}
 
 
 def style_config(model: Model, style_image: str) -> Config:
@@ -67,6 +79,14 @@ def style_config(model: Model, style_image: str) -> Config:
 
     Raises UserError if the file is not there.
     """
+    return config_from_mapping(_conf(model) | {"style_image": style_image}, "--style")
+
+
+def statistics_config(model: Model) -> Config:
+    """Returns the same conf without a style image."""
+    return config_from_mapping(_conf(model) | {"style_dataset": "synthetic"}, str(model.source))
+
+
+def _conf(model: Model) -> dict[str, Any]:
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
-    conf |= {"style_image": style_image, "style_images": None, "style_image_sha256": None}
-    return config_from_mapping(conf, "--style")
+    return conf | {"style_image": None, "style_images": None, "style_image_sha256": None}

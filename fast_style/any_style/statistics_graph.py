@@ -85,5 +85,7 @@ def _mean_and_covariance(add: AddOperator, x: Any, side: int, border: int) -> tu
 
 def _halved(add: AddOperator, x: Any, side: int) -> Any:
     kernel = np.einsum("hw,ci->cihw", BLUR, np.eye(3)).astype(np.float32)
-    x = add("Pad", x, [0, 0, 1, 1, 0, 0, 1 + side % 2, 1 + side % 2], mode="edge")
+    mirrored = np.pad(np.arange(side), (1, 1 + side % 2), mode="symmetric")
+    for axis in (2, 3):
+        x = add("Gather", x, mirrored, axis=axis)
     return add("Conv", x, kernel, strides=[2, 2])

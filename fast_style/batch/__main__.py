@@ -8,6 +8,7 @@ import argparse
 import os
 
 from fast_style.command_line import (
+    STYLE_HELP,
     OneLineParser,
     add_mask_flag,
     add_stylization_flags,
@@ -29,7 +30,7 @@ def main() -> int:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, nargs="+", help="model folders")
     parser.add_argument(
-        "--style", action="append", default=[], help="style or mix of a model; may be repeated"
+        "--style", action="append", default=[], help=f"{STYLE_HELP}; may be repeated"
     )
     parser.add_argument(
         "--input", required=True, nargs="+", help="pictures, folders, globs, *.parquet, or URLs"

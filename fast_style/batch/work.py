@@ -12,6 +12,7 @@ from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model, read_model
 from fast_style.network.style_mix import name_in_style
 from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import chosen_runtime
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,25 @@ class Report:
         self.broken += other.broken
 
 
-def models_by_name(models: Sequence[str], styles: Sequence[str]) -> dict[str, Model]:
+def models_by_name(
+    models: Sequence[str], styles: Sequence[str], runtime: str = "auto"
+) -> dict[str, Model]:
     """Returns models of one style each, by the suffix of their stylized images' names.
 
-    A model of several styles is returned once for each of `styles`. Raises UserError if two
-    would have the same suffix.
+    A model of several styles, or one that takes any style, is returned once for each of `styles`.
+    runtime: as for Stylizer; it reads style images.
+    Raises UserError if two would have the same suffix, and as in_style and Stylizer do.
     """
     folders = [find_model_folder(name) for name in models]
     read = [read_model(folder) for folder in folders]
-    if styles and len(read) > 1 and all(len(model.styles) == 1 for model in read):
+    if styles and len(read) > 1 and not any(model.has_choice for model in read):
         raise UserError(f"--style {styles[0]}: each of the models has one style")
     named: dict[str, Model] = {}
     for folder, model in zip(folders, read, strict=True):
-        chosen = bool(styles) and (len(read) == 1 or len(model.styles) > 1)
+        chosen = bool(styles) and (len(read) == 1 or model.has_choice)
         for style in styles if chosen else [None]:
             name = name_in_style(folder.name, style)
             if name in named:
                 raise UserError(f"--model: two would write pictures named NAME-{name}")
-            named[name] = in_style(model, style)
+            named[name] = in_style(model, style, chosen_runtime(runtime))
     return named

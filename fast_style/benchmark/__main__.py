@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fast_style import hardware
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.command_line import STYLE_HELP, OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError
 from fast_style.files import write_atomically
 from fast_style.model_folder.layout import find_model_folder
@@ -51,7 +51,7 @@ def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=list(SIZES))
     parser.add_argument("--model", default="models/zoo", help="the network that stylizes")
-    parser.add_argument("--style", help="of a model of several; default: its first")
+    parser.add_argument("--style", help=f"{STYLE_HELP}; default: its first")
     parser.add_argument("--sizes", type=at_least_1, nargs="+", help="sides of the square pictures")
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
     parser.add_argument("--rounds", type=at_least_1, default=5, help="of which the medians count")
@@ -72,7 +72,9 @@ def main() -> None:
         records = networks.train(sizes[0], args.batch_size, rounds)
     else:
         folder = find_model_folder(args.model)
-        style = args.style or read_model(folder).styles[0]
+        style = args.style or next(iter(read_model(folder).styles), None)
+        if style is None:
+            raise UserError(f"--model {args.model}: takes any style; --style names a style image")
         if args.against is not None:
             records = programs.against(args.against, folder, style, sizes, rounds)
         elif args.what == "stylize":

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from fast_style.conf.locations import locate, locate_weights
 from fast_style.conf.names import check_name
-from fast_style.conf.vgg_layers import feature_name, pixels_between
+from fast_style.conf.vgg_layers import SCALE_NAMES, feature_name, pixels_between
 from fast_style.errors import UserError, nearest
 
 LayerWeights = list[str] | dict[str, float]
@@ -160,6 +160,20 @@ class Config:
         """
         return _scaled_layer_weights(self.style_layers, self.loss_model, self.style_scales)
 
+    @property
+    def style_statistics_names(self) -> list[str]:
+        """The names of the style statistics that have a weight, such as relu3_3 and relu3_3_half.
+
+        Raises UserError as style_layer_weights does.
+        """
+        weights = self.style_layer_weights
+        return [
+            layer + SCALE_NAMES[scale]
+            for scale in range(self.style_scales)
+            for layer, of_scales in weights.items()
+            if of_scales[scale]
+        ]
+
     def of_style(self, name: str) -> "Config":
         """Returns the conf of one of the styles alone."""
         if self.style_images is None:
@@ -294,6 +308,12 @@ def _problems_of_style_images(config: Config) -> Iterator[tuple[str, str]]:
             yield key, f"{several} needs a name for each; a list takes the files' names"
         for name in names:
             yield from _raised(key, check_name, name)
+    if config.style_dataset is not None:
+        key = "style_dataset"
+        if config.style_image is not None:
+            yield key, "is given together with style_image; style_images are those of the previews"
+        if config.style_statistics != "mean_covariance":
+            yield key, "needs style_statistics: mean_covariance, which the predictor reads"
     key, hashes = "style_image_sha256", config.style_image_sha256
     if hashes is not None and isinstance(hashes, dict) == (several is None):
         kinds = "one hash with style_image, and a mapping of names to hashes with style_images"

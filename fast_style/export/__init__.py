@@ -19,7 +19,7 @@ from fast_style.export import litert_file, onnx_file, openvino_file, saved_model
 from fast_style.export.formats import Comparison, ExportOptions, Format, Run
 from fast_style.export.saved_model import tensorflow_finds
 from fast_style.files import flush, flush_folder
-from fast_style.model_folder.model import build_network, read_model
+from fast_style.model_folder.model import Model, build_network, read_model
 
 SIZES = ((256, 256), (181, 243), (1, 5))
 BATCH = 2
@@ -49,10 +49,10 @@ def export(
 ) -> list[Comparison]:
     """Writes the model to `output`, a folder for a SavedModel, else a file, and compares it.
 
-    The export takes pictures of any N, H and W. kind: a key of FORMATS. style: of a model of
-    several, a name or a mix such as 'candy=0.6,wave=0.4'. pixels, half: as in ExportOptions; a
-    SavedModel has signatures for both pixels. The comparisons are also written to a JSON file,
-    beside a file and inside a SavedModel.
+    The export takes pictures of any N, H and W. kind: a key of FORMATS. style: as in in_style. If
+    the model takes any style, None gives an ONNX file whose second input is the style image.
+    pixels, half: as in ExportOptions; a SavedModel has signatures for both pixels. The comparisons
+    are also written to a JSON file, beside a file and inside a SavedModel.
     Raises UserError, before any work, for what the format cannot do, a missing package, and an
     output that exists; RuntimeError if the pixels differ from those of the network.
     """
@@ -66,8 +66,11 @@ def export(
         )
     if output.suffix != wanted.ending and wanted.ending:
         raise UserError(f"--output {output}: for {wanted.title} the name ends in {wanted.ending}")
-    model = in_style(read_model(model_folder), style)
-    network = build_network(model)
+    model = read_model(model_folder)
+    check_style(model, kind, style)
+    takes_style_image = model.takes_any_style and style is None
+    if not takes_style_image:
+        model = in_style(model, style)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     metadata = {
         "style": model.name,
@@ -80,8 +83,14 @@ def export(
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
             unfinished = Path(temporary) / output.name
-            wanted.write(model, network, unfinished, ExportOptions(pixels, half, metadata))
-            found = compare(wanted.load(unfinished, pixels), network, pixels)
+            options = ExportOptions(pixels, half, metadata)
+            if takes_style_image:
+                pairs = onnx_file.write_for_any_style(model, unfinished, options)
+            else:
+                network = build_network(model)
+                wanted.write(model, network, unfinished, options)
+                pairs = [(wanted.load(unfinished, pixels), network)]
+            found = [one for pair in pairs for one in compare(*pair, pixels)]
             worst = float(np.max([one.largest_difference for one in found]))  # NaN if one is
             if not worst <= (2.0 if half else 1.0):
                 raise RuntimeError(f"the {wanted.title} is {worst:.2f} grey levels off the network")
@@ -97,6 +106,14 @@ def check_format(kind: str, half: bool) -> None:
         able = ", ".join(name for name, one in FORMATS.items() if one.keeps_half)
         raise UserError(f"--half: a {wanted.title} stores float32 weights; use {able}")
     check_installed(f"--format {kind}: needs", wanted.extra, *wanted.packages)
+
+
+def check_style(model: Model, kind: str, style: str | None) -> None:
+    """Raises UserError if the format needs a style to be named."""
+    if model.takes_any_style and style is None and kind != "onnx":
+        raise UserError(
+            f"--format {kind}: only onnx takes the style image as an input; name one with --style"
+        )
 
 
 def compare(run: Run, network, pixels: str) -> list[Comparison]:

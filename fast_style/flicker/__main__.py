@@ -7,7 +7,7 @@ Writes flicker.json into the model folder. fast_style.flicker.warping_error expl
 
 import json
 
-from fast_style.command_line import OneLineParser, exit_on_user_error, unit_interval
+from fast_style.command_line import STYLE_HELP, OneLineParser, exit_on_user_error, unit_interval
 from fast_style.errors import check_installed
 from fast_style.files import write_atomically
 from fast_style.model_folder.layout import find_model_folder
@@ -17,7 +17,7 @@ from fast_style.network.style_mix import name_in_style
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, help="model folder, such as models/candy")
-    parser.add_argument("--style", help="the style to measure, if the model has several")
+    parser.add_argument("--style", help=STYLE_HELP)
     parser.add_argument("--clip", required=True, help="the clip to stylize")
     parser.add_argument(
         "--smooth",

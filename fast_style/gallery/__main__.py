@@ -30,6 +30,9 @@ def main() -> int:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     task = parser.add_mutually_exclusive_group()
     task.add_argument("--models", nargs="+", help="model folders; default: those in pretrained/")
+    parser.add_argument(
+        "--style", nargs="+", help="style images, for the models that take any style"
+    )
     task.add_argument("--sweep", metavar="KEY=VALUE,VALUE", help="train once for each value")
     parser.add_argument("--images", default=str(PROJECT / "img" / "sample.jpg"), help="photos")
     parser.add_argument("--size", type=at_least_1, default=320, help="long side of the photos")
@@ -40,6 +43,8 @@ def main() -> int:
     args = parser.parse_args()
     if (args.sweep is None) != (args.conf is None):
         raise UserError("--sweep and --conf go together")
+    if args.sweep is not None and args.style:
+        raise UserError("--style: goes with --models, not with --sweep")
     photos, broken = _photos(args.images, args.size)
     if args.sweep is not None:
         sheet = sweep(swept_confs(args.conf, args.overrides, args.sweep, args.steps), photos)
@@ -47,7 +52,7 @@ def main() -> int:
         models = [find_model_folder(name) for name in args.models or []] or shipped_models()
         if not models:
             raise UserError(f"{SHIPPED}: holds no models; name some with --models")
-        sheet = styles_by_photos(models, photos)
+        sheet = styles_by_photos(models, photos, args.style or [])
     write_picture(args.output, Picture(sheet))
     print(args.output)
     for error in broken:

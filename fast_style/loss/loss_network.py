@@ -1,6 +1,5 @@
 """The loss network: a frozen VGG. Similar pictures have similar features."""
 
-import hashlib
 from collections.abc import Sequence
 
 import keras
@@ -50,12 +49,6 @@ def build_loss_network(
             features[feature] = x
     assert features.keys() == set(layers)  # a conf has no others
     return keras.Model(inputs, features, name=loss_model)
-
-
-def fingerprint(network: keras.Model) -> str:
-    """Returns a hash of the loss network's first kernel, in 16 hexadecimal digits."""
-    first = network.get_layer(FIRST_CONVOLUTION)
-    return hashlib.sha256(np.asarray(first.kernel, np.float32).tobytes()).hexdigest()[:16]
 
 
 class FrozenConvolution(keras.layers.Layer):

@@ -9,7 +9,7 @@ from keras import ops
 from fast_style.conf.config import Config
 from fast_style.conf.vgg_layers import SCALE_NAMES, pixels_between
 from fast_style.errors import UserError
-from fast_style.loss.loss_network import build_loss_network, fingerprint
+from fast_style.loss.loss_network import FIRST_CONVOLUTION, build_loss_network
 from fast_style.loss.losses import (
     TERMS,
     Compared,
@@ -18,7 +18,7 @@ from fast_style.loss.losses import (
     style_loss,
     style_statistics,
 )
-from fast_style.loss.style_statistics import DIRECTIONS, Style, StyleStatistics
+from fast_style.loss.style_statistics import Style, StyleStatistics, made_with
 from fast_style.network.architecture import ARCHITECTURES
 
 # Below these a style image has one colour, except for rounding.
@@ -62,13 +62,7 @@ class PerceptualLoss:
             if scale == 0:
                 layers |= self.content_layers.keys()
             self.networks.append(_part(whole, layers) if layers else None)
-        self._made_with = {
-            "loss_model": config.loss_model,
-            "loss_network": fingerprint(whole),
-            "pooling": config.pooling,
-            "style_statistics": config.style_statistics,
-            DIRECTIONS: "waves",
-        }
+        self._made_with = made_with(config, whole.get_layer(FIRST_CONVOLUTION).kernel)
         of_each = [self._targets_of_style(style) for style in styles]
         self._style_targets: dict[str, tuple] = {
             name: tuple(map(ops.concatenate, zip(*(one[name] for one in of_each), strict=True)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from fast_style.conf.config import Config
 from fast_style.errors import UserError
+from fast_style.loss.vgg_weights import fingerprint
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.style_image import (
     painting_style_image,
@@ -21,7 +22,6 @@ from fast_style.pictures.style_image import (
     style_image_file,
 )
 
-STYLE = "style"  # .npz; style-NAME of a folder with several
 SUFFIX = ".npz"
 DIRECTIONS = "patch_directions"
 # These must be equal in the training that reads the file.
@@ -49,8 +49,8 @@ class StyleStatistics:
             found = self.made_with.get(key)
             if found != made_with[key]:
                 raise UserError(
-                    f"style_image: {self.source}: was made with {key} {found!r}, and this training "
-                    f"has {made_with[key]!r}; name the style image itself"
+                    f"style_image: {self.source}: was made with {key} {found!r}, and "
+                    f"{made_with[key]!r} is needed; name the style image itself"
                 )
         missing = [name for name in names if name not in self.arrays]
         if missing:
@@ -58,6 +58,17 @@ class StyleStatistics:
                 f"style_image: {self.source}: has no statistics of {', '.join(missing)}; it has "
                 f"{', '.join(self.arrays)}. Name the style image itself, or other style_layers"
             )
+
+
+def made_with(config: Config, first_kernel: np.ndarray) -> dict[str, Any]:
+    """Returns the keys of SAME. first_kernel: of the loss network's first convolution."""
+    return {
+        "loss_model": config.loss_model,
+        "loss_network": fingerprint(first_kernel),
+        "pooling": config.pooling,
+        "style_statistics": config.style_statistics,
+        DIRECTIONS: "waves",
+    }
 
 
 Style = list[np.ndarray] | StyleStatistics
@@ -76,6 +87,11 @@ def read_style(config: Config, picture: tuple[int, int] | None = None) -> Style:
     if picture is None:
         return [prepare_style_image(painting) for painting in each]
     return [painting_style_image(painting, *picture) for painting in each]
+
+
+def statistics_file(style: str | None = None) -> str:
+    """Returns the name of a file of statistics. style: its name, in a folder with several."""
+    return f"style{SUFFIX}" if style is None else f"style-{style}{SUFFIX}"
 
 
 def image_sha256(style: Style, of_file: str) -> str | None:

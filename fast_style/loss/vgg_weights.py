@@ -48,6 +48,11 @@ def read_weights(loss_model: str, weights: str) -> Weights:
     return {layer: (arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]) for layer in layers}
 
 
+def fingerprint(kernel: np.ndarray) -> str:
+    """Returns a hash of a loss network by its first kernel, in 16 hexadecimal digits."""
+    return hashlib.sha256(np.asarray(kernel, np.float32).tobytes()).hexdigest()[:16]
+
+
 def weights_sha256(weights: str) -> str | None:
     """Returns the hash of the file that `read_weights` reads; None for imagenet or without a file.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
+from fast_style.command_line import STYLE_HELP, OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import UserError, check_installed
 from fast_style.files import read_bytes, write_atomically
 from fast_style.measure.figures import (
@@ -61,7 +61,7 @@ def main() -> None:
     flag = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     flag("--model", **many, help="model folders, such as models/candy")
-    flag("--style", help="the one to measure, for a model with several")
+    flag("--style", help=STYLE_HELP)
     flag("--images", help="photos that were not trained on: a folder or glob")
     flag("--style-image", help="the painting, if the file in the conf does not exist")
     flag("--pictures", **many, metavar="FILE", help="results of other programs for a single photo")

@@ -25,7 +25,7 @@ from fast_style.pictures.contact_sheet import contact_sheet
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import resize, square
 from fast_style.pictures.style_image import style_image_file
-from fast_style.stylize.stylizer import Stylizer
+from fast_style.stylize.stylizer import Stylizer, chosen_runtime
 
 PHOTO, PAINTING = "photo", "painting"
 MOST_ON_SHEET = 8  # photos
@@ -55,7 +55,7 @@ def read_subject(
     style: the one to measure, if the folder has several. style_image: a file or URL instead of the
     conf's. Raises UserError if the folder has no such model, or the style image is missing.
     """
-    model = in_style(read_model(folder), style)
+    model = in_style(read_model(folder), style, chosen_runtime("auto"))
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
     source = str(model.source.parent / CONF)
     if style_image is not None:

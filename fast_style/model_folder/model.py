@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -12,7 +13,7 @@ from absl import logging
 from fast_style.conf.conf_file import as_yaml, check_types, config_as_yaml, read_yaml
 from fast_style.conf.config import Config, named_images
 from fast_style.conf.names import as_name, check_name
-from fast_style.errors import UserError
+from fast_style.errors import UserError, naming
 from fast_style.files import write_atomically
 from fast_style.model_folder.checkpoint import newest_checkpoint
 from fast_style.model_folder.eight_bit_weights import dequantized
@@ -24,6 +25,8 @@ from fast_style.network.style_mix import mixed, name_in_style, stacked, style_pr
 from fast_style.network.style_predictor import (
     PREDICTOR,
     Statistics,
+    check_arrays,
+    check_reads,
     norm_paths,
     predicted_norms,
 )
@@ -60,9 +63,15 @@ class Model:
         """The conf's naming, or the folder's name if the conf has none."""
         return self.conf.get("naming") or self.source.parent.name
 
+    @property
+    def has_choice(self) -> bool:
+        """Whether a style has to be chosen."""
+        return self.takes_any_style or len(self.styles) > 1
+
     def in_style(self, style: str | None) -> "Model":
         """Returns the model of one style. style: a name or a mix; None: the only style.
 
+        For a model that takes any style, any_style.chosen_style has the function.
         Raises UserError if there is no such style, and for None if there are several.
         """
         if len(self.styles) == 1:
@@ -78,36 +87,39 @@ class Model:
         naming = as_name(name_in_style(self.name, style))
         conf = self.conf | {"naming": naming, "style_images": None}
         if style in self.styles:  # a mix has no style image
-            conf["style_image"] = named_images(self.conf["style_images"])[style]
-            conf["style_image_sha256"] = (self.conf.get("style_image_sha256") or {}).get(style)
+            conf |= self.keys_of_style(style)
         return Model(conf, arrays, self.source)
+
+    def keys_of_style(self, name: str) -> dict[str, Any]:
+        """Returns what a conf of this style alone has as its style image, of several styles."""
+        hashes = self.conf.get("style_image_sha256") or {}
+        return {
+            "style_image": named_images(self.conf["style_images"])[name],
+            "style_image_sha256": hashes.get(name),
+        }
 
     @property
     def takes_any_style(self) -> bool:
         """Whether it can be given the statistics of any style image."""
         return any(path.startswith(NETWORK + PREDICTOR) for path in self.arrays)
 
-    def check_reads(self, statistics: Statistics, name: str) -> None:
-        """Raises UserError if the predictor was trained for other statistics."""
-        layers = [of for layer, of in statistics.items() if layer.startswith("relu")]
-        wanted = self.arrays[f"{NETWORK}{PREDICTOR}centre"].shape[0]
-        if any(len(of) != 2 for of in layers) or 2 * sum(m.shape[-1] for m, _ in layers) != wanted:
-            raise UserError(
-                f"--style {name}: has statistics of other layers than {self.source.parent} reads; "
-                "name the style image itself"
-            )
-
     def arrays_of_style(self, mix: Sequence[tuple[Statistics, float]]) -> dict[str, np.ndarray]:
         """Returns the arrays of one style, from a model that takes any style.
 
         mix: the statistics of style images, as in style.npz, and the share of each in the mix.
+        Raises UserError if they are of other layers than the predictor reads, or if its arrays are
+        not those of a predictor.
         """
         own = {path.removeprefix(NETWORK): array for path, array in self.arrays.items()}
+        check_arrays(own, self.source)
+        for statistics, _ in mix:
+            check_reads(own, statistics, self.source.parent)
         each = [(predicted_norms(own, one, np), share) for one, share in mix]
         norms = {
             NETWORK + path: sum(share * found[path] for found, share in each)
             for path in norm_paths(own)
         }
+        check_weights(norms, f"{self.source}: predicted norms")
         kept = (path for path in self.arrays if not path.startswith(NETWORK + PREDICTOR))
         return {path: norms.get(path, self.arrays[path]) for path in kept}
 
@@ -217,11 +229,12 @@ def load_initial_weights(
     elif predicts:
         arrays = model.arrays
     else:
-        plain = [
-            model.arrays_of_style([(statistics, 1.0)])
-            if model.takes_any_style
-            else model.in_style_like(name).arrays
-            for name, statistics in styles.items()
-        ]
+        with naming("init_from"):
+            plain = [
+                model.arrays_of_style([(statistics, 1.0)])
+                if model.takes_any_style
+                else model.in_style_like(name).arrays
+                for name, statistics in styles.items()
+            ]
         arrays = stacked(plain) if len(plain) > 1 else plain[0]
     assign_variables("network", variables, arrays, folder)

@@ -45,11 +45,14 @@ def stylized(
     arrays: Mapping[str, np.ndarray],
     architecture: Architecture,
     pixels: str,
+    norms: Mapping[str, Any] | None = None,
 ) -> Any:
     """Adds the network; returns the stylized pictures, (N, H, W, 3) RGB 0..255 like `pictures`.
 
     arrays: those of model_folder.model.Model for one style and this architecture.
     pixels: 'float' or 'uint8', the type of input and output.
+    norms: scales and shifts of the graph by path, such as 'conv1_norm/scale', each (C,), instead of
+    those of the arrays.
     Raises UserError if the arrays are those of another network.
     """
     sides, x = add("Gather", add("Shape", pictures), [1, 2], axis=0), pictures
@@ -58,7 +61,7 @@ def stylized(
         x = add("Gather", x, _mirrored_positions(add, length, architecture), axis=axis)
     x = add("Transpose", add("Cast", x, to=FLOAT), perm=[0, 3, 1, 2])
     x = add("Sub", add("Mul", x, 1 / 127.5), 1.0)
-    x = add("Mul", architecture.transformed(x, GraphLayers(add, arrays)), OUTPUT_GAIN)
+    x = add("Mul", architecture.transformed(x, GraphLayers(add, arrays, norms)), OUTPUT_GAIN)
     x = x if architecture.output == "linear" else add("Tanh", x)
     x = add("Add", add("Mul", x, OUTPUT_REACH[architecture.output]), 127.5)
     x = add("Transpose", add("Clip", x, 0.0, 255.0), perm=[0, 2, 3, 1])
@@ -79,9 +82,16 @@ def _mirrored_positions(add: AddOperator, length: Any, architecture: Architectur
 class GraphLayers:
     """The layers of Architecture.transformed; network/layers.py explains them."""
 
-    def __init__(self, add: AddOperator, arrays: Mapping[str, np.ndarray]):
+    def __init__(
+        self,
+        add: AddOperator,
+        arrays: Mapping[str, np.ndarray],
+        norms: Mapping[str, Any] | None = None,
+    ):
+        """norms: as for stylized."""
         self.add = add
         self.arrays = arrays
+        self.norms = norms or {}
         self.channels = 3  # of the last features
 
     def normalized_convolution(
@@ -122,8 +132,8 @@ class GraphLayers:
 
     def _normalized(self, x: Any, name: str) -> Any:
         scale, shift = (
-            self._array(f"{name}_norm/{variable}", (self.channels,))
-            for variable in ("scale", "shift")
+            self.norms.get(path, self._array(path, (self.channels,)))
+            for path in (f"{name}_norm/scale", f"{name}_norm/shift")
         )
         return self.add("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
 

@@ -7,6 +7,7 @@ of a single style, which every runtime and format supports.
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -46,14 +47,21 @@ def named_shares(text: str) -> dict[str, float]:
 def name_in_style(name: str, style: str | None) -> str:
     """Returns the name for results of model folder `name` in `style`; None: its only style.
 
-    A style image is named by its file's name without folder and ending.
+    A style image is named by its file without folder and ending, a style.npz by its folder.
     """
     if style is None:
         return name
-    parts = [
-        re.sub(r"\.[A-Za-z]\w*(?==|$)", "", part.rpartition("/")[2]) for part in style.split(",")
-    ]
-    return f"{name}-{','.join(parts)}"
+    parts = [style] if Path(style).expanduser().is_file() else style.split(",")
+    return f"{name}-{','.join(map(_without_folder, parts))}"
+
+
+def _without_folder(part: str) -> str:
+    name = re.sub(r"=[\d.e+-]+$", "", part.strip())
+    share = part.strip().removeprefix(name)
+    path = Path(name).expanduser()
+    if "/" not in name and not path.is_file():  # the name of a style can have dots
+        return name + share
+    return (path.parent.name if path.name == "style.npz" else path.stem) + share
 
 
 def mixed(arrays: Mapping[str, np.ndarray], proportions: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from fast_style.errors import UserError
 from fast_style.network.style_mix import is_norm
 
 PREDICTOR = "predictor/"  # begins the names of its arrays
+LAYER = "relu"  # begins the names of the statistics of layers
 HIDDEN = 256  # features of each hidden layer
 # The part of a norm's scale that one unit of the last layer is. With it, a step of Adam moves a
 # predicted norm about 5 times as far as one that is trained for a single style.
@@ -31,7 +33,7 @@ def features(statistics: Statistics, xp: Any) -> Any:
     """
     logarithms = []
     for name in sorted(statistics):
-        if name.startswith("relu"):
+        if name.startswith(LAYER):
             mean, covariance = statistics[name]
             variance = xp.diagonal(covariance, axis1=1, axis2=2) * mean.shape[-1]
             logarithms += [xp.log(mean + SMALLEST), xp.log(variance + SMALLEST) / 2]
@@ -52,6 +54,38 @@ def initial_arrays(norms: Mapping[str, int], seen: np.ndarray, seed: int) -> dic
         arrays[f"bias{number}"] = np.zeros(outputs)
     arrays["norms"] = np.zeros((HIDDEN, sum(norms.values())))
     return {PREDICTOR + name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], source: object) -> None:
+    """Raises UserError, naming the file `source`, if no predictor has arrays of these shapes."""
+    norms = sum(arrays[path].size for path in norm_paths(arrays))
+    seen = arrays[f"{PREDICTOR}centre"].size if f"{PREDICTOR}centre" in arrays else 0
+    shapes = {
+        **{"centre": (seen,), "deviation": (seen,), "norms": (HIDDEN, norms)},
+        **{"hidden1": (seen, HIDDEN), "hidden2": (HIDDEN, HIDDEN)},
+        **{"bias1": (HIDDEN,), "bias2": (HIDDEN,)},
+    }
+    wanted = {PREDICTOR + name: shape for name, shape in shapes.items()}
+    wanted |= {path: (arrays[path].size,) for path in norm_paths(arrays)}
+    for path, shape in wanted.items():
+        array = arrays.get(path)
+        if array is None or array.shape != shape:
+            found = "is missing" if array is None else f"has shape {array.shape}"
+            raise UserError(
+                f"{source}: {path} of shape {shape} is needed, but {found}; the file is of another "
+                "network"
+            )
+
+
+def check_reads(arrays: Mapping[str, np.ndarray], statistics: Statistics, source: object) -> None:
+    """Raises UserError, naming the model `source`, for statistics that it was not trained on."""
+    of_layers = {name: of for name, of in statistics.items() if name.startswith(LAYER)}
+    found = [2 * of[0].shape[-1] if len(of) == 2 else 0 for of in of_layers.values()]
+    if not all(found) or sum(found) != arrays[f"{PREDICTOR}centre"].size:
+        raise UserError(
+            f"{source}: predicts from the mean_covariance of other style_layers than "
+            f"{', '.join(of_layers)}"
+        )
 
 
 def predicted_norms(arrays: Mapping[str, Any], statistics: Statistics, xp: Any) -> dict[str, Any]:

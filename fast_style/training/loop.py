@@ -20,11 +20,10 @@ from fast_style.export.saved_model import tensorflow_finds, write_saved_model
 from fast_style.files import make_folder
 from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import (
-    STYLE,
-    SUFFIX,
     Style,
     image_sha256,
     read_style,
+    statistics_file,
     write_style_statistics,
 )
 from fast_style.model_folder.checkpoint import (
@@ -42,7 +41,6 @@ from fast_style.model_folder.model import (
 )
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.network.style_mix import name_in_style
 from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.pictures.training_pictures.style_images import StyleImages
 from fast_style.training.held_out import HeldOut
@@ -78,7 +76,10 @@ def train(
     if checkpoint:
         check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
+    if minutes is not None and replicas.several_workers:
+        raise UserError("--minutes: is for one machine; give --steps, which are those of all")
     content_images = ContentImages(config, download=download, share=replicas.share)
+    style_images = StyleImages(config, download=download) if config.style_dataset else None
     if minutes is not None:
         known = checkpoint.config["steps"] if checkpoint else config.warmup_steps + 1
         config = dataclasses.replace(config, steps=known)
@@ -89,7 +90,8 @@ def train(
             raise UserError(
                 f"{folder}: is already trained for {done} steps; the conf asks for {steps}"
             )
-        _warn_of_other_pictures(checkpoint, content_images, folder)
+        now = pictures_of(content_images, style_images)
+        _warn_of_other_pictures(checkpoint, now, folder)
         if checkpoint.step == steps and (folder / RESULT).exists():
             print(
                 f"{folder} is complete: {steps} steps. Raise steps to continue, or use --restart."
@@ -99,7 +101,6 @@ def train(
     if precision == "auto":
         precision = checkpoint.precision if checkpoint else hardware.fastest_precision()
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
-    style_images = StyleImages(config, download=download) if config.style_dataset else None
     seen = [] if style_images is None else style_images.first(SEEN)
     trainer = Trainer(config, list(styles.values()), steps, precision, replicas, seen)
     if minutes is not None and not checkpoint:
@@ -152,14 +153,24 @@ def make_batch(
     return Batch(content, style, *content_images.moved_view(content, step))
 
 
-def _warn_of_other_pictures(checkpoint: Checkpoint, now: ContentImages, folder: Path) -> None:
-    before = checkpoint.notes.get("pictures", now.pictures_per_epoch)
-    if before != now.pictures_per_epoch:
-        logging.warning(
-            "%s: dataset has %s pictures now and had %s before; the next steps use these, in "
-            "another order; --restart trains on them from the beginning",
-            *(folder, now.pictures_per_epoch, before),
-        )
+def pictures_of(content_images: ContentImages, style_images: StyleImages | None) -> dict:
+    """Returns the numbers of training pictures, as the notes of a checkpoint have them."""
+    of_styles = {} if style_images is None else {"style_pictures": style_images.pictures}
+    return {"pictures": content_images.pictures_per_epoch} | of_styles
+
+
+def _warn_of_other_pictures(
+    checkpoint: Checkpoint, now: Mapping[str, int | None], folder: Path
+) -> None:
+    for note, count in now.items():
+        before = checkpoint.notes.get(note, count)
+        if before != count:
+            key = {"pictures": "dataset", "style_pictures": "style_dataset"}[note]
+            logging.warning(
+                "%s: %s has %s pictures now and had %s before; the next steps use these, in "
+                "another order; --restart trains on them from the beginning",
+                *(folder, key, count, before),
+            )
 
 
 class TrainingLoop:
@@ -218,7 +229,7 @@ class TrainingLoop:
             notes={
                 "last_step": self.terms,
                 "validation_before": self.validation_before,
-                "pictures": self.content_images.pictures_per_epoch,
+                **pictures_of(self.content_images, self.style_images),
                 **self.hashes,
             },
             arrays=arrays,
@@ -251,6 +262,8 @@ class TrainingLoop:
         if monitor is not None:
             self.save_checkpoint()
         self.content_images.report_broken()
+        if self.style_images is not None:
+            self.style_images.report_broken()
         if trainer.step < trainer.steps:
             print(f"stopped at step {trainer.step} of {trainer.steps}; the same command continues")
             raise KeyboardInterrupt
@@ -331,8 +344,8 @@ class TrainingLoop:
         for number, (name, style) in enumerate(self.styles.items()):
             sha256 = image_sha256(style, self.hashes["style_image_sha256"][name])
             statistics = self.trainer.objective.statistics(number, style_image_sha256=sha256)
-            stem = name_in_style(STYLE, name if several else None)
-            write_style_statistics(self.folder / f"{stem}{SUFFIX}", statistics)
+            file = self.folder / statistics_file(name if several else None)
+            write_style_statistics(file, statistics)
 
     def _diverged(self, problem: str) -> UserError:
         last_good = newest_checkpoint(self.folder)

@@ -47,7 +47,7 @@ class Replicas:
         )
         ours = self.strategy.experimental_local_results(numbers)
         self.is_chief = 0 in ours
-        self._several_workers = len(ours) < self.count
+        self.several_workers = len(ours) < self.count
         self.share = range(min(ours) * self._each, (max(ours) + 1) * self._each)
 
     def share_out(self, pictures: np.ndarray):
@@ -78,7 +78,7 @@ class Replicas:
 
     def any_worker(self, flag: object) -> bool:
         """Returns whether `flag` is true for any worker. All workers must call it."""
-        if not self._several_workers:
+        if not self.several_workers:
             return bool(flag)
         return bool(self._of_all(tf.constant([int(bool(flag))])).numpy().any())
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fast_style.command_line import (
+    STYLE_HELP,
     OneLineParser,
     add_stylization_flags,
     exit_on_user_error,
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--output", required=True, type=Path, help=".mp4, .mov, .mkv, .webm, .gif, .webp"
     )
-    parser.add_argument("--style", help="of a model of several: candy, or candy=0.6,wave=0.4")
+    parser.add_argument("--style", help=STYLE_HELP)
     add_stylization_flags(parser)
     parser.add_argument("--smooth", type=unit_interval, default=0.0, help="0 to 1: reduces flicker")
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")

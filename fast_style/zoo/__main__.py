@@ -29,7 +29,7 @@ def main() -> int:
     if args.task == "check":
         return _check_all()
     if args.task == "table":
-        print(table(f for f in shipped_models() if len(read_model(f).styles) == 1))
+        print(table(f for f in shipped_models() if not read_model(f).has_choice))
         return 0
     folder = by_its_name(args.model)
     target = SHIPPED / folder.name

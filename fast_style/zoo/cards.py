@@ -17,11 +17,17 @@ def card(folder: Path) -> str:
     """Returns a shipped model's card in Markdown: its training and its figures."""
     model, result = read_model(folder), _read_json(folder / RESULT)
     conf, name = model.conf, folder.name
+    about = f"{len(model.styles)} styles: {', '.join(model.styles)}."
     style = f"--style {model.styles[0]} " if len(model.styles) > 1 else ""
+    if model.takes_any_style:
+        about = "Takes any style image, or a mix of several."
+        if model.styles:
+            about += f" Styles that it names: {', '.join(model.styles)}."
+        style = "--style painting.jpg "
     lines = [
         f"# {name}",
         "",
-        conf.get("artwork") or f"{len(model.styles)} styles: {', '.join(model.styles)}.",
+        conf.get("artwork") or about,
         "",
         f"    python eval.py --model models/{name} {style}--image img/sample.jpg",
         f"    python train.py -c conf/{name}.yml",

@@ -28,7 +28,9 @@ CARD = "card.md"
 REFERENCE = PROJECT / "img" / "sample.jpg"
 REFERENCE_SIZE = 160
 RECORDED = "sample{}.png"
+REFERENCE_STYLE = PROJECT / "img" / "candy.jpg"  # of a model for any style that names none
 MOST_BYTES = 4_000_000  # of the weights of one style, as they are shipped
+MOST_PREDICTOR_BYTES = 4_000_000  # of a model that takes any style
 MOST_GREY_LEVELS_OFF = 0.5  # float32 rounds single pixels differently on another CPU
 MOST_GREY_LEVELS_BY_8_BITS = 1.0
 
@@ -45,11 +47,14 @@ def ship(folder: Path, data: str, target: Path) -> None:
     if not (folder / RESULT).exists():
         raise UserError(f"{folder}: has no {RESULT}; its training is not finished")
     weights, pack = _smallest(model)
-    a_style = pack(model.in_style_like(model.styles[0]).arrays)
-    size = sum(array.nbytes for array in a_style.values())
-    if size > MOST_BYTES:
+    if model.takes_any_style:
+        arrays, most = model.arrays, MOST_BYTES + MOST_PREDICTOR_BYTES
+    else:
+        arrays, most = model.in_style_like(model.styles[0]).arrays, MOST_BYTES
+    size = sum(array.nbytes for array in pack(arrays).values())
+    if size > most:
         raise UserError(
-            f"{folder}: has {size:,} bytes of weights in {weights}, {MOST_BYTES:,} are allowed"
+            f"{folder}: has {size:,} bytes of weights in {weights}, {most:,} are allowed"
         )
     target.mkdir(parents=True, exist_ok=True)
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
@@ -66,7 +71,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
     for pattern in ("measure*.json", "flicker*.json", STATISTICS):
         for known in folder.glob(pattern):
             write_atomically(target / known.name, known.read_bytes())
-    for style in model.styles:
+    for style in _reference_styles(model):
         stylized = _reference_stylized(target, style)
         write_picture(_recorded(target, model, style), Picture(stylized))
     write_atomically(target / CARD, card(target).encode())
@@ -80,7 +85,7 @@ def check(folder: Path) -> list[str]:
     found = _sha256(folder / WEIGHTS)
     if found != recorded:
         wrong.append(f"{folder / WEIGHTS}: SHA-256 {found}, recorded is {recorded}")
-    for style in model.styles:
+    for style in _reference_styles(model):
         expected = read_picture(_recorded(folder, model, style)).rgb.astype(np.float32)
         off = float(np.abs(_reference_stylized(folder, style) - expected).mean())
         if off > MOST_GREY_LEVELS_OFF:
@@ -91,11 +96,15 @@ def check(folder: Path) -> list[str]:
 def _smallest(model: Model) -> tuple[str, Callable[[Arrays], dict[str, np.ndarray]]]:
     """Returns the name of the smallest good format of the weights, and its function."""
     eight_bits = dataclasses.replace(model, arrays=dequantized(quantized(model.arrays)))
-    off = max(_grey_levels_off(model, eight_bits, style) for style in model.styles)
+    off = max(_grey_levels_off(model, eight_bits, style) for style in _reference_styles(model))
     if off <= MOST_GREY_LEVELS_BY_8_BITS:
         return "8 bits", quantized
     print(f"{model.name}: half precision, as 8 bits are {off:.2f} grey levels off")
     return "half precision", _halves
+
+
+def _reference_styles(model: Model) -> list[str]:
+    return model.styles or [str(REFERENCE_STYLE)]
 
 
 def _halves(arrays: Arrays) -> dict[str, np.ndarray]:

@@ -217,7 +217,7 @@ class ContentImages:
             index = int(random.integers(count))
         dataset = self._config.dataset
         raise UserError(
-            f"dataset: {dataset}: only squares of a single colour were found, such as in "
+            f"dataset: {dataset}: only squares of one colour, or nearly, were found, such as in "
             f"{min(self._flat, default=dataset)}; a network cannot be trained on them"
         )
 

@@ -1,11 +1,13 @@
 """The style images that a network for any style is trained on, one for each step."""
 
+import contextlib
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from fast_style.conf.config import Config
+from fast_style.errors import UserError
 from fast_style.pictures.pixels import LUMA, to_uint8
 from fast_style.pictures.training_pictures.content_images import ContentImages
 
@@ -27,15 +29,21 @@ class StyleImages:
     def __init__(self, config: Config, *, download: bool = False):
         assert config.style_dataset is not None
         self._seed = config.seed
-        self._squares = ContentImages(
-            dataclasses.replace(
-                config, dataset=config.style_dataset, batch_size=1, crop="random", flip=True
-            ),
-            download=download,
-            largest_zoom=LARGEST_ZOOM,
-            least_contrast=LEAST_CONTRAST,
-        )
+        with _naming_the_key():
+            self._squares = ContentImages(
+                dataclasses.replace(
+                    config, dataset=config.style_dataset, batch_size=1, crop="random", flip=True
+                ),
+                download=download,
+                largest_zoom=LARGEST_ZOOM,
+                least_contrast=LEAST_CONTRAST,
+            )
         self.report_broken = self._squares.report_broken
+
+    @property
+    def pictures(self) -> int | None:
+        """Number of pictures; None for synthetic ones, which never end."""
+        return self._squares.pictures_per_epoch
 
     def first(self, count: int) -> list[np.ndarray]:
         """Returns the style images of the first steps, each (1, S, S, 3) uint8 RGB."""
@@ -45,13 +53,22 @@ class StyleImages:
         return found
 
     def batches(self, first_step: int) -> Generator[np.ndarray]:
-        """Yields the (1, S, S, 3) uint8 RGB style image of each step, from first_step on."""
-        squares = self._squares.batches(first_step)
-        try:
+        """Yields the (1, S, S, 3) uint8 RGB style image of each step, from first_step on.
+
+        Raises UserError as ContentImages.batches does.
+        """
+        with contextlib.closing(self._squares.batches(first_step)) as squares, _naming_the_key():
             for step, rgb in enumerate(squares, start=first_step):
                 yield with_other_colours(rgb, np.random.default_rng((self._seed, step)))
-        finally:
-            squares.close()
+
+
+@contextlib.contextmanager
+def _naming_the_key() -> Iterator[None]:
+    """Names `style_dataset` in the messages of ContentImages."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"style_dataset: {str(error).removeprefix('dataset: ')}") from error
 
 
 def with_other_colours(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
