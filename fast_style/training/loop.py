@@ -103,17 +103,9 @@ def train(
     styles = {name: read_style(config.of_style(name)) for name in config.named_style_images}
     seen = [] if style_images is None else style_images.first(SEEN)
     trainer = Trainer(config, list(styles.values()), steps, precision, replicas, seen)
-    if minutes is not None and not checkpoint:
-        style = 0 if style_images is None else seen[0]
-        each = trainer.seconds_of_a_step(
-            make_batch(config, content_images, content_images.batch(0), 0, style)
-        )
-        left = 60 * minutes - (time.perf_counter() - started) - FINISHING
-        steps = max(int(left / each), steps)
-        config = dataclasses.replace(config, steps=steps)
-        trainer.steps = steps
-        print(f"{steps} steps of {each:.2f} s fit into {minutes:g} minutes")
     loop = TrainingLoop(config, content_images, styles, trainer, style_images)
+    if minutes is not None and not checkpoint:
+        loop.fit_into(60 * minutes - (time.perf_counter() - started))
     if config.init_from is not None and not checkpoint:
         folder_before = find_model_folder(config.init_from)
         statistics = {name: trainer.objective.statistics(n).arrays for n, name in enumerate(styles)}
@@ -124,7 +116,7 @@ def train(
             remove_unfinished(folder)
         if checkpoint:
             loop.restore_checkpoint(checkpoint)
-            print(f"continuing from step {checkpoint.step} of {steps} in {folder}")
+            print(f"continuing from step {checkpoint.step} of {trainer.steps} in {folder}")
         with report_lost_workers(folder):
             replicas.check_same_step(trainer.step)
             loop.run()
@@ -138,19 +130,6 @@ def number_of_steps(config: Config, content_images: ContentImages) -> int:
     if content_images.pictures_per_epoch is None:
         raise UserError(f"dataset: {config.dataset!r} is endless; set steps in the conf")
     return max(config.epoch * content_images.pictures_per_epoch // config.batch_size, 1)
-
-
-def make_batch(
-    config: Config,
-    content_images: ContentImages,
-    content: np.ndarray,
-    step: int,
-    style: int | np.ndarray,
-) -> Batch:
-    """Returns the batch of a step, with a moved view if the conf weighs the temporal term."""
-    if not config.temporal_weight:
-        return Batch(content, style)
-    return Batch(content, style, *content_images.moved_view(content, step))
 
 
 def pictures_of(content_images: ContentImages, style_images: StyleImages | None) -> dict:
@@ -199,6 +178,19 @@ class TrainingLoop:
         self.validation_before: dict[str, float] | None = None
         self.held_out = HeldOut(config)
         self.hashes = hashes(config)  # computed now, as the files may be replaced meanwhile
+
+    def fit_into(self, seconds: float) -> None:
+        """Sets the number of steps to those that this machine takes in `seconds`."""
+        styles = self._styles(0)
+        batch = self._batch(self.content_images.batch(0), 0, next(styles))
+        styles.close()
+        started = time.perf_counter()
+        each = self.trainer.seconds_of_a_step(batch)
+        left = seconds - (time.perf_counter() - started) - FINISHING
+        steps = max(int(left / each), self.config.warmup_steps + 1)
+        self.trainer.steps = steps
+        self.config = dataclasses.replace(self.config, steps=steps)
+        print(f"{steps} steps of {each:.2f} s fit into the time")
 
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Resumes from the checkpoint. Raises UserError if it is of another network."""
@@ -284,7 +276,9 @@ class TrainingLoop:
             yield step % len(self.styles)
 
     def _batch(self, content: np.ndarray, step: int, style: int | np.ndarray) -> Batch:
-        return make_batch(self.config, self.content_images, content, step, style)
+        if not self.config.temporal_weight:
+            return Batch(content, style)
+        return Batch(content, style, *self.content_images.moved_view(content, step))
 
     def _start_monitor(self) -> Monitor:
         make_folder(self.folder)
