@@ -809,6 +809,9 @@ def test_a_model_for_any_style_is_shipped(
     card = (target / "card.md").read_text()
     assert "Takes any style image" in card and "--style painting.jpg --image" in card
     assert "Styles that it names: 0, 1." in card
+    conf = read_model(target).conf  # no pictures of this machine
+    assert conf["style_images"] == {n: f"pretrained/any/style-{n}.npz" for n in ("0", "1")}
+    assert str(paintings) not in (target / "conf.yml").read_text() + card
     picture, style = photo(32, 48), str(paintings / "2.png")
     whole = Stylizer(any_model, "tensorflow", "float32", style)(picture).astype(int)
     assert np.abs(Stylizer(target, "tensorflow", "float32", style)(picture) - whole).mean() < 1
