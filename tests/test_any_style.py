@@ -618,7 +618,10 @@ def test_a_conf_of_other_layers_cannot_begin_from_any(
 
 
 def test_the_steps_that_fit_into_the_minutes_are_kept_by_a_resumed_training(
-    conf_values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    conf_values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     values = conf_values | {"model_path": str(tmp_path), "validation_images": None}
     values |= {"preview_images": [], "checkpoint_every": 1, "keep_checkpoints": 9}
@@ -634,6 +637,7 @@ def test_the_steps_that_fit_into_the_minutes_are_kept_by_a_resumed_training(
         folder = train(changed(values), minutes=1)
         steps = read_model(folder).conf["steps"]
         assert steps == values["warmup_steps"] + 1 and len(measured) == 1
+        assert "--minutes: 1: is too short for 3 steps of 1000000000.00 s" in caplog.text
         (folder / "checkpoints" / f"{steps:08d}.npz").unlink()
         (folder / "result.json").unlink()
         seconds = 0.001

@@ -61,8 +61,8 @@ def train(
 
     On one machine an interrupted training arrives at the same weights, bit for bit: batches depend
     on seed and step alone, and a checkpoint contains network, optimizer and step.
-    minutes: instead of `steps`, as many as fit into this time on this machine. Their number is
-    decided at the start and kept by a resumed training.
+    minutes: instead of `steps`, as many as fit into this time on this machine, but more than
+    `warmup_steps`. Their number is decided at the start and kept by a resumed training.
     Raises UserError for wrong input, and if the loss is not finite.
     """
     started = time.perf_counter()
@@ -109,10 +109,17 @@ def train(
             make_batch(config, content_images, content_images.batch(0), 0, style)
         )
         left = 60 * minutes - (time.perf_counter() - started) - FINISHING
-        steps = max(int(left / each), steps)
+        fitting, least = int(left / each), steps
+        steps = max(fitting, least)
         config = dataclasses.replace(config, steps=steps)
         trainer.steps = steps
-        print(f"{steps} steps of {each:.2f} s fit into {minutes:g} minutes")
+        if fitting >= least:
+            print(f"{steps} steps of {each:.2f} s fit into {minutes:g} minutes")
+        else:
+            logging.warning(
+                "--minutes: %g: is too short for %d steps of %.2f s, one more than warmup_steps",
+                *(minutes, steps, each),
+            )
     loop = TrainingLoop(config, content_images, styles, trainer, style_images)
     if config.init_from is not None and not checkpoint:
         folder_before = find_model_folder(config.init_from)
