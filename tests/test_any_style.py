@@ -618,10 +618,18 @@ def test_a_conf_of_other_layers_cannot_begin_from_any(
 
 
 def test_the_steps_that_fit_into_the_minutes_are_kept_by_a_resumed_training(
-    conf_values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    conf_values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     values = conf_values | {"model_path": str(tmp_path), "validation_images": None}
-    values |= {"preview_images": [], "checkpoint_every": 1, "keep_checkpoints": 9}
+    values |= {
+        "warmup_steps": 5,
+        "preview_images": [],
+        "checkpoint_every": 1,
+        "keep_checkpoints": 9,
+    }
     measured = []
 
     def seconds_of_a_step(self: Trainer, batch: Any) -> float:
@@ -629,16 +637,19 @@ def test_the_steps_that_fit_into_the_minutes_are_kept_by_a_resumed_training(
         return seconds
 
     monkeypatch.setattr(Trainer, "seconds_of_a_step", seconds_of_a_step)
-    seconds = 1e9  # so no step fits: the least number is one more than those of the warm-up
+    seconds = 19_000.0
     with without_graphs():
-        folder = train(changed(values), minutes=1)
-        steps = read_model(folder).conf["steps"]
-        assert steps == values["warmup_steps"] + 1 and len(measured) == 1
-        (folder / "checkpoints" / f"{steps:08d}.npz").unlink()
+        folder = train(changed(values), minutes=1000)
+        conf = read_model(folder).conf
+        assert conf["steps"] == 3 and conf["warmup_steps"] == 1 and len(measured) == 1
+        (folder / "checkpoints" / "00000003.npz").unlink()
         (folder / "result.json").unlink()
         seconds = 0.001
         train(changed(values), minutes=7)
-    assert read_model(folder).conf["steps"] == steps and len(measured) == 1
+        assert read_model(folder).conf == conf and len(measured) == 1
+        seconds = 1e9
+        train(changed(values, naming="short"), minutes=1)
+    assert "--minutes: not one step of 1000000000.00 s fits; taking one" in caplog.text
 
 
 def test_measuring_a_step_changes_nothing(
@@ -809,6 +820,9 @@ def test_a_model_for_any_style_is_shipped(
     card = (target / "card.md").read_text()
     assert "Takes any style image" in card and "--style painting.jpg --image" in card
     assert "Styles that it names: 0, 1." in card
+    conf = read_model(target).conf  # no pictures of this machine
+    assert conf["style_images"] == {n: f"pretrained/any/style-{n}.npz" for n in ("0", "1")}
+    assert str(paintings) not in (target / "conf.yml").read_text() + card
     picture, style = photo(32, 48), str(paintings / "2.png")
     whole = Stylizer(any_model, "tensorflow", "float32", style)(picture).astype(int)
     assert np.abs(Stylizer(target, "tensorflow", "float32", style)(picture) - whole).mean() < 1

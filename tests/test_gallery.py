@@ -237,8 +237,9 @@ def test_nothing_shipped_names_a_place_on_this_machine(
 ) -> None:
     texts = [path.read_text() for path in shipped.iterdir() if path.suffix in (".md", ".json")]
     conf = yaml.safe_load((shipped / "conf.yml").read_text())
-    # The style image and the loss network are the conf's own, and in the project for real ones.
-    texts += [str(v) for k, v in conf.items() if k not in ("style_image", "loss_model_file")]
+    assert conf["style_image"] == f"pretrained/{shipped.name}/style.npz"
+    # The loss network is the conf's own, and in the project for real ones.
+    texts += [str(v) for k, v in conf.items() if k != "loss_model_file"]
     for key in ("dataset", "validation_images", "model_path"):
         assert not any(conf_values[key] in text for text in texts)
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -61,8 +62,8 @@ def train(
 
     On one machine an interrupted training arrives at the same weights, bit for bit: batches depend
     on seed and step alone, and a checkpoint contains network, optimizer and step.
-    minutes: instead of `steps`, as many as fit into this time on this machine. Their number is
-    decided at the start and kept by a resumed training.
+    minutes: instead of `steps`, as many as fit into this time on this machine, but more than
+    `warmup_steps`. Their number is decided at the start and kept by a resumed training.
     Raises UserError for wrong input, and if the loss is not finite.
     """
     started = time.perf_counter()
@@ -73,6 +74,11 @@ def train(
             config.model_path,
         )
     checkpoint = None if restart else newest_checkpoint(folder)
+    if minutes is not None:
+        decided: dict[str, Any] = {"steps": 1}
+        if checkpoint:
+            decided = {key: checkpoint.config[key] for key in ("steps", "warmup_steps")}
+        config = dataclasses.replace(config, **decided)
     if checkpoint:
         check_same_training(checkpoint, config, hashes(config), folder)
     replicas = Replicas(config.distribute, config.batch_size)
@@ -80,9 +86,6 @@ def train(
         raise UserError("--minutes: is for one machine; give --steps, which are those of all")
     content_images = ContentImages(config, download=download, share=replicas.share)
     style_images = StyleImages(config, download=download) if config.style_dataset else None
-    if minutes is not None:
-        known = checkpoint.config["steps"] if checkpoint else config.warmup_steps + 1
-        config = dataclasses.replace(config, steps=known)
     steps = number_of_steps(config, content_images)
     if checkpoint:
         if checkpoint.step > steps:
@@ -180,16 +183,22 @@ class TrainingLoop:
         self.hashes = hashes(config)  # computed now, as the files may be replaced meanwhile
 
     def fit_into(self, seconds: float) -> None:
-        """Sets the number of steps to those that this machine takes in `seconds`."""
+        """Sets the number of steps to those that this machine takes in `seconds`, at least 1.
+
+        At most a third of them warm up.
+        """
         styles = self._styles(0)
         batch = self._batch(self.content_images.batch(0), 0, next(styles))
         styles.close()
         started = time.perf_counter()
         each = self.trainer.seconds_of_a_step(batch)
         left = seconds - (time.perf_counter() - started) - FINISHING
-        steps = max(int(left / each), self.config.warmup_steps + 1)
-        self.trainer.steps = steps
-        self.config = dataclasses.replace(self.config, steps=steps)
+        steps = max(int(left / each), 1)
+        if left < each:
+            logging.warning("--minutes: not one step of %.2f s fits; taking one", each)
+        warmup_steps = min(self.config.warmup_steps, steps // 3)
+        self.config = dataclasses.replace(self.config, steps=steps, warmup_steps=warmup_steps)
+        self.trainer.config, self.trainer.steps = self.config, steps
         print(f"{steps} steps of {each:.2f} s fit into the time")
 
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -5,16 +5,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fast_style.conf.conf_file import as_yaml
-from fast_style.conf.config import PLACE_KEYS
+from fast_style.conf.config import PLACE_KEYS, files_in, named_images
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.files import read_bytes, write_atomically
+from fast_style.loss.style_statistics import statistics_file
 from fast_style.model_folder.eight_bit_weights import dequantized, quantized
-from fast_style.model_folder.layout import CONF, RESULT, STATISTICS, WEIGHTS
+from fast_style.model_folder.layout import CONF, RESULT, SHIPPED, STATISTICS, WEIGHTS
 from fast_style.model_folder.model import Model, read_model, write_result
 from fast_style.model_folder.npz import write_arrays
 from fast_style.pictures.images import Picture, read_picture, write_picture
@@ -57,7 +59,11 @@ def ship(folder: Path, data: str, target: Path) -> None:
             f"{folder}: has {size:,} bytes of weights in {weights}, {most:,} are allowed"
         )
     target.mkdir(parents=True, exist_ok=True)
+    for pattern in ("measure*.json", "flicker*.json", STATISTICS):
+        for known in folder.glob(pattern):
+            write_atomically(target / known.name, known.read_bytes())
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}
+    conf |= _style_images_without_places(model, target)
     write_atomically(target / CONF, as_yaml(conf).encode())
     write_arrays(target / WEIGHTS, pack(model.arrays))
     result = json.loads(read_bytes(folder / RESULT))
@@ -68,9 +74,6 @@ def ship(folder: Path, data: str, target: Path) -> None:
         "begun_from": Path(model.conf.get("init_from") or "").name,
     }
     write_result(target, result)
-    for pattern in ("measure*.json", "flicker*.json", STATISTICS):
-        for known in folder.glob(pattern):
-            write_atomically(target / known.name, known.read_bytes())
     for style in _reference_styles(model):
         stylized = _reference_stylized(target, style)
         write_picture(_recorded(target, model, style), Picture(stylized))
@@ -91,6 +94,25 @@ def check(folder: Path) -> list[str]:
         if off > MOST_GREY_LEVELS_OFF:
             wrong.append(f"{folder}: {style} is {off:.2f} grey levels off the recorded picture")
     return wrong
+
+
+def _style_images_without_places(model: Model, target: Path) -> dict[str, Any]:
+    """Returns keys of the conf with shipped statistics instead of pictures of this machine."""
+
+    def shipped(image: Any, name: str | None) -> Any:
+        file = target / statistics_file(name)
+        of_this_machine = any(Path(one).expanduser().is_absolute() for one in files_in(image))
+        if not (of_this_machine and file.exists()):
+            return image
+        return f"{SHIPPED.name}/{target.name}/{file.name}"
+
+    several = model.conf.get("style_images")
+    given = {None: model.conf.get("style_image")} if several is None else named_images(several)
+    found = {name: shipped(image, name) for name, image in given.items()}
+    if found == given:
+        return {}
+    images = {"style_image": found[None]} if several is None else {"style_images": found}
+    return images | {"style_image_sha256": None}  # a hash is that of the picture
 
 
 def _smallest(model: Model) -> tuple[str, Callable[[Arrays], dict[str, np.ndarray]]]:
