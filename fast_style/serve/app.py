@@ -83,10 +83,17 @@ class Pictures:
         check_proportions(mask, *picture.rgb.shape[:2])
         return mask
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raises TooManyPixels if the network may not see a picture of this size."""
+        self._check(self.architecture.pixels_with_border(height, width), height, width)
+
     def _count(self, pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
         self.pixels += self.architecture.pixels_with_border(height, width)
-        if self.pixels > self.most_pixels:
+        self._check(self.pixels, height, width)
+
+    def _check(self, pixels: int, height: int, width: int) -> None:
+        if pixels > self.most_pixels:
             raise TooManyPixels(
                 f"{width}x{height}: the pictures of a request may have {self.most_pixels:,} pixels "
                 "together, with the borders that the network adds"
@@ -145,7 +152,9 @@ class Server:
                 picture = decoded.picture(encoded)
                 if mask is not None:
                     asked["mask"] = decoded.mask(mask, picture)
-                stylized = _stylized(stylizer, picture, Stylization(**asked))
+                how = Stylization(**asked)
+                decoded.check_size(*how.size_in_network(*picture.rgb.shape[:2]))
+                stylized = _stylized(stylizer, picture, how)
             return encode_picture(stylized, ending, quality)
 
         return Response(await self._done(request, work), media_type=MEDIA_TYPES[ending])
