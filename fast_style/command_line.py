@@ -68,7 +68,7 @@ def _number(
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
 factor = _number(float, 0.5)
-minutes = _number(float, 0.5)
+minutes = _number(float, 0.1)
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import openvino
+from openvino import opset1
 from openvino import opset13 as ops
 
 from fast_style.network.architecture import Architecture
@@ -134,8 +135,9 @@ OPERATORS: dict[str, Callable[..., openvino.Node]] = {
     "AveragePool": lambda x, kernel_shape, strides: ops.avg_pool(
         x, strides, [0, 0], [0, 0], kernel_shape, exclude_pad=True
     ),
-    "MaxPool": lambda x, kernel_shape, strides: (
-        ops.max_pool(x, strides, [1, 1], [0, 0], [0, 0], kernel_shape).output(0).get_node()
+    # Not the one of `ops`, which has the places of the largest values as a second output.
+    "MaxPool": lambda x, kernel_shape, strides: opset1.max_pool(
+        x, strides, [0, 0], [0, 0], kernel_shape
     ),
     "MatMul": lambda x, y: ops.matmul(x, y, False, False),
     "Conv": lambda x, kernel, strides: ops.convolution(x, kernel, strides, [0, 0], [0, 0], [1, 1]),

@@ -84,7 +84,7 @@ class Stylizer:
         ):
             if given not in choices:
                 raise UserError(f"{name}: {given!r} is none of {', '.join(choices)}")
-        self.runtime = _choose_runtime(runtime)
+        self.runtime = choose_runtime(runtime)
         on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
         self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
@@ -160,7 +160,8 @@ class Stylizer:
             return stylized
 
 
-def _choose_runtime(runtime: str) -> str:
+def choose_runtime(runtime: str) -> str:
+    """Returns 'tensorflow' or 'openvino' for a Stylizer's runtime. Raises UserError."""
     if runtime == "tensorflow":
         return runtime
     if find_spec("openvino"):
