@@ -33,13 +33,16 @@ function stroke(x, y) {
   const pen = canvas.getContext("2d");
   const erases = element("erase").getAttribute("aria-pressed") === "true";
   pen.globalCompositeOperation = erases ? "destination-out" : "source-over";
-  pen.strokeStyle = "#fff";
+  pen.strokeStyle = pen.fillStyle = "#fff";
   pen.lineCap = "round";
   pen.lineWidth = 2 * radius();
   pen.beginPath();
   pen.moveTo(brush.x, brush.y);
   pen.lineTo(x, y);
   pen.stroke();
+  pen.beginPath(); // a line of no length paints nothing
+  pen.arc(x, y, radius(), 0, 2 * Math.PI);
+  pen.fill();
   brush.hasPainted = true;
   [brush.x, brush.y] = [x, y];
 }

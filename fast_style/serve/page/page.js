@@ -43,7 +43,7 @@ function listMixes() {
   const mix = element("mix");
   const before = mix.value;
   const others = styles.filter(({ name }) => name !== selected() && mixedIn(name, selected()));
-  mix.replaceChildren(mix.options[0], ...others.map(({ name }) => new Option(name)));
+  mix.replaceChildren(mix.options[0], ...others.map(({ name }) => new Option(name, name)));
   mix.value = others.some(({ name }) => name === before) ? before : "";
   element("mix-label").hidden = others.length === 0;
   element("share-label").hidden = !mix.value;
