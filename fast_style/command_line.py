@@ -67,9 +67,9 @@ def _number(
 
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
-factor = _number(float, 1)
+factor = _number(float, 0.5)
 STYLE_HELP = "of several styles: candy, or candy=0.6,wave=0.4; with --model any: painting.jpg"
-minutes = _number(float, 0.5)
+minutes = _number(float, 0.1)
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
         "--max-size", type=at_least_1, help="shrink the long side to this many pixels"
     )
     parser.add_argument(
-        "--scale", type=factor, default=1.0, help="how many times larger strokes are"
+        "--scale", type=factor, default=1.0, help="how many times larger strokes are: 0.5 or more"
     )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from fast_style.conf.conf_file import config_from_mapping
 from fast_style.conf.vgg_layers import convolutions
@@ -185,3 +186,43 @@ def several(conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     images = [str(folder / f"{name}.png") for name in NAMES]
     values |= {"style_images": images, "naming": "several", "model_path": str(folder)}
     return train(config_from_mapping(values, "conf"))
+
+
+@pytest.fixture(scope="session")
+def any_style_model(
+    conf_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, photo: Photo
+) -> Path:
+    """A model folder that takes any style, trained for two steps; tests leave it as it is."""
+    from fast_style.training.loop import train
+
+    folder = tmp_path_factory.mktemp("any_style")
+    (folder / "paintings").mkdir()
+    for seed in range(4):
+        write_picture(folder / "paintings" / f"{seed}.png", Picture(photo(48, 40, seed=300 + seed)))
+    values = {key: value for key, value in conf_values.items() if key != "style_image"}
+    values |= {
+        "style_dataset": str(folder / "paintings"),
+        "style_statistics": "mean_covariance",
+        "style_normalization": "balanced",
+        "style_weight": 1.0,
+        "style_image_size": 32,
+        "style_ramp": 0.0,
+        "validation_images": None,
+        "preview_images": [],
+        "naming": "any",
+        "model_path": str(folder),
+        "steps": 2,
+        "warmup_steps": 0,
+    }
+    with without_graphs():
+        return train(config_from_mapping(values, "conf"))
+
+
+@pytest.fixture(scope="session")
+def learning_conf(any_style_model: Path) -> Path:
+    """A conf for trainings of seconds that begin from any_style_model."""
+    conf = yaml.safe_load((any_style_model / "conf.yml").read_text())
+    kept = {key: value for key, value in conf.items() if key not in ("style_dataset", "naming")}
+    path = any_style_model.parent / "learning.yml"
+    path.write_text(yaml.safe_dump(kept | {"style_normalization": "relative", "log_every": 1}))
+    return path

@@ -680,7 +680,7 @@ def trained(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     [
         ([], "give --style IMAGE, or --conf FILE"),
         (["--style", "missing.jpg"], "--style missing.jpg: no such file"),
-        (["--minutes", "0.1"], "argument --minutes: 0.1 is not at least 0.5"),
+        (["--minutes", "0.01"], "argument --minutes: 0.01 is not at least 0.1"),
         (["--minutes", "soon"], "argument --minutes: 'soon' is not a number"),
         (["--minutes", "2", "--steps", "9"], "not allowed with argument"),
         (

@@ -178,7 +178,7 @@ def test_anything_else_is_named_in_one_line(candy: Stylizer, given: object, said
         ({"strength": 2}, "strength: 2 is not between 0 and 1"),
         ({"strength": np.nan}, "strength: nan is not between 0 and 1"),
         ({"max_size": 0}, "max_size: 0 is not at least 1"),
-        ({"scale": 0.5}, "scale: 0.5 is not at least 1"),
+        ({"scale": 0.4}, "scale: 0.4 is not at least 0.5"),
         ({"mask": [1]}, "mask: got list; the name of a file, a Pillow image or an (H, W) array"),
         ({"mask": RGB.astype(np.uint8)}, "mask: uint8 of shape (4, 5, 3); uint8 (H, W) is wanted"),
         ({"mask": RGB[..., 0]}, "mask: int64 of shape (4, 5); uint8 (H, W) is wanted"),

@@ -1,5 +1,6 @@
 """The page, as a person uses it: in Chromium, where that and its driver are installed."""
 
+import base64
 import contextlib
 import os
 import shutil
@@ -14,18 +15,21 @@ import pytest
 
 pytest.importorskip("selenium")
 pytest.importorskip("uvicorn", reason="the server is an optional extra")
-import uvicorn
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
 from fast_style.serve.access import Access
 from fast_style.serve.app import application
+from fast_style.serve.http_server import HttpServer
+from fast_style.serve.learning import Learning
 from fast_style.serve.models import Models
+from fast_style.serve.own_styles import OwnStyles
 from tests.conftest import NAMES, Photo
 
 PATIENCE = 60  # seconds
@@ -48,18 +52,19 @@ image.decode().then(() => {
 
 @pytest.fixture(scope="module")
 def address(several: Path) -> Iterator[str]:
-    with serving(several, Access()) as address:
+    with serving(Models([several])) as address:
         yield address
 
 
 @contextlib.contextmanager
-def serving(several: Path, access: Access) -> Iterator[str]:
+def serving(
+    models: Models, access: Access | None = None, learning: Learning | None = None
+) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = application(Models([several]), access=access)
-    config = uvicorn.Config(app, port=port, log_level="error")
-    server = uvicorn.Server(config)
+    app = application(models, access=access, learning=learning)
+    server = HttpServer(app, learning, port=port, log_level="error")
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -195,6 +200,144 @@ def test_everything_has_a_name_and_fits(
         assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")
 
 
+DROP = """
+const [selector, name, base64] = arguments;
+const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], name, { type: "image/png" }));
+document.querySelector(selector).dispatchEvent(
+  new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+"""
+
+
+def drop(browser: webdriver.Chrome, selector: str, name: str, content: bytes) -> None:
+    browser.execute_script(DROP, selector, name, base64.b64encode(content).decode())
+
+
+def shown_pixels(browser: webdriver.Chrome) -> np.ndarray:
+    pixels = browser.execute_async_script(PIXELS_OF_AFTER)
+    return np.array(pixels[2:]).reshape(*pixels[:2], 4)[..., :3]
+
+
+def says(browser: webdriver.Chrome, identity: str, text: str) -> None:
+    wait(browser).until(lambda b: text in the(b, identity).text)
+
+
+@pytest.fixture
+def own_styles_page(
+    browser: webdriver.Chrome,
+    several: Path,
+    any_style_model: Path,
+    learning_conf: Path,
+    tmp_path: Path,
+) -> Iterator[webdriver.Chrome]:
+    own = OwnStyles(tmp_path / "own")
+    models = Models([several, any_style_model], own=own)
+    with serving(models, learning=Learning(own, any_style_model, str(learning_conf))) as address:
+        browser.get(address)
+        wait(browser).until(lambda b: the(b, "own").is_displayed())
+        yield browser
+        browser.get("about:blank")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 812)])
+def test_from_a_dropped_painting_to_a_saved_picture(
+    own_styles_page: webdriver.Chrome,
+    tmp_path: Path,
+    downloads: Path,
+    photo: Photo,
+    width: int,
+    height: int,
+) -> None:
+    page = own_styles_page
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        write_picture(tmp_path / f"holiday{width}.png", Picture(photo(60, 80)))
+        upload(page, tmp_path / f"holiday{width}.png")
+        painted(page, NAMES[0])
+        drop(page, "#drop-painting", "text.png", b"no picture")
+        says(page, "own-error", "the painting: is not a JPEG")
+        drop(page, "#drop-painting", "my wall.png", encode_picture(Picture(photo(48, 60)), ".png"))
+        painted(page, "my wall")
+        predicted = shown_pixels(page)
+
+        the(page, "own-name").clear()
+        the(page, "own-name").send_keys("kitchen")
+        the(page, "minutes").send_keys("10")
+        the(page, "learn").click()
+        wait(page).until(lambda b: the(b, "learning").is_displayed())
+        wait(page).until(lambda b: int(the(b, "learned-part").get_attribute("aria-valuenow")) > 0)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        painted(page, "kitchen")
+        wait(page).until(lambda _: (shown_pixels(page) != predicted).any())  # in place, meanwhile
+        the(page, "stop").click()
+        says(page, "own-message", "kitchen is kept as it is")
+        wait(page).until(lambda b: not the(b, "learning").is_displayed())
+        assert list((tmp_path / "own" / "kitchen").glob("weights.npz"))
+        painted(page, "kitchen")
+
+        the(page, "save").click()
+        saved = downloads / f"holiday{width}-kitchen.png"
+        wait(page).until(lambda _: saved.exists())
+        np.testing.assert_array_equal(read_picture(saved).rgb, shown_pixels(page))
+        names = [choice.get_attribute("value") for choice in page.find_elements(By.NAME, "style")]
+        assert "kitchen" in names and "my wall" not in names
+        for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
+            assert control.accessible_name or not control.is_displayed(), control.get_attribute(
+                "id"
+            )
+
+        the(page, "delete").click()
+        page.switch_to.alert.accept()
+        says(page, "own-message", "kitchen is deleted")
+        painted(page, NAMES[0])
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_two_styles_are_mixed(own_styles_page: webdriver.Chrome, photo: Photo) -> None:
+    page = own_styles_page
+    drop(page, "#drop", "a.png", encode_picture(Picture(photo(40, 50)), ".png"))
+    painted(page, NAMES[0])
+    alone = shown_pixels(page)
+    Select(the(page, "mix")).select_by_value(NAMES[1])
+    painted(page, f"{NAMES[0]} and {NAMES[1]}")
+    half = shown_pixels(page)
+    assert (half != alone).any()
+    assert the(page, "share").is_displayed()
+    the(page, "share").send_keys(Keys.HOME)
+    assert the(page, "share-value").text == "5%"
+    wait(page).until(lambda _: (shown_pixels(page) != half).any())
+    assert np.abs(shown_pixels(page) - alone).mean() < np.abs(half - alone).mean()
+
+
+def test_the_brush_says_where(page: webdriver.Chrome, tmp_path: Path, photo: Photo) -> None:
+    rgb = photo(60, 80)
+    write_picture(tmp_path / "a.png", Picture(rgb))
+    upload(page, tmp_path / "a.png")
+    painted(page, NAMES[0])
+    everywhere = shown_pixels(page)
+    the(page, "brush").click()
+    the(page, "brush-size").send_keys(Keys.END)
+    canvas = the(page, "mask")
+    canvas.send_keys(Keys.SPACE)  # in the middle
+    painted(page, NAMES[0])
+    in_the_middle = shown_pixels(page)
+    np.testing.assert_array_equal(in_the_middle[:, :20], rgb[:, :20])
+    np.testing.assert_array_equal(in_the_middle[28:32, 38:42], everywhere[28:32, 38:42])
+    before = the(page, "after").get_attribute("src")
+    box = canvas.rect
+    left = ActionChains(page).move_to_element_with_offset(canvas, round(-0.45 * box["width"]), 0)
+    left.click_and_hold().move_by_offset(3, 0).release().perform()
+    wait(page).until(lambda b: the(b, "after").get_attribute("src") != before)
+    np.testing.assert_array_equal(shown_pixels(page)[28:32, 3:6], everywhere[28:32, 3:6])
+    before = the(page, "after").get_attribute("src")
+    the(page, "everywhere").click()
+    wait(page).until(lambda b: the(b, "after").get_attribute("src") != before)
+    np.testing.assert_array_equal(shown_pixels(page), everywhere)
+
+
 def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: str) -> None:
     page.get_log("browser")  # of the tests before
     page.refresh()
@@ -207,7 +350,7 @@ def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: st
 def test_the_browser_shows_a_token_that_it_was_given(
     browser: webdriver.Chrome, several: Path, tmp_path: Path, photo: Photo
 ) -> None:
-    with serving(several, Access(token="swordfish")) as address:
+    with serving(Models([several]), Access(token="swordfish")) as address:
         browser.get(address.replace("//", "//anybody:swordfish@"))  # what a person would type in
         browser.get(address)
         wait(browser).until(lambda b: len(b.find_elements(By.NAME, "style")) == len(NAMES))

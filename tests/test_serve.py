@@ -331,7 +331,7 @@ def test_a_body_that_is_not_as_its_encoding_says_is_refused(
         ("format=jpeg&quality=101", "quality: 101 is not between 1 and 100"),
         ("format=webp&quality=0", "quality: 0 is not between 1 and 100"),
         ("format=webp&quality=9.5", "quality: 9.5 is not between 1 and 100"),
-        ("scale=0.5", "scale: 0.5 is not at least 1"),
+        ("scale=0.4", "scale: 0.4 is not at least 0.5"),
         ("scale=twice", "scale: 'twice' is not a number"),
         ("strength=0,5", "strength: '0,5' is not a number"),
         ("max_size=9.5", "max_size: '9.5' is not a whole number"),
@@ -377,6 +377,15 @@ def test_too_much_is_413(models: Models, photo: Photo) -> None:
     assert [a.status_code for a in (long, unannounced, wide, raw)] == [413] * 4
     assert "at most 3,000 bytes" in long.json()["error"]
     assert "at most 200 are read" in wide.json()["error"]
+
+
+def test_small_strokes_count_the_pixels_that_the_network_sees(models: Models, photo: Photo) -> None:
+    with TestClient(application(models, Limits(pixels=40_000))) as client:
+        same = client.post("/stylize/tiny?scale=1", content=png(photo(100, 100)))
+        smaller = client.post("/stylize/tiny?scale=0.5", content=png(photo(100, 100)))
+        shrunk = client.post("/stylize/tiny?scale=0.5&max_size=50", content=png(photo(100, 100)))
+    assert [a.status_code for a in (same, smaller, shrunk)] == [200, 413, 200]
+    assert "200x200" in smaller.json()["error"]
 
 
 def test_a_full_queue_is_429_and_what_was_taken_is_finished(

@@ -134,6 +134,16 @@ def test_larger_strokes_are_those_of_a_smaller_picture(
     np.testing.assert_array_equal(larger, enlarged(stylizer(small), small, picture.rgb))
 
 
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_smaller_strokes_are_those_of_a_larger_picture(
+    stylizer: Stylizer, photo: Photo, height: int, width: int
+) -> None:
+    picture = Picture(photo(height, width))
+    smaller = stylizer.stylize(picture, Stylization(scale=0.5)).rgb
+    large = resize(picture.rgb, 2 * height, 2 * width)
+    np.testing.assert_array_equal(smaller, resize(stylizer(large), height, width))
+
+
 def test_openvino_takes_one_size_after_the_other(
     stylizer: Stylizer, trained_model: Path, photo: Photo
 ) -> None:

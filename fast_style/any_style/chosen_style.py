@@ -1,5 +1,6 @@
 """The network of the style that --style names: a style of the model, a style image, or a mix."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,23 @@ from fast_style.network.style_mix import name_in_style, named_shares
 from fast_style.network.style_predictor import Statistics
 
 
-def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Model:
+def in_style(
+    model: Model, style: str | Mapping[str, float] | None, runtime: str = "tensorflow"
+) -> Model:
     """Returns the model of one style.
 
     style: for a model of several styles, a name or a mix, such as 'candy=0.6,wave=0.4'. For a model
     that takes any style, also style images, the style.npz of model folders, and names of trained
-    styles, such as 'painting.jpg' or 'a.jpg=0.7,starry=0.3'. None: the only style. runtime:
-    'tensorflow' or 'openvino', which computes the statistics of a style image.
+    styles, such as 'painting.jpg' or 'a.jpg=0.7,starry=0.3'; or a mapping of each to its share,
+    with the sum 1. None: the only style. runtime: 'tensorflow' or 'openvino', which computes the
+    statistics of a style image.
 
     Raises UserError if there is no such style or file, and for None if a style has to be named.
     """
+    shares: Mapping[str, float] | None = None
+    if isinstance(style, Mapping):
+        shares = style
+        style = next(iter(shares)) if len(shares) == 1 else _as_text(shares)
     if not model.takes_any_style:
         if style is not None and style not in model.styles and Path(style).expanduser().is_file():
             raise UserError(
@@ -36,8 +44,9 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
             f"{model.source.parent}: takes any style; --style names a style image, such as "
             f"--style painting.jpg{names}"
         )
-    alone = Path(style).expanduser().is_file() or is_url(style)
-    shares = {style: 1.0} if alone else named_shares(style)
+    if shares is None:
+        alone = Path(style).expanduser().is_file() or is_url(style)
+        shares = {style: 1.0} if alone else named_shares(style)
     conf = model.conf | {
         "naming": as_name(name_in_style(model.name, style)),
         "style_image": None,
@@ -53,6 +62,10 @@ def in_style(model: Model, style: str | None, runtime: str = "tensorflow") -> Mo
         if len(shares) == 1:  # a mix has no style image
             conf |= keys
     return Model(conf, model.arrays_of_style(mix), model.source)
+
+
+def _as_text(shares: Mapping[str, float]) -> str:
+    return ",".join(f"{name}={share:g}" for name, share in shares.items())
 
 
 def _read(model: Model, name: str, runtime: str) -> tuple[Statistics, dict[str, Any]]:

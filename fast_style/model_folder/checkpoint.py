@@ -60,13 +60,13 @@ class Checkpoint:
         make_folder(path.parent)
         header = {name: value for name, value in vars(self).items() if name != "arrays"}
         write_arrays(path, {"header": np.array(json.dumps(header))} | self.arrays)
-        for old in _checkpoint_files(folder)[:-keep]:
+        for old in checkpoint_files(folder)[:-keep]:
             old.unlink(missing_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Returns the newest checkpoint that can be read, or None. Damaged ones are logged."""
-    for path in reversed(_checkpoint_files(folder)):
+    for path in reversed(checkpoint_files(folder)):
         try:
             arrays = read_arrays(path)
             header = json.loads(str(arrays.pop("header")))
@@ -78,7 +78,8 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def _checkpoint_files(folder: Path) -> list[Path]:
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Returns the files of a model folder's checkpoints, the newest last."""
     return sorted((folder / CHECKPOINTS).glob("[0-9]*.npz"))
 
 

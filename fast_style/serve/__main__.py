@@ -10,7 +10,13 @@ from argparse import ArgumentTypeError
 from ipaddress import ip_address
 from pathlib import Path
 
-from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error, number_of_bytes
+from fast_style.command_line import (
+    OneLineParser,
+    at_least_1,
+    exit_on_user_error,
+    minutes,
+    number_of_bytes,
+)
 from fast_style.errors import UserError, check_installed
 from fast_style.files import read_bytes
 from fast_style.hardware import free_memory
@@ -46,6 +52,20 @@ def main() -> None:
         default=[],
         help="host names that the server answers to; *.example.com for all of a domain",
     )
+    adding = parser.add_argument_group("styles that people add")
+    adding.add_argument(
+        "--learned", type=Path, default=Path("models"), help="the folder of these styles"
+    )
+    adding.add_argument(
+        "--allow-learning",
+        action="store_true",
+        help="also on other interfaces than this machine's own; needs a token",
+    )
+    adding.add_argument(
+        "--learning-conf", default="conf/built_in.yml", help="the conf of the trainings"
+    )
+    adding.add_argument("--max-styles", type=at_least_1, default=50, help="most styles")
+    adding.add_argument("--max-minutes", type=minutes, default=10.0, help="of one training")
     limits = parser.add_argument_group("limits")
     for flag, kind, default, text in (
         ("--queue", at_least_1, 64, "most requests that wait or are worked on"),
@@ -69,18 +89,28 @@ def main() -> None:
     needed = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
     check_installed("serving needs", "serve", *needed)
 
-    import uvicorn
-
     from fast_style.serve.access import LOOPBACK, Access
     from fast_style.serve.app import application
+    from fast_style.serve.http_server import serve
+    from fast_style.serve.learning import Learning
     from fast_style.serve.limits import Limits
     from fast_style.serve.memory import give_memory_back
     from fast_style.serve.models import Models
+    from fast_style.serve.own_styles import OwnStyles
 
     give_memory_back()
     token = _token(args.token_file)
+    if args.allow_learning and not token:
+        raise UserError(f"--allow-learning: needs a token: ${TOKEN} or --token-file")
     memory = args.max_memory or free_memory() // 2
-    models = Models(args.models, args.runtime, args.precision, memory)
+    # A name that the server answers to is that of a proxy, through which others reach it.
+    is_private = _is_loopback(args.host) and not args.allow_host
+    own = OwnStyles(args.learned, args.max_styles)
+    models = Models(args.models, args.runtime, args.precision, memory, own)
+    learning = None
+    if models.takes_any and (is_private or args.allow_learning):
+        begins_from = next(iter(models.takes_any.values())).source.parent
+        learning = Learning(own, begins_from, args.learning_conf, args.max_minutes)
     limited = Limits(
         capacity=args.queue,
         body_bytes=args.max_body,
@@ -91,13 +121,15 @@ def main() -> None:
     # On other interfaces the server cannot know its names, so you have to give them.
     knows_its_names = _is_loopback(args.host) or args.allow_host
     hosts = (*LOOPBACK, args.host, *args.allow_host) if knows_its_names else ("*",)
-    app = application(models, limited, Access(token, tuple(args.allow_origin), hosts))
+    allowed = Access(token, tuple(args.allow_origin), hosts)
+    app = application(models, limited, allowed, learning)
     print(f"{len(models.styles)} styles: {', '.join(models.styles)}")
     print(f"the page: http://{args.host}:{args.port}/")
     if not (_is_loopback(args.host) or token):
         print(f"anyone who reaches this machine can use it; set a token: ${TOKEN} or --token-file")
-    uvicorn.run(
+    serve(
         app,
+        learning,
         host=args.host,
         port=args.port,
         http="h11",

@@ -34,7 +34,7 @@ class Access:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-encoding", "content-type"],
             expose_headers=[WARNING],
         )

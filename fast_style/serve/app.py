@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import functools
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fast_style.command_line import at_least_1, factor, unit_interval
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError, nearest
 from fast_style.network.architecture import Architecture
@@ -32,9 +31,13 @@ from fast_style.pictures.masks import check_proportions, decode_mask
 from fast_style.pictures.pixels import fit_within, to_uint8
 from fast_style.serve import tensorflow_serving as serving
 from fast_style.serve.access import HEALTH, Access
+from fast_style.serve.learning import Learning
 from fast_style.serve.limits import BodyLimit, Limits
 from fast_style.serve.metrics import Metrics
-from fast_style.serve.models import Models
+from fast_style.serve.models import Models, Style
+from fast_style.serve.own_style_routes import OwnStyleRoutes
+from fast_style.serve.own_styles import Conflict, DiskFull, as_painting, calling
+from fast_style.serve.parameters import PREDICTION, STYLIZATION, read_body, read_parameters
 from fast_style.serve.work_queue import Result, WorkQueue
 from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer, TooLarge
@@ -43,13 +46,11 @@ PAGE = Path(__file__).parent / "page"
 SAMPLE = PROJECT / "img" / "sample.jpg"
 SAMPLE_SIZE = 240
 QUALITY = 95  # of JPEG and WebP
-ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "jpg": ".jpg"}  # by names of formats
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 MOST_CHARACTERS = 300  # of an error message, which repeats the wrong value: it may be megabytes
 CLIENT_CLOSED_REQUEST = 499  # nginx's status; only the metrics show it
 FEW_PIXELS = 1_000_000  # after a request with more, a network releases the memory that it keeps
-
-Reader = Callable[[str], Any]
+SAMPLES_KEPT = 256
 
 
 class Pictures:
@@ -83,10 +84,17 @@ class Pictures:
         check_proportions(mask, *picture.rgb.shape[:2])
         return mask
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raises TooManyPixels if the network may not see a picture of this size."""
+        self._check(self.architecture.pixels_with_border(height, width), height, width)
+
     def _count(self, pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
         self.pixels += self.architecture.pixels_with_border(height, width)
-        if self.pixels > self.most_pixels:
+        self._check(self.pixels, height, width)
+
+    def _check(self, pixels: int, height: int, width: int) -> None:
+        if pixels > self.most_pixels:
             raise TooManyPixels(
                 f"{width}x{height}: the pictures of a request may have {self.most_pixels:,} pixels "
                 "together, with the borders that the network adds"
@@ -100,7 +108,7 @@ class Server:
         self.models = models
         self.limits = limits
         self.queue = WorkQueue(limits.capacity)
-        self._sample = functools.cache(self._stylized_sample)
+        self._sample = functools.lru_cache(SAMPLES_KEPT)(self._stylized_sample)
 
     async def model(self, request: Request) -> Response:
         self._name(request)
@@ -111,7 +119,7 @@ class Server:
 
     async def predict(self, request: Request) -> Response:
         name = self._name(request)
-        asked = _read(request.query_params.multi_items(), PREDICTION)
+        asked = read_parameters(request.query_params.multi_items(), PREDICTION)
         mix = self._mix(name, asked)
         body = await request.body()
 
@@ -129,35 +137,55 @@ class Server:
 
     async def stylize(self, request: Request) -> Response:
         name = self._name(request)
-        if request.headers.get("content-type", "").startswith("multipart/form-data"):
-            encoded, mask, texts = await _read_form(request)
-        else:
-            encoded, mask, texts = await request.body(), None, []
-        asked = _read([*request.query_params.multi_items(), *texts], STYLIZATION)
-        mix = self._mix(name, asked)
-        ending = asked.pop("format", serving.ending_like(encoded))
+        body = await read_body(request, "mask", "style")
+        asked = read_parameters([*request.query_params.multi_items(), *body.texts], STYLIZATION)
+        style_image, mask = body.files.get("style"), body.files.get("mask")
+        mix = None
+        if style_image is None:
+            mix = self._mix(name, asked)
+        elif name not in self.models.takes_any:
+            names = ", ".join(self.models.takes_any) or "no model here does"
+            raise UserError(f"style: {name} does not take a style image; {names}")
+        elif "style" in asked:
+            raise UserError("style: is given twice")
+        ending = asked.pop("format", serving.ending_like(body.picture))
         if "quality" in asked and ending == ".png":
             raise UserError("quality: PNG has no quality; it is for format=jpeg and format=webp")
         quality = asked.pop("quality", QUALITY)
 
         def work() -> bytes:
-            with self._stylizer(name, mix) as (stylizer, decoded):
-                picture = decoded.picture(encoded)
+            with self._stylizer(name, mix, style_image) as (stylizer, decoded):
+                picture = decoded.picture(body.picture)
                 if mask is not None:
                     asked["mask"] = decoded.mask(mask, picture)
-                stylized = _stylized(stylizer, picture, Stylization(**asked))
+                how = Stylization(**asked)
+                decoded.check_size(*how.size_in_network(*picture.rgb.shape[:2]))
+                stylized = _stylized(stylizer, picture, how)
             return encode_picture(stylized, ending, quality)
 
         return Response(await self._done(request, work), media_type=MEDIA_TYPES[ending])
 
     async def styles(self, request: Request) -> Response:
-        styles = self.models.styles.values()
-        return JSONResponse([{"name": one.name, "artwork": one.artwork} for one in styles])
+        own = self.models.own_styles()
+        names = dict.fromkeys([*self.models.styles, *own])
+        found = [self.models.find(name) for name in names]
+        return JSONResponse(
+            [
+                {
+                    "name": one.name,
+                    "artwork": one.artwork,
+                    "own": one.name in own,
+                    "version": str(one.version),
+                    "mixed_in": self.models.mixing(one.name),
+                }
+                for one in found
+            ]
+        )
 
     async def sample(self, request: Request) -> Response:
         name = self._name(request)
-        self.models.find(name)
-        picture = await self.queue.run(lambda: self._sample(name))
+        style = self.models.find(name)
+        picture = await self.queue.run(lambda: self._sample(style))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
     async def health(self, request: Request) -> Response:
@@ -165,7 +193,8 @@ class Server:
 
     def _name(self, request: Request) -> str:
         name = request.path_params["name"]
-        names = [*self.models.styles, *self.models.mixable]
+        models = self.models
+        names = [*models.styles, *models.mixable, *models.takes_any, *models.own_styles()]
         if name not in names:
             raise HTTPException(404, f"no model {name!r}; {nearest(name, names)}")
         return name
@@ -190,27 +219,55 @@ class Server:
             gone.cancel()
 
     @contextlib.contextmanager
-    def _stylizer(self, name: str, mix: str | None) -> Iterator[tuple[Stylizer, Pictures]]:
-        with _errors_of_the_server():
-            stylizer = self.models.stylizer(name, mix)
+    def _stylizer(
+        self, name: str, mix: str | None, style_image: bytes | None = None
+    ) -> Iterator[tuple[Stylizer, Pictures]]:
+        if style_image is not None:
+            stylizer = self._stylizer_of_image(name, style_image)
+        else:
+            with _errors_of_the_server():
+                stylizer = self.models.stylizer(name, mix)
         pictures = Pictures(self.limits.pixels, stylizer.architecture)
         yield stylizer, pictures
         if pictures.pixels > FEW_PIXELS:
             stylizer.release()
 
-    def _stylized_sample(self, name: str) -> bytes:
+    def _stylizer_of_image(self, name: str, style_image: bytes) -> Stylizer:
+        painting = as_painting(style_image, "the style image", self.limits.pixels)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "style.png"
+            path.write_bytes(painting)
+            with calling(path, "the style image"):
+                return self.models.stylizer_of_image(name, path)
+
+    def _stylized_sample(self, style: Style) -> bytes:
         sample = fit_within(read_picture(SAMPLE), SAMPLE_SIZE)
-        with self._stylizer(name, None) as (stylizer, _):
+        with self._stylizer(style.name, None) as (stylizer, _):
             return encode_picture(_stylized(stylizer, sample), ".jpg", quality=85)
 
 
 def application(
-    models: Models, limits: Limits | None = None, access: Access | None = None
+    models: Models,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    learning: Learning | None = None,
 ) -> Starlette:
-    """Returns the ASGI application that serves `models`."""
+    """Returns the ASGI application that serves `models`.
+
+    learning: learns the styles that people add; None: nobody can add one.
+    """
     limits, access = limits or Limits(), access or Access()
     server = Server(models, limits)
     metrics = Metrics(lambda: server.queue.length)
+    own_styles = OwnStyleRoutes(models, learning, server.queue, limits)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if learning is not None:
+            await asyncio.to_thread(learning.resume)
+        yield
+        if learning is not None:
+            await asyncio.to_thread(learning.close)
 
     async def page(request: Request) -> Response:
         return RedirectResponse("/page/index.html")
@@ -223,6 +280,7 @@ def application(
         Route("/v1/models/{name:str}/versions/1", server.model),
         Route("/v1/models/{name:str}", server.model),
         Route("/stylize/{name:str}", server.stylize, methods=["POST"]),
+        *own_styles.routes(),
         Route("/styles", server.styles),
         Route("/styles/{name:str}.jpg", server.sample),
         Route(HEALTH, server.health),
@@ -237,84 +295,20 @@ def application(
     ]
     exception_handlers = {
         UserError: _handler(400),
+        Conflict: _handler(409),
+        DiskFull: _handler(507),
         TooManyPixels: _handler(413),
         TooLarge: _handler(413),
         HTTPException: _http_error,
         ClientDisconnect: _handler(CLIENT_CLOSED_REQUEST, "the client has disconnected"),
         Exception: _handler(500, "the server failed; its log has the details"),
     }
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers)
-
-
-async def _read_form(request: Request) -> tuple[bytes, bytes | None, list[tuple[str, str]]]:
-    """Returns the picture, the mask if there is one, and the parameters of a form.
-
-    Raises UserError if the form does not hold one picture and at most one mask.
-    """
-    texts: list[tuple[str, str]] = []
-    pictures: list[bytes] = []
-    masks: list[bytes] = []
-    async with request.form() as form:
-        for key, value in form.multi_items():
-            if isinstance(value, str):
-                texts.append((key, value))
-            else:
-                (masks if key == "mask" else pictures).append(await value.read())
-    if len(pictures) != 1 or len(masks) > 1:
-        raise UserError("the form must have one picture, and at most one mask")
-    return pictures[0], masks[0] if masks else None, texts
-
-
-def _read(given: Iterable[tuple[str, str]], readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """Returns the values of the parameters of a query or a form.
-
-    readers: for each parameter the function that reads its text. Raises UserError for a parameter
-    that is unknown, given twice, or has a wrong value.
-    """
-    found: dict[str, Any] = {}
-    for key, text in given:
-        if key == "mask":
-            raise UserError("mask: must be a file of the form, next to the picture")
-        if key not in readers:
-            raise UserError(f"unknown parameter {key!r}; {nearest(key, readers)}")
-        if key in found:
-            raise UserError(f"{key}: is given twice")
-        try:
-            found[key] = readers[key](text)
-        except (ValueError, ArgumentTypeError) as error:
-            raise UserError(f"{key}: {error}") from None
-    return found
-
-
-def _choice(values: Mapping[str, Any]) -> Reader:
-    def read(text: str) -> Any:
-        if text.lower() not in values:
-            raise ValueError(f"{text} is not one of {', '.join(values)}")
-        return values[text.lower()]
-
-    return read
-
-
-def _quality(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 100:
-        return int(text)
-    raise ValueError(f"{text} is not between 1 and 100")
-
-
-# The parameters of requests. Most are arguments of Stylization and read_prediction.
-STYLIZATION: dict[str, Reader] = {
-    "strength": unit_interval,
-    "preserve_color": _choice({"true": True, "false": False, "1": True, "0": False}),
-    "max_size": at_least_1,
-    "scale": factor,
-    "style": str,
-    "format": _choice(ENDINGS),
-    "quality": _quality,
-}
-PREDICTION: dict[str, Reader] = {
-    "max_value": _choice({"255": 255, "1": 1, "255.0": 255, "1.0": 1}),
-    "style": str,
-}
+    return Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers=exception_handlers,
+        lifespan=lifespan,
+    )
 
 
 def _stylized(stylizer: Stylizer, picture: Picture, how: Stylization = Stylization()) -> Picture:

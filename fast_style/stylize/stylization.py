@@ -11,6 +11,8 @@ from fast_style.pictures.images import Picture
 from fast_style.pictures.masks import check_proportions, scaled_to, without_transparent
 from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
+SMALLEST_SCALE = 0.5  # the network sees 4 times the pixels
+
 
 @dataclass(frozen=True, eq=False)
 class Stylization:
@@ -19,7 +21,8 @@ class Stylization:
     strength: from 0, the content image, to 1, the stylized image.
     preserve_color: keep the chroma of the content image.
     max_size: first shrink the long side to this many pixels; None: keep the size.
-    scale: enlarges the strokes (pictures.guided_upsampling); at least 1.
+    scale: how many times larger the strokes are; at least SMALLEST_SCALE. Above 1 the network sees
+    a smaller picture (pictures.guided_upsampling), below 1 a larger one.
     mask: (H, W) uint8 (pictures.masks) with the proportions of the picture, to whose size it is
     scaled; None: stylize everything.
     Raises UserError for other values.
@@ -36,8 +39,8 @@ class Stylization:
             raise UserError(f"strength: {self.strength} is not between 0 and 1")
         if self.max_size is not None and self.max_size < 1:
             raise UserError(f"max_size: {self.max_size} is not at least 1")
-        if not 1 <= self.scale < float("inf"):
-            raise UserError(f"scale: {self.scale} is not at least 1")
+        if not SMALLEST_SCALE <= self.scale < float("inf"):
+            raise UserError(f"scale: {self.scale} is not at least {SMALLEST_SCALE}")
         mask = self.mask
         if mask is not None and (mask.ndim != 2 or mask.dtype != np.uint8 or not mask.size):
             raise UserError(f"mask: {mask.dtype} of shape {mask.shape}; uint8 (H, W) is wanted")
@@ -53,12 +56,15 @@ class Stylization:
         if self.max_size is not None:
             picture = fit_within(picture, self.max_size)
         content = picture.rgb
-        if self.scale > 1:
-            height, width = (max(1, round(side / self.scale)) for side in content.shape[:2])
-            small = resize(content, height, width)
-            stylized = enlarged(network(small), small, content)
-        else:
+        if self.scale == 1:
             stylized = network(content)
+        else:
+            seen = resize(content, *self._scaled(*content.shape[:2]))
+            stylized = network(seen)
+            if self.scale > 1:
+                stylized = enlarged(stylized, seen, content)
+            else:
+                stylized = resize(stylized, *content.shape[:2])
         if self.preserve_color:
             stylized = with_chroma_of(content, stylized)
         mask = None if self.mask is None else scaled_to(self.mask, *content.shape[:2])
@@ -66,3 +72,11 @@ class Stylization:
         if self.strength < 1 or mask is not None:
             stylized = blend(content, stylized, self.strength, mask)
         return Picture(rgb=stylized, alpha=picture.alpha, icc_profile=picture.icc_profile)
+
+    def size_in_network(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width of what the network sees of a picture of this size."""
+        shrunk = min(1.0, (self.max_size or max(height, width)) / max(height, width))
+        return self._scaled(round(height * shrunk), round(width * shrunk))
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        return max(1, round(height / self.scale)), max(1, round(width / self.scale))

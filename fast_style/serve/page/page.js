@@ -8,18 +8,45 @@ let running = null; // the AbortController of the request on its way
 let settling = null;
 let lastSeconds = 3; // of the latest pass, from which the next one's progress is guessed
 
-async function listStyles() {
-  const styles = await (await fetch("/styles")).json();
-  for (const [number, { name, artwork }] of styles.entries()) {
+let styles = []; // what the server lists
+
+async function listStyles(chosen = selected()) {
+  styles = await (await fetch("/styles")).json();
+  element("styles").querySelectorAll("label").forEach((label) => label.remove());
+  for (const [number, { name, artwork, own, version }] of styles.entries()) {
     const label = document.createElement("label");
     const choice = document.createElement("input");
     const picture = document.createElement("img");
     Object.assign(choice, { type: "radio", name: "style", value: name, checked: number === 0 });
-    Object.assign(picture, { src: `/styles/${encodeURIComponent(name)}.jpg`, alt: "", loading: "lazy" });
+    if (name === chosen) choice.checked = true;
+    const sample = `/styles/${encodeURIComponent(name)}.jpg${own ? `?version=${version}` : ""}`;
+    Object.assign(picture, { src: sample, alt: "", loading: "lazy" });
     label.title = artwork || name;
     label.append(choice, picture, name);
     element("styles").append(label);
   }
+  listMixes();
+  showOwnStyle();
+}
+
+function selected() {
+  return document.querySelector("input[name=style]:checked")?.value;
+}
+
+// Two styles can be mixed in a folder that has both.
+function mixedIn(name, other) {
+  const [one, two] = [name, other].map((wanted) => styles.find((style) => style.name === wanted));
+  return one?.mixed_in.find((folder) => two?.mixed_in.includes(folder));
+}
+
+function listMixes() {
+  const mix = element("mix");
+  const before = mix.value;
+  const others = styles.filter(({ name }) => name !== selected() && mixedIn(name, selected()));
+  mix.replaceChildren(mix.options[0], ...others.map(({ name }) => new Option(name, name)));
+  mix.value = others.some(({ name }) => name === before) ? before : "";
+  element("mix-label").hidden = others.length === 0;
+  element("share-label").hidden = !mix.value;
 }
 
 function take(blob) {
@@ -32,6 +59,8 @@ function take(blob) {
   element("result").hidden = false;
   element("another").hidden = false;
   element("webcam").hidden = true;
+  element("brush").hidden = false;
+  clearMask();
   stylize();
 }
 
@@ -41,6 +70,8 @@ function startAgain() {
   element("result").hidden = true;
   element("another").hidden = true;
   element("save").hidden = true;
+  element("brush").hidden = true;
+  showBrush(false);
   element("drop").hidden = false;
   element("webcam").hidden = false;
   element("file").value = "";
@@ -59,30 +90,40 @@ async function stylize() {
   if (!photo) return;
   running?.abort();
   const mine = (running = new AbortController());
-  const style = document.querySelector("input[name=style]:checked").value;
+  const style = selected();
+  const other = element("mix").value;
+  const folder = other ? mixedIn(style, other) : style;
   const how = new URLSearchParams({
     strength: element("strength").value / 100,
     preserve_color: element("colors").checked,
     scale: element("scale").value,
   });
+  if (other) {
+    const share = element("share").value / 100;
+    how.set("style", `${style}:${(1 - share).toFixed(2)},${other}:${share.toFixed(2)}`);
+  }
   if (element("size").value) how.set("max_size", element("size").value);
   element("error").textContent = "";
-  element("message").textContent = `Painting in the style of ${style}…`;
+  const title = other ? `${style} and ${other}` : style;
+  element("message").textContent = `Painting in the style of ${title}…`;
   const progress = startProgress();
   try {
     const started = performance.now();
-    const answer = await fetch(`/stylize/${encodeURIComponent(style)}?${how}`, {
-      method: "POST",
-      body: photo,
-      headers: { "content-type": "application/octet-stream" },
-      signal: mine.signal,
-    });
+    const mask = await paintedMask();
+    let body = new Blob([photo], { type: "application/octet-stream" });
+    if (mask) {
+      body = new FormData();
+      body.set("picture", photo);
+      body.set("mask", mask, "mask.png");
+    }
+    const url = `/stylize/${encodeURIComponent(folder)}?${how}`;
+    const answer = await fetch(url, { method: "POST", body, signal: mine.signal });
     if (!answer.ok) throw new Error(await reason(answer));
     const stylized = await answer.blob();
     lastSeconds = (performance.now() - started) / 1000;
     show("after", stylized);
-    offerToSave(stylized, style);
-    element("message").textContent = `${style}, ${lastSeconds.toFixed(1)} s`;
+    offerToSave(stylized, title);
+    element("message").textContent = `${title}, ${lastSeconds.toFixed(1)} s`;
   } catch (error) {
     if (error.name === "AbortError") return;
     element("message").textContent = "";
@@ -162,7 +203,11 @@ function stopCamera() {
   element("webcam").textContent = "Use the camera";
 }
 
-function changed() {
+function changed(event) {
+  if (event.target.closest("#own")) return;
+  listMixes();
+  showOwnStyle();
+  element("share-value").textContent = `${element("share").value}%`;
   element("strength-value").textContent = `${element("strength").value}%`;
   element("scale-value").textContent = `${element("scale").value}×`;
   clearTimeout(settling);
@@ -180,10 +225,12 @@ element("divide").addEventListener("input", (event) => {
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
-    element("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") take(event.dataTransfer.files[0]);
+    const painting = event.target.closest?.("#drop-painting");
+    element("drop").classList.toggle("over", kind === "dragover" && !painting);
+    element("drop-painting").classList.toggle("over", kind === "dragover" && !!painting);
+    if (kind === "drop") (painting ? addPainting : take)(event.dataTransfer.files[0]);
   });
 }
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 element("webcam").hidden = !navigator.mediaDevices;
-listStyles();
+listStyles().then(() => beginOwnStyles());
