@@ -205,8 +205,11 @@ function stopCamera() {
 
 function changed(event) {
   if (event.target.closest("#own")) return;
-  listMixes();
-  showOwnStyle();
+  if (event.target.name === "style") {
+    listMixes();
+    showOwnStyle();
+  }
+  element("share-label").hidden = !element("mix").value;
   element("share-value").textContent = `${element("share").value}%`;
   element("strength-value").textContent = `${element("strength").value}%`;
   element("scale-value").textContent = `${element("scale").value}×`;
@@ -216,6 +219,8 @@ function changed(event) {
 
 element("file").addEventListener("change", (event) => take(event.target.files[0]));
 element("choices").addEventListener("input", changed);
+// Drivers of Chromium choose an option with a change alone.
+element("choices").addEventListener("change", (event) => event.target.matches("select") && changed(event));
 element("choices").addEventListener("submit", (event) => event.preventDefault());
 element("webcam").addEventListener("click", openCamera);
 element("another").addEventListener("click", startAgain);
