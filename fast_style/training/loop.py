@@ -62,8 +62,8 @@ def train(
 
     On one machine an interrupted training arrives at the same weights, bit for bit: batches depend
     on seed and step alone, and a checkpoint contains network, optimizer and step.
-    minutes: instead of `steps`, as many as fit into this time on this machine, but more than
-    `warmup_steps`. Their number is decided at the start and kept by a resumed training.
+    minutes: instead of `steps`, as many as fit into this time on this machine. Their number
+    is decided at the start and kept by a resumed training.
     Raises UserError for wrong input, and if the loss is not finite.
     """
     started = time.perf_counter()
