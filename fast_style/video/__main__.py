@@ -44,6 +44,11 @@ def main() -> None:
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")
     parser.add_argument("--end", type=seconds, help="seconds or HH:MM:SS")
     parser.add_argument(
+        "--live",
+        action="store_true",
+        help="play the clip as if it were a camera, and drop frames to keep up",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="allow --output to replace the clip"
     )
     args = parser.parse_args()
@@ -65,6 +70,7 @@ def main() -> None:
         precision=args.precision,
         style=args.style,
         overwrite=args.overwrite,
+        live=args.live,
     )
 
 

@@ -23,6 +23,7 @@ ENCODER_OPTIONS = {  # qualities that keep the edges of strokes
     H264: {"crf": "18"},
     VP9: {"crf": "24", "row-mt": "1", "cpu-used": "4"},
 }
+LIVE_OPTIONS = {H264: {"preset": "veryfast"}, VP9: {"deadline": "realtime", "cpu-used": "8"}}
 FAST_START = {"movflags": "+faststart"}  # browsers can play before they have the whole file
 
 
@@ -95,7 +96,7 @@ class Writer:
             video = self.container.add_stream(
                 encoder,
                 rate=clip.rate,
-                options=ENCODER_OPTIONS[encoder],
+                options=ENCODER_OPTIONS[encoder] | (LIVE_OPTIONS[encoder] if clip.is_live else {}),
                 width=width,
                 height=height,
                 pix_fmt=self.pixel_format,
