@@ -66,6 +66,7 @@ function take(blob) {
 
 function startAgain() {
   running?.abort();
+  stopCamera();
   photo = null;
   element("result").hidden = true;
   element("another").hidden = true;
@@ -90,6 +91,34 @@ async function stylize() {
   if (!photo) return;
   running?.abort();
   const mine = (running = new AbortController());
+  const style = title();
+  element("error").textContent = "";
+  element("message").textContent = `Painting in the style of ${style}…`;
+  const progress = startProgress();
+  try {
+    const started = performance.now();
+    const { stylized } = await paint(photo, await paintedMask(), mine.signal);
+    lastSeconds = (performance.now() - started) / 1000;
+    show("after", stylized);
+    offerToSave(stylized, style);
+    element("message").textContent = `${style}, ${lastSeconds.toFixed(1)} s`;
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    element("message").textContent = "";
+    element("error").textContent = error.message;
+    if (!element("after").src) element("save").hidden = true;
+  } finally {
+    stopProgress(progress);
+  }
+}
+
+function title() {
+  const other = element("mix").value;
+  return other ? `${selected()} and ${other}` : selected();
+}
+
+// Returns {stylized}, a Blob like the photo. mask: of a PNG; null paints everywhere.
+async function paint(photo, mask, signal) {
   const style = selected();
   const other = element("mix").value;
   const folder = other ? mixedIn(style, other) : style;
@@ -103,36 +132,21 @@ async function stylize() {
     how.set("style", `${style}:${(1 - share).toFixed(2)},${other}:${share.toFixed(2)}`);
   }
   if (element("size").value) how.set("max_size", element("size").value);
-  element("error").textContent = "";
-  const title = other ? `${style} and ${other}` : style;
-  element("message").textContent = `Painting in the style of ${title}…`;
-  const progress = startProgress();
-  try {
-    const started = performance.now();
-    const mask = await paintedMask();
-    let body = new Blob([photo], { type: "application/octet-stream" });
-    if (mask) {
-      body = new FormData();
-      body.set("picture", photo);
-      body.set("mask", mask, "mask.png");
-    }
-    const url = `/stylize/${encodeURIComponent(folder)}?${how}`;
-    const answer = await fetch(url, { method: "POST", body, signal: mine.signal });
-    if (!answer.ok) throw new Error(await reason(answer));
-    const stylized = await answer.blob();
-    lastSeconds = (performance.now() - started) / 1000;
-    show("after", stylized);
-    offerToSave(stylized, title);
-    element("message").textContent = `${title}, ${lastSeconds.toFixed(1)} s`;
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    element("message").textContent = "";
-    element("error").textContent =
-      error instanceof TypeError ? "The server does not answer. Is it still running?" : error.message;
-    if (!element("after").src) element("save").hidden = true;
-  } finally {
-    stopProgress(progress);
+  let body = new Blob([photo], { type: "application/octet-stream" });
+  if (mask) {
+    body = new FormData();
+    body.set("picture", photo);
+    body.set("mask", mask, "mask.png");
   }
+  let answer;
+  try {
+    answer = await fetch(`/stylize/${encodeURIComponent(folder)}?${how}`, { method: "POST", body, signal });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  if (!answer.ok) throw new Error(await reason(answer));
+  return { stylized: await answer.blob() };
 }
 
 // A proxy and a full server (503) do not answer with JSON.
@@ -184,19 +198,18 @@ async function openCamera() {
   await video.play();
   video.hidden = false;
   element("drop").hidden = true;
+  element("another").hidden = false;
   element("webcam").textContent = "Take the picture";
+  paintLive();
 }
 
-function snapshot() {
-  const video = element("camera");
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob(take, "image/jpeg", 0.95);
+async function snapshot() {
+  take(await pictureOf(element("camera")));
 }
 
 function stopCamera() {
   const video = element("camera");
+  stopLive();
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
   video.hidden = true;
