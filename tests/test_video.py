@@ -869,6 +869,50 @@ def test_a_clip_is_played_live_with_its_times_and_its_sound(
     assert said and len(written) + int(said[2]) == 12 and 0 < float(said[1]) < 7
 
 
+def to_stdout(model: Path, clip: Path, *flags: str) -> subprocess.Popen[bytes]:
+    needed = ["--model", str(model), "--input", str(clip), "--strength", "0", "--output", "-"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "fast_style.video", *needed, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_player_gets_the_clip_from_stdout(trained_model: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv")
+    stream, said = to_stdout(trained_model, clip, "--live").communicate(timeout=60)
+    assert re.search(rb"^[\d.]+ frames/s, \d+ frames dropped$", said, re.M)
+    (tmp_path / "out.mkv").write_bytes(stream)
+    assert set(times_of(tmp_path / "out.mkv")) <= set(times_of(clip))
+    assert number_in(frames_of(tmp_path / "out.mkv")[-1][1]) == 11
+    assert sound_of(tmp_path / "out.mkv") == sound_of(clip)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_every_frame_is_on_stdout_at_once(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", sound=None)
+    sizes = []
+    with Clip(str(clip), live=True) as read, writing(Path("-"), read) as writer:
+        for part in read:
+            if part.content is not None:
+                writer.write(replace(part, stylized=part.content))
+                sizes.append(len(capfdbinary.readouterr().out))
+    assert len(sizes) == 12 and all(sizes[1:])  # of a frame, that it has ended is known by the next
+
+
+def test_it_ends_with_the_player(trained_model: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", times=[512 * number for number in range(2000)])
+    process = to_stdout(trained_model, clip, "--live")
+    assert process.stdout is not None and process.stderr is not None
+    assert len(process.stdout.read(1000)) == 1000
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(60) == 0 and b"Traceback" not in said
+    assert b"frames/s" in said and b"stopped" not in said
+
+
 # Side by side
 
 

@@ -36,7 +36,10 @@ def main() -> None:
         "--input", required=True, help="clip, /dev/video1, or webcam (until Ctrl-C)"
     )
     parser.add_argument(
-        "--output", required=True, type=Path, help=".mp4, .mov, .mkv, .webm, .gif, .webp"
+        "--output",
+        required=True,
+        type=Path,
+        help=".mp4, .mov, .mkv, .webm, .gif, .webp; - writes to stdout, for a player",
     )
     parser.add_argument("--style", help=STYLE_HELP)
     add_stylization_flags(parser)

@@ -1,5 +1,7 @@
 """Stylizes a clip, for python -m fast_style.video."""
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +20,7 @@ from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer
 from fast_style.video.live import Live
 from fast_style.video.reading import Clip, Part
-from fast_style.video.writing import AnyWriter, check_output, writing
+from fast_style.video.writing import STDOUT, AnyWriter, check_output, writing
 
 
 def stylize_clip(
@@ -36,7 +38,7 @@ def stylize_clip(
     overwrite: bool = False,
     live: bool = False,
 ) -> None:
-    """Stylizes the clip or camera `name` and writes it to the file `output`.
+    """Stylizes the clip or camera `name` and writes it to the file `output`, or '-' for stdout.
 
     start, end, how.max_size, live: as in Clip. Of a live clip, the newest frame is stylized as soon
     as the one before is done, and those in between are dropped. smooth: 0 to 1, as in Smoother.
@@ -70,9 +72,11 @@ def stylize_clip(
                 newest = Live(clip)
                 with pipeline(map(stylized, newest), *smoothing) as parts, newest:
                     is_whole = _write(parts, writer, clip)
-        _report(writer, clip, is_whole)
-        if clip.is_live:
-            print(f"{newest.rate:.1f} frames/s, {newest.dropped} frames dropped")
+        # The clip itself may be on stdout.
+        with contextlib.redirect_stdout(sys.stderr if output == STDOUT else sys.stdout):
+            _report(writer, clip, is_whole)
+            if clip.is_live:
+                print(f"{newest.rate:.1f} frames/s, {newest.dropped} frames dropped")
     if not is_whole and not clip.is_live:
         raise KeyboardInterrupt
 
@@ -92,7 +96,7 @@ def _smoothing(smooth: float) -> Callable[[Part], Part]:
 
 
 def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
-    """Writes the parts. Returns False after Ctrl-C."""
+    """Writes the parts. Returns False after Ctrl-C, or if nothing reads from stdout any more."""
     expected = None if clip.is_live else clip.expected_frames
     with (
         interruption() as interrupted,
@@ -101,7 +105,7 @@ def _write(parts: Iterator[Part], writer: AnyWriter, clip: Clip) -> bool:
         for part in parts:
             writer.write(part)
             progress.update(part.stylized is not None)
-            if interrupted:
+            if interrupted or writer.is_closed:
                 return False
     return True
 
