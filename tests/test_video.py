@@ -902,6 +902,15 @@ def test_every_frame_is_on_stdout_at_once(
     assert len(sizes) == 12 and all(sizes[1:])  # of a frame, that it has ended is known by the next
 
 
+def test_a_terminal_is_no_player(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", times=[0])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    said = complaint(trained_model, clip, Path("-"))
+    assert said == "--output -: is this terminal; add a player, such as | ffplay -"
+
+
 def test_it_ends_with_the_player(trained_model: Path, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", times=[512 * number for number in range(2000)])
     process = to_stdout(trained_model, clip, "--live")
