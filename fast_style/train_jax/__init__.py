@@ -1,0 +1,1 @@
+"""Trains on one GPU or TPU with JAX: whole data sets stay on the device."""
