@@ -114,18 +114,20 @@ def _named(models: Sequence[Path], style: str | None) -> dict[str, tuple[Path, s
 
 def _runtime(archive: Path | None) -> dict[str, bytes]:
     """Returns the files of ONNX Runtime Web and its licences."""
-    # Keras takes seconds to import, onnxruntime one, so the styles are looked for first.
     import onnxruntime
 
-    path = archive or downloads() / ARCHIVE
-    if archive is None and not path.is_file():
+    if archive is not None:
+        data = read_bytes(archive, at_most=MOST_BYTES)
+        _check(data, f"--onnxruntime-web {archive}", f"npm has it at {URL}")
+    elif (kept := downloads() / ARCHIVE).exists():
+        data = read_bytes(kept, at_most=MOST_BYTES)
+        _check(data, str(kept), "remove it, and it is fetched again")
+    else:
         advice = f"download it elsewhere, and name the file with --onnxruntime-web {ARCHIVE}"
         data = fetched(URL, MOST_BYTES, advice)
-        _check(data, URL)
-        make_folder(path.parent)
-        write_atomically(path, data)
-    data = read_bytes(path, at_most=MOST_BYTES)
-    _check(data, f"--onnxruntime-web {path}" if archive else str(path))
+        _check(data, URL, advice)
+        make_folder(kept.parent)
+        write_atomically(kept, data)
     files = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for name, member in RUNTIME.items():
@@ -136,10 +138,13 @@ def _runtime(archive: Path | None) -> dict[str, bytes]:
     return files | {name: read_bytes(package / name) for name in LICENCES}
 
 
-def _check(data: bytes, where: str) -> None:
-    found = base64.b64encode(hashlib.sha512(data).digest()).decode()
-    if f"sha512-{found}" != INTEGRITY:
-        raise UserError(f"{where}: is not {ARCHIVE} of npm, whose hash is {INTEGRITY[:20]}...")
+def _check(data: bytes, where: str, advice: str) -> None:
+    found = f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}"
+    if found != INTEGRITY:
+        raise UserError(
+            f"{where}: is not {ARCHIVE} of npm: its hash is {found[:15]}..., and not "
+            f"{INTEGRITY[:15]}...; {advice}"
+        )
 
 
 def _draw(network: Path, site: Path, name: str) -> None:

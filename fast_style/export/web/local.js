@@ -103,6 +103,7 @@ async function paintCamera() {
 }
 
 Object.assign(live, { id: "live", hidden: true });
+live.setAttribute("role", "img");
 live.setAttribute("aria-label", "The camera's picture, painted");
 view.id = "view";
 video.replaceWith(view);

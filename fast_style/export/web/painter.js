@@ -16,12 +16,12 @@ onmessage = async ({ data }) => {
     ](data);
     postMessage(answer, answer.stylized instanceof ImageBitmap ? [answer.stylized] : []);
   } catch (error) {
-    postMessage({ error: error?.message ?? `${error}` }); // WebAssembly can throw numbers
+    postMessage({ error: error?.message ?? `${error}` });
   }
 };
 
 async function load({ style }) {
-  await networkOf(style);
+  await withNetwork(style, () => {});
   return {};
 }
 
@@ -100,15 +100,22 @@ async function run(style, { data, width, height }) {
     for (let c = 0; c < 3; c++) rgb[of++] = data[at + c];
   }
   const pictures = new ort.Tensor("uint8", rgb, [1, height, width, 3]);
+  const { stylized } = await withNetwork(style, (network) =>
+    network.run({ pictures }).catch((error) => {
+      const why = error?.message ?? error; // WebAssembly can throw numbers
+      throw new Error(`${width} × ${height} pixels cannot be painted here: ${why}`);
+    }),
+  );
+  return stylized.data;
+}
+
+async function withNetwork(style, use) {
   try {
-    const { stylized } = await (await networkOf(style)).run({ pictures });
-    return stylized.data;
+    return await use(await networkOf(style));
   } catch (error) {
-    if (!onGpu) {
-      throw new Error(`${width} × ${height} pixels cannot be painted here: ${error?.message ?? error}`);
-    }
+    if (!onGpu) throw error;
     [onGpu, loaded] = [false, {}]; // what WebGPU cannot do or has no memory for, the CPU may do
-    return run(style, { data, width, height });
+    return withNetwork(style, use);
   }
 }
 
@@ -125,6 +132,7 @@ async function networkOf(style) {
 
 async function start() {
   const { wasm } = ort.env;
+  ort.env.logLevel = "error"; // otherwise it warns of what it computes on the CPU beside the GPU
   wasm.wasmPaths = { mjs: new URL("onnxruntime/ort-wasm.js", location).href };
   wasm.wasmBinary = await unpacked("onnxruntime/ort-wasm.wasm.gz");
   wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
