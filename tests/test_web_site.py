@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -352,6 +353,43 @@ def test_without_its_host_the_page_opens_and_paints_in_every_style(
         browser.find_element(By.CSS_SELECTOR, f"input[value={NAMES[2]}]").send_keys(Keys.SPACE)
         painted(browser, NAMES[2])
         assert browser.execute_script("return crossOriginIsolated")
+
+
+GPU = """
+const requestDevice = async () => {{ {device} }};
+const requestAdapter = async () => ({{ info: {{}}, requestDevice }});
+Object.defineProperty(navigator, "gpu", {{ value: {{ requestAdapter }} }});
+"""
+WITHOUT_MEMORY = """
+const create = ort.InferenceSession.create;
+ort.InferenceSession.create = async (bytes, options) => {
+  if (options.executionProviders.includes("webgpu")) throw new Error("out of memory");
+  return create.call(ort.InferenceSession, bytes, options);
+};
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (GPU.format(device='throw new Error("lost")'), ""),
+        (GPU.format(device="return { destroy() {} }"), WITHOUT_MEMORY),
+    ],
+)
+def test_a_gpu_that_fails_leaves_the_cpu(
+    browser: webdriver.Chrome, site: Path, tmp_path: Path, photo: Photo, before: str, after: str
+) -> None:
+    folder = shutil.copytree(site, tmp_path / "site")
+    painter = folder / "painter.js"
+    painter.write_text(before + painter.read_text() + after)
+    write_picture(tmp_path / "a.png", Picture(photo(20, 30)))
+    with hosting(folder) as address:
+        visit(browser, address)
+        upload(browser, tmp_path / "a.png")
+        painted(browser, NAMES[0])
+        says(browser, "message", "threads.")
+        assert the(browser, "error").text == ""
 
 
 @needs_chromium

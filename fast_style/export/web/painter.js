@@ -136,8 +136,15 @@ async function start() {
   wasm.wasmPaths = { mjs: new URL("onnxruntime/ort-wasm.js", location).href };
   wasm.wasmBinary = await unpacked("onnxruntime/ort-wasm.wasm.gz");
   wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+  onGpu = await hasGpu();
+}
+
+async function hasGpu() {
   const adapter = await navigator.gpu?.requestAdapter();
-  onGpu = !!adapter && !adapter.info?.isFallbackAdapter; // that one computes on the CPU, slowly
+  if (!adapter || adapter.info?.isFallbackAdapter) return false; // that one computes on the CPU, slowly
+  const device = await adapter.requestDevice().catch(() => null); // without one, ONNX Runtime hangs
+  device?.destroy();
+  return !!device;
 }
 
 function device() {
