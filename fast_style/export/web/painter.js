@@ -126,13 +126,13 @@ async function networkOf(style) {
   if (onGpu === null) await start();
   const bytes = await unpacked(`networks/${encodeURIComponent(style)}.onnx.gz`);
   const executionProviders = onGpu ? ["webgpu", "wasm"] : ["wasm"];
-  loaded = { style, network: await ort.InferenceSession.create(bytes, { executionProviders }) };
+  const options = { executionProviders, logSeverityLevel: 3 }; // errors
+  loaded = { style, network: await ort.InferenceSession.create(bytes, options) };
   return loaded.network;
 }
 
 async function start() {
   const { wasm } = ort.env;
-  ort.env.logLevel = "error"; // otherwise it warns of what it computes on the CPU beside the GPU
   wasm.wasmPaths = { mjs: new URL("onnxruntime/ort-wasm.js", location).href };
   wasm.wasmBinary = await unpacked("onnxruntime/ort-wasm.wasm.gz");
   wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
