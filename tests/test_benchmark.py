@@ -4,10 +4,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+from fast_style import errors
 from fast_style.benchmark import __main__ as command
 from fast_style.benchmark import networks, programs
 from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, step_operations
@@ -17,6 +20,7 @@ from fast_style.errors import UserError
 from fast_style.network.architecture import BORDER, PAPER, SMOOTH, WIDE
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network
+from tests.conftest import Photo
 
 STYLIZE_KEYS = {"size", "runtime", "precision", "seconds", "peak_fraction"}
 
@@ -111,6 +115,132 @@ def test_another_program_takes_turns_with_ours(trained_model: Path) -> None:
 def test_a_program_that_fails_is_named(trained_model: Path, other: str, said: str) -> None:
     with pytest.raises(UserError) as told:
         programs.against(other, trained_model, "tiny", [24], 1)
+    assert said in str(told.value)
+
+
+# PyTorch's example
+
+PUBLISHED = [  # filters, channels and side of the kernels: Johnson et al., supplement, table 1
+    *((32, 3, 9), (64, 32, 3), (128, 64, 3)),
+    *[(128, 128, 3)] * 10,
+    *((64, 128, 3), (32, 64, 3), (3, 32, 9)),
+]
+
+
+def _examples_network() -> Any:
+    torch = pytest.importorskip("torch", reason="PyTorch is an optional extra")
+    torch.manual_seed(0)
+    from fast_style.benchmark.pytorch_example import transformer_net
+
+    return transformer_net()
+
+
+def test_the_example_has_the_published_layers() -> None:
+    parameters = [tuple(one.shape) for one in _examples_network().parameters()]
+    kernels = [shape for shape in parameters if len(shape) == 4]
+    assert kernels == [(filters, channels, side, side) for filters, channels, side in PUBLISHED]
+    biases = sum(filters for filters, _, _ in PUBLISHED)
+    scales_and_shifts = 2 * (biases - 3)  # no normalization after the last convolution
+    assert [shape for shape in parameters if len(shape) not in (1, 4)] == []
+    weights = sum(filters * channels * side**2 for filters, channels, side in PUBLISHED)
+    total = sum(int(np.prod(shape)) for shape in parameters)
+    assert total == weights + biases + scales_and_shifts == 1_679_235
+
+
+def test_the_example_computes_what_its_layers_say(photo: Photo) -> None:
+    from fast_style.benchmark import pytorch_example
+
+    network = _examples_network()
+    arrays = [one.detach().cpu().numpy() for one in network.parameters()]
+    picture = photo(24, 32)[None]
+
+    def convolved(features: np.ndarray, stride: int = 1) -> np.ndarray:
+        kernel, bias = arrays.pop(0).transpose(2, 3, 1, 0), arrays.pop(0)
+        beside = kernel.shape[0] // 2
+        mirrored = np.pad(features, [(0, 0), (beside, beside), (beside, beside), (0, 0)], "reflect")
+        return np.asarray(keras.ops.conv(mirrored, kernel, stride)) + bias
+
+    def normalized(features: np.ndarray) -> np.ndarray:
+        mean, variance = features.mean((1, 2)), features.var((1, 2))
+        return (features - mean) / np.sqrt(variance + 1e-5) * arrays.pop(0) + arrays.pop(0)
+
+    features = picture.astype(np.float32)
+    for stride in (1, 2, 2):
+        features = np.maximum(normalized(convolved(features, stride)), 0)
+    for _ in range(5):
+        inside = np.maximum(normalized(convolved(features)), 0)
+        features = features + normalized(convolved(inside))
+    for _ in range(2):
+        doubled = features.repeat(2, 1).repeat(2, 2)
+        features = np.maximum(normalized(convolved(doubled)), 0)
+    expected = convolved(features)
+    assert arrays == []
+    pictures = pytorch_example.as_tensor(picture)
+    found = network(pictures).detach().cpu().numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    stylized = pytorch_example.stylize(network, pictures)
+    assert stylized.shape == picture.shape and stylized.dtype == np.uint8
+
+
+def test_the_example_trains_its_network_alone(photo: Photo) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is an optional extra")
+    torch.manual_seed(0)
+    from fast_style.benchmark.pytorch_example import Training
+
+    training = Training(np.stack([photo(32, 32, seed=seed) for seed in range(2)]))
+    before = [one.clone() for one in training.transformer.parameters()]
+    features = training.vgg(training.pictures)
+    assert [tuple(one.shape) for one in features] == [
+        (2, 64, 32, 32),
+        (2, 128, 16, 16),
+        (2, 256, 8, 8),
+        (2, 512, 4, 4),
+    ]
+    losses = [training() for _ in range(5)]
+    assert losses[-1] < losses[0]
+    after = list(training.transformer.parameters())
+    assert all((one != other).any() for one, other in zip(before, after, strict=True))
+    assert all(
+        (one == other).all()
+        for one, other in zip(features, training.vgg(training.pictures), strict=True)
+    )
+
+
+def test_the_example_takes_turns_with_ours(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch is an optional extra")
+    monkeypatch.setattr(networks, "LOSS_MODELS", ("vgg_16_half",))
+    report = tmp_path / "figures.json"
+    given = ["--against-pytorch", "--sizes", "32", "--rounds", "1", "--json", str(report)]
+    compared = {}
+    for what in (["stylize", "--model", str(trained_model)], ["train", "--batch-size", "1"]):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *what, *given])
+        command.main()
+        [compared[what[0]]] = json.loads(report.read_text())["against"]
+    assert compared["stylize"]["size"] == 32 and compared["train"]["loss_model"] == "vgg_16_half"
+    for what, prefix in (("stylize", ""), ("stylize", "pass_"), ("train", "")):
+        ours, theirs, times = (
+            compared[what][f"{prefix}{key}"] for key in ("seconds", "other_seconds", "times_faster")
+        )
+        assert times == theirs / ours and ours > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["train"], "--against-pytorch needs torch: pip install 'fast-style[benchmark]'"),
+        (["memory"], "--against-pytorch goes with stylize and train, not with memory"),
+        (["stylize", "--against", "x"], "not allowed with argument"),
+    ],
+)
+def test_what_pytorch_cannot_be_compared_with_is_one_line(
+    flags: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["benchmark", *flags, "--against-pytorch"])
+    with pytest.raises(UserError) as told:
+        command.main()
     assert said in str(told.value)
 
 

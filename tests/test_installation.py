@@ -136,8 +136,9 @@ def test_the_extra_gpu_brings_the_cuda_libraries_of_tensorflow() -> None:
 
 
 def _extras() -> list[str]:
-    """All but `gpu`, which brings gigabytes of libraries that `dev` does without."""
-    return [extra for extra in PYPROJECT["project"]["optional-dependencies"] if extra != "gpu"]
+    """All but those with gigabytes of libraries that `dev` does without."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    return [extra for extra in extras if extra not in ("gpu", "benchmark")]
 
 
 def _requirements(extras: list[str]) -> list[Requirement]:

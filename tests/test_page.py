@@ -39,8 +39,12 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(downloads: Path) -> Iterator[webdriver.Chrome]:
-    with start(downloads) as browser:
+def browser(
+    downloads: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[webdriver.Chrome]:
+    camera = write_camera(tmp_path_factory.mktemp("camera") / "camera.y4m")
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with start(downloads, *flags, f"--use-file-for-fake-video-capture={camera}") as browser:
         yield browser
 
 
@@ -68,6 +72,16 @@ def serving(
     finally:
         server.should_exit = True
         thread.join()
+
+
+def write_camera(path: Path, width: int = 480, height: int = 360) -> Path:
+    """Writes grey frames for Chromium's camera: each 10 levels lighter than the one before."""
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W%d H%d F30:1 Ip A1:1 C420\n" % (width, height))
+        for number in range(20):
+            file.write(b"FRAME\n" + bytes([20 + 10 * number]) * (width * height))
+            file.write(bytes([128]) * (width * height // 2))
+    return path
 
 
 @pytest.fixture
@@ -287,6 +301,75 @@ def test_the_brush_says_where(page: webdriver.Chrome, tmp_path: Path, photo: Pho
     the(page, "everywhere").click()
     wait(page).until(lambda b: the(b, "after").get_attribute("src") != before)
     np.testing.assert_array_equal(shown_pixels(page), everywhere)
+
+
+COUNT_PAINTINGS = """
+const painted = window.paint, video = document.getElementById('camera');
+window.counts = { running: 0, most: 0, times: [] };
+window.paint = async (...all) => {
+  counts.times.push(video.currentTime);
+  counts.most = Math.max(counts.most, ++counts.running);
+  await new Promise((done) => setTimeout(done, 100));  // three frames of the camera
+  try {
+    return await painted(...all);
+  } finally {
+    counts.running -= 1;
+  }
+};
+"""
+LIVE_PIXELS = """
+const canvas = document.createElement('canvas'), live = document.getElementById('live');
+[canvas.width, canvas.height] = [live.width, live.height];
+const pen = canvas.getContext('2d');
+pen.drawImage(live, 0, 0);
+return [live.width, live.height, ...pen.getImageData(0, 0, live.width, 1).data];
+"""
+
+
+def live_row(browser: webdriver.Chrome) -> np.ndarray:
+    """The first row of the picture that is shown live, (480, 3)."""
+    width, height, *row = browser.execute_script(LIVE_PIXELS)
+    assert (width, height) == (480, 360)
+    return np.array(row).reshape(width, 4)[:, :3]
+
+
+def test_the_camera_is_painted_live_and_frames_are_dropped(page: webdriver.Chrome) -> None:
+    page.execute_script(COUNT_PAINTINGS)
+    the(page, "webcam").click()
+    wait(page).until(lambda b: the(b, "rate").text.startswith(f"{NAMES[0]}, "))
+    assert the(page, "live").is_displayed() and the(page, "rate").text.endswith(" frames/s")
+    assert live_row(page).std(axis=0).max() > 0.5  # strokes; the camera's frames are of one grey
+    page.find_element(By.CSS_SELECTOR, f"input[value={NAMES[1]}]").find_element(
+        By.XPATH, ".."
+    ).click()
+    wait(page).until(lambda b: the(b, "rate").text.startswith(f"{NAMES[1]}, "))
+    the(page, "strength").send_keys(Keys.HOME)
+    wait(page).until(lambda b: live_row(b).std(axis=0).max() == 0)
+    seen = live_row(page).mean()
+    wait(page).until(lambda b: abs(live_row(b).mean() - seen) > 5)  # another frame
+    counts = page.execute_script("return counts")
+    assert counts["most"] == 1  # no frame waits on the server
+    assert counts["times"] == sorted(set(counts["times"])) and len(counts["times"]) > 3
+
+    the(page, "webcam").click()  # takes the picture
+    painted(page, NAMES[1])
+    assert not the(page, "live").is_displayed() and not the(page, "camera").is_displayed()
+    paintings = page.execute_script("return counts.times.length")
+    the(page, "another").click()
+    assert the(page, "drop").is_displayed()
+    assert page.execute_script("return counts.times.length") == paintings
+
+
+def test_the_camera_goes_on_after_an_error_and_is_put_away(page: webdriver.Chrome) -> None:
+    page.execute_script("painted = window.paint; window.paint = () => { throw Error('full'); };")
+    the(page, "webcam").click()
+    says(page, "error", "full")
+    assert the(page, "camera").is_displayed() and not the(page, "live").is_displayed()
+    page.execute_script("window.paint = painted;")
+    wait(page).until(lambda b: the(b, "rate").text and not the(b, "error").text)
+    the(page, "another").click()
+    assert the(page, "drop").is_displayed() and not the(page, "live").is_displayed()
+    assert page.execute_script("return document.getElementById('camera').srcObject") is None
 
 
 def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: str) -> None:

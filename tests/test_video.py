@@ -8,11 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -34,8 +36,9 @@ from fast_style.flicker import __main__ as flicker_command  # noqa: E402
 from fast_style.flicker.warping_error import WarpingError  # noqa: E402
 from fast_style.video import __main__ as command  # noqa: E402
 from fast_style.video import opening, reading  # noqa: E402
+from fast_style.video.live import Live  # noqa: E402
 from fast_style.video.motion import Motion, MotionTracker, Smoother, motion_between  # noqa: E402
-from fast_style.video.reading import Clip  # noqa: E402
+from fast_style.video.reading import Clip, Part  # noqa: E402
 from fast_style.video.stylize_clip import stylize_clip  # noqa: E402
 from fast_style.video.writing import writing  # noqa: E402
 
@@ -694,7 +697,16 @@ runpy.run_module("fast_style.video", run_name="__main__")
     assert done.returncode == 0 and not done.stderr
     for flag in (
         *("--model", "--input", "--output", "--style", "--strength", "--preserve-color"),
-        *("--max-size", "--scale", "--smooth", "--start", "--end", "--runtime", "--precision"),
+        *(
+            "--max-size",
+            "--scale",
+            "--smooth",
+            "--start",
+            "--end",
+            "--live",
+            "--runtime",
+            "--precision",
+        ),
     ):
         assert flag in done.stdout
 
@@ -748,7 +760,10 @@ def test_ctrl_c_leaves_a_file_of_what_was_done(trained_model: Path, tmp_path: Pa
 
 
 def test_a_camera_is_read_until_ctrl_c(
-    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     source, opened = "testsrc=size=64x48:rate=25", av.open  # without an end
 
@@ -767,10 +782,144 @@ def test_a_camera_is_read_until_ctrl_c(
         return stylize(self, *args, **how)
 
     monkeypatch.setattr(Stylizer, "stylize", pressed_in_the_fifth)
-    stylize_clip(str(trained_model), "webcam", tmp_path / "out.mp4")
-    times = times_of(tmp_path / "out.mp4")
+    stylize_clip(str(trained_model), "webcam", tmp_path / "out.mkv")
+    times = times_of(tmp_path / "out.mkv")
     assert 3 <= len(times) <= 6
-    assert times == [Fraction(number, 25) for number in range(len(times))]
+    assert times == sorted(set(times))
+    assert re.search(r"^[\d.]+ frames/s, \d+ frames dropped$", capsys.readouterr().out, re.M)
+
+
+# Live
+
+
+class Camera:
+    """Gives one frame, four more when the first has been taken, and then fails."""
+
+    is_camera = True
+
+    def __init__(self) -> None:
+        self.taken, self.all_there = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[Part]:
+        yield part_of(0)
+        assert self.taken.wait(60)
+        yield from (part_of(1), part_of(2), Part([av.Packet(b"sound")]), part_of(3), part_of(4))
+        self.all_there.set()
+        raise UserError("unplugged")
+
+
+def part_of(number: int) -> Part:
+    return Part([av.Packet(bytes([number]))], numbered(number, 64, 48))
+
+
+def test_live_frames_are_dropped_and_never_wait() -> None:
+    camera = Camera()
+    with Live(cast(Clip, camera)) as live:
+        coming = iter(live)
+        assert number_in(next(coming).content) == 0
+        camera.taken.set()
+        assert camera.all_there.wait(60)
+        newest = next(coming)
+        assert number_in(newest.content) == 4
+        assert [bytes(packet) for packet in newest.packets] == [
+            b"\1",
+            b"\2",
+            b"sound",
+            b"\3",
+            b"\4",
+        ]
+        assert (live.taken, live.dropped) == (2, 3)
+        with pytest.raises(UserError, match="unplugged"):
+            next(coming)
+
+
+def test_leaving_does_not_wait_for_the_next_frame(tmp_path: Path) -> None:
+    hour = make_clip(tmp_path / "in.mkv", times=[0, 12800 * 3600], sound=None)
+    with Clip(str(hour), live=True) as clip:
+        live = Live(clip)
+        with pipeline(live) as parts, live:
+            assert number_in(next(parts).content) == 0
+
+
+def test_a_clip_is_played_live_with_its_times_and_its_sound(
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", times=VARIABLE)
+    shown = Stylizer.stylize
+
+    def slowly(self: Stylizer, *args: Any, **how: Any) -> Any:
+        time.sleep(0.15)  # three or four frames
+        return shown(self, *args, **how)
+
+    monkeypatch.setattr(Stylizer, "stylize", slowly)
+    flags = ["--model", str(trained_model), "--input", str(clip), "--strength", "0", "--live"]
+    monkeypatch.setattr(sys, "argv", ["video", *flags, "--output", str(tmp_path / "out.mkv")])
+    started = time.monotonic()
+    command.main()
+    assert time.monotonic() - started >= VARIABLE[-1] * TICK  # as long as it plays
+    written = frames_of(tmp_path / "out.mkv")
+    by_time = {at: number_in(rgb) for at, rgb in frames_of(clip)}
+    assert [number_in(rgb) for _, rgb in written] == [by_time[at] for at, _ in written]
+    assert number_in(written[-1][1]) == 11 and len(written) < 12
+    assert sound_of(tmp_path / "out.mkv") == sound_of(clip)
+    said = re.search(r"^([\d.]+) frames/s, (\d+) frames dropped$", capsys.readouterr().out, re.M)
+    assert said and len(written) + int(said[2]) == 12 and 0 < float(said[1]) < 7
+
+
+def to_stdout(model: Path, clip: Path, *flags: str) -> subprocess.Popen[bytes]:
+    needed = ["--model", str(model), "--input", str(clip), "--strength", "0", "--output", "-"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "fast_style.video", *needed, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_player_gets_the_clip_from_stdout(trained_model: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv")
+    stream, said = to_stdout(trained_model, clip, "--live").communicate(timeout=60)
+    assert re.search(rb"^[\d.]+ frames/s, \d+ frames dropped$", said, re.M)
+    (tmp_path / "out.mkv").write_bytes(stream)
+    assert set(times_of(tmp_path / "out.mkv")) <= set(times_of(clip))
+    assert number_in(frames_of(tmp_path / "out.mkv")[-1][1]) == 11
+    assert sound_of(tmp_path / "out.mkv") == sound_of(clip)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_every_frame_is_on_stdout_at_once(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", sound=None)
+    sizes = []
+    with Clip(str(clip), live=True) as read, writing(Path("-"), read) as writer:
+        for part in read:
+            if part.content is not None:
+                writer.write(replace(part, stylized=part.content))
+                sizes.append(len(capfdbinary.readouterr().out))
+    assert len(sizes) == 12 and all(sizes[1:])  # of a frame, that it has ended is known by the next
+
+
+def test_a_terminal_is_no_player(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", times=[0])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    said = complaint(trained_model, clip, Path("-"))
+    assert said == "--output -: is this terminal; add a player, such as | ffplay -"
+
+
+def test_it_ends_with_the_player(trained_model: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", times=[512 * number for number in range(2000)])
+    process = to_stdout(trained_model, clip, "--live")
+    assert process.stdout is not None and process.stderr is not None
+    assert len(process.stdout.read(1000)) == 1000
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(60) == 0 and b"Traceback" not in said
+    assert b"frames/s" in said and b"stopped" not in said
 
 
 # Side by side

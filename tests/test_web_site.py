@@ -298,7 +298,7 @@ job = async (message, ...others) => {
 def test_the_camera_is_painted_one_frame_at_a_time(page: webdriver.Chrome) -> None:
     page.execute_script(WATCH_JOBS)
     the(page, "webcam").click()
-    says(page, "message", "frames/s of ")
+    says(page, "rate", " frames/s")
     wait(page).until(lambda b: the(b, "live").is_displayed())
     pictures = {the(page, "live").screenshot_as_base64}
     wait(page).until(
@@ -310,7 +310,8 @@ def test_the_camera_is_painted_one_frame_at_a_time(page: webdriver.Chrome) -> No
     painted(page, NAMES[0])
     assert shown_pixels(page).std() > 5
     assert not the(page, "live").is_displayed()
-    assert page.execute_script("return video.srcObject") is None  # the camera is off
+    stream = "return document.getElementById('camera').srcObject"
+    assert page.execute_script(stream) is None  # the camera is off
 
 
 @needs_chromium

@@ -5,6 +5,7 @@ python -m fast_style.benchmark train                   # a training step, by los
 python -m fast_style.benchmark memory                  # the peak memory of eval.py
 python -m fast_style.benchmark startup                 # from the shell to the result
 python -m fast_style.benchmark stylize --against "python other.py {input} {output}"
+python -m fast_style.benchmark stylize --against-pytorch   # or train: PyTorch's example
 
 The compared tasks alternate in one run, and the results are medians, as a machine's speed drifts.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from fast_style import hardware
 from fast_style.command_line import STYLE_HELP, OneLineParser, at_least_1, exit_on_user_error
-from fast_style.errors import UserError
+from fast_style.errors import UserError, check_installed
 from fast_style.files import write_atomically
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import read_model
@@ -55,11 +56,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=at_least_1, nargs="+", help="sides of the square pictures")
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
     parser.add_argument("--rounds", type=at_least_1, default=5, help="of which the medians count")
-    parser.add_argument("--against", metavar="CMD", help="stylize: another program to time as well")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--against", metavar="CMD", help="stylize: another program to time as well")
+    other.add_argument(
+        "--against-pytorch",
+        action="store_true",
+        help="stylize, train: PyTorch's fast_neural_style example to time as well",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args()
     if args.against is not None and args.what != "stylize":
         raise UserError(f"--against goes with stylize, not with {args.what}")
+    if args.against_pytorch:
+        if args.what not in ("stylize", "train"):
+            raise UserError(f"--against-pytorch goes with stylize and train, not with {args.what}")
+        check_installed("--against-pytorch needs", "benchmark", "torch")
 
     if args.what == "train":
         hardware.start_tensorflow()
@@ -67,9 +78,14 @@ def main() -> None:
         hardware.start_tensorflow_to_stylize()
     from fast_style.benchmark import networks, programs
 
+    stylize, train = networks.stylize, networks.train
+    if args.against_pytorch:
+        from fast_style.benchmark import against_pytorch  # needs PyTorch
+
+        stylize, train = against_pytorch.stylize, against_pytorch.train
     sizes, rounds = args.sizes or SIZES[args.what], args.rounds
     if args.what == "train":
-        records = networks.train(sizes[0], args.batch_size, rounds)
+        records = train(sizes[0], args.batch_size, rounds)
     else:
         folder = find_model_folder(args.model)
         style = args.style or next(iter(read_model(folder).styles), None)
@@ -78,7 +94,7 @@ def main() -> None:
         if args.against is not None:
             records = programs.against(args.against, folder, style, sizes, rounds)
         elif args.what == "stylize":
-            records = networks.stylize(folder, style, sizes, rounds)
+            records = stylize(folder, style, sizes, rounds)
         elif args.what == "memory":
             records = programs.memory(folder, style, sizes)
         else:
@@ -87,7 +103,8 @@ def main() -> None:
     print(f"{machine}, {date}")
     print(table(records))
     if args.json is not None:
-        measured = args.what if args.against is None else "against"
+        compares = args.against is not None or args.against_pytorch
+        measured = "against" if compares else args.what
         report = {"machine": machine, "date": date, measured: records}
         write_atomically(args.json, json.dumps(report, indent=2).encode())
 

@@ -63,22 +63,9 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
         trainers: list[Trainer] = []
         tasks: list[Callable[[], object]] = []
         for loss_model, precision in kinds:
-            config = config_from_mapping(
-                {
-                    "style_image": str(SAMPLE),
-                    "naming": "benchmark",
-                    "loss_model": loss_model,
-                    "loss_model_file": _random_weights(loss_model, Path(scratch)),
-                    "dataset": str(SAMPLE),
-                    "image_size": image_size,
-                    "batch_size": batch_size,
-                    "crop": "random",
-                },
-                "benchmark",
+            trainer, batches = trainer_of(
+                loss_model, precision, image_size, batch_size, rounds, Path(scratch)
             )
-            content = ContentImages(config)
-            trainer = Trainer(config, [read_style(config)], rounds, precision)
-            batches = content.batches(0)
             at_hand = Batch(next(batches), style=0)
             trainers.append(trainer)
             tasks.append(partial(trainer.train_step, at_hand))
@@ -104,6 +91,30 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
             }
         )
     return records
+
+
+def trainer_of(
+    loss_model: str, precision: str, image_size: int, batch_size: int, steps: int, scratch: Path
+) -> tuple[Trainer, Iterator[np.ndarray]]:
+    """Returns a trainer whose loss network has random weights, and batches of pictures for it.
+
+    scratch: a folder for the weights.
+    """
+    config = config_from_mapping(
+        {
+            "style_image": str(SAMPLE),
+            "naming": "benchmark",
+            "loss_model": loss_model,
+            "loss_model_file": _random_weights(loss_model, scratch),
+            "dataset": str(SAMPLE),
+            "image_size": image_size,
+            "batch_size": batch_size,
+            "crop": "random",
+        },
+        "benchmark",
+    )
+    trainer = Trainer(config, [read_style(config)], steps, precision)
+    return trainer, ContentImages(config).batches(0)
 
 
 def _read_and_train(trainer: Trainer, batches: Iterator[np.ndarray]) -> None:

@@ -28,7 +28,7 @@ from fast_style.pictures.pixels import fit_within, square
 FORMAT = "web"
 WEB = Path(__file__).parent / "web"
 PAGE = Path(__file__).parents[1] / "serve" / "page"
-SHARED = ("page.css", "page.js", "brush.js")  # of PAGE
+SHARED = ("page.css", "page.js", "brush.js", "live.js")  # of PAGE
 SERVER_ONLY = r"\s*<!-- server -->.*?<!-- /server -->"  # of PAGE's index.html
 HEAD = """\
   <link rel="manifest" href="manifest.json">

@@ -36,13 +36,21 @@ def main() -> None:
         "--input", required=True, help="clip, /dev/video1, or webcam (until Ctrl-C)"
     )
     parser.add_argument(
-        "--output", required=True, type=Path, help=".mp4, .mov, .mkv, .webm, .gif, .webp"
+        "--output",
+        required=True,
+        type=Path,
+        help=".mp4, .mov, .mkv, .webm, .gif, .webp; - writes to stdout, for a player",
     )
     parser.add_argument("--style", help=STYLE_HELP)
     add_stylization_flags(parser)
     parser.add_argument("--smooth", type=unit_interval, default=0.0, help="0 to 1: reduces flicker")
     parser.add_argument("--start", type=seconds, default="0", help="seconds or HH:MM:SS")
     parser.add_argument("--end", type=seconds, help="seconds or HH:MM:SS")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="play the clip as if it were a camera, and drop frames to keep up",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="allow --output to replace the clip"
     )
@@ -65,6 +73,7 @@ def main() -> None:
         precision=args.precision,
         style=args.style,
         overwrite=args.overwrite,
+        live=args.live,
     )
 
 

@@ -76,6 +76,8 @@ FORMATS: dict[str, Gif | WebP] = {".gif": Gif(), ".webp": WebP()}
 class AnimationWriter:
     """Writes a stylized clip as an animation, at a rate that browsers can show, without sound."""
 
+    is_closed = False  # as in Writer
+
     def __init__(self, output: Path, clip: Clip, file: IO[bytes]):
         """Raises UserError for a size that the format cannot store."""
         self.output, self.clip, self.file = output, clip, file

@@ -45,13 +45,17 @@ class Clip(contextlib.AbstractContextManager["Clip"]):
         start: Fraction = Fraction(0),
         end: Fraction | None = None,
         max_size: int | None = None,
+        live: bool = False,
     ):
         """name: a file, a device such as /dev/video0, or 'webcam'. start, end: in seconds.
 
         max_size: shrink the long side to this many pixels, and both sides to even numbers.
+        live: whether a file is like a camera (video.live); a camera always is.
         Raises UserError if there is no clip, or it has no frame from start to end.
         """
         self.name, self.start, self.end, self.max_size = name, start, end, max_size
+        self.is_camera = device_of(name) is not None
+        self.is_live = live or self.is_camera
         self.broken = 0
         self.container = open_at(name, start)
         try:
@@ -82,11 +86,6 @@ class Clip(contextlib.AbstractContextManager["Clip"]):
 
     def __iter__(self) -> Iterator[Part]:
         return itertools.chain(self._first, self._parts)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it is a camera."""
-        return device_of(self.name) is not None
 
     @property
     def time_base(self) -> Fraction:

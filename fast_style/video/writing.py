@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,10 @@ ENCODER_OPTIONS = {  # qualities that keep the edges of strokes
     H264: {"crf": "18"},
     VP9: {"crf": "24", "row-mt": "1", "cpu-used": "4"},
 }
+LIVE_OPTIONS = {
+    H264: {"preset": "veryfast", "tune": "zerolatency"},
+    VP9: {"deadline": "realtime", "cpu-used": "8"},
+}
 FAST_START = {"movflags": "+faststart"}  # browsers can play before they have the whole file
 
 
@@ -41,6 +46,9 @@ FORMATS = {
     ".mkv": Format("Matroska", "matroska", H264, {}),
     ".webm": Format("WebM", "webm", VP9, {}),
 }
+STDOUT = Path("-")
+AT_ONCE = {"cluster_time_limit": "0", "flush_packets": "1"}  # every frame when it is there
+STREAM = Format("Matroska", "matroska", H264, AT_ONCE)
 ENDINGS = (*FORMATS, *animation.FORMATS)
 
 
@@ -51,9 +59,10 @@ class Writer:
         self.output, self.clip, self.container = output, clip, container
         self.seconds = 0.0  # the time of the last frame
         self.frames = 0
+        self.is_closed = False  # whether the program that reads from stdout has ended
         self.pixel_format = "yuv420p"
         self.copies: dict[Stream, Stream] = {}
-        self.video = self._add_video(FORMATS[output.suffix.lower()].encoder)
+        self.video = self._add_video(_format_of(output).encoder)
         self._add_sound_and_subtitles()
         for key in clip.container.metadata.keys() - {"encoder"}:
             container.metadata[key] = clip.container.metadata[key]
@@ -95,7 +104,7 @@ class Writer:
             video = self.container.add_stream(
                 encoder,
                 rate=clip.rate,
-                options=ENCODER_OPTIONS[encoder],
+                options=ENCODER_OPTIONS[encoder] | (LIVE_OPTIONS[encoder] if clip.is_live else {}),
                 width=width,
                 height=height,
                 pix_fmt=self.pixel_format,
@@ -145,6 +154,9 @@ class Writer:
         try:
             yield
         except av.FFmpegError as error:
+            if self.output == STDOUT and isinstance(error, BrokenPipeError):
+                self.is_closed = True
+                return
             message = f"{self.output}: cannot be written: {reason(error).lower()}"
             raise UserError(message) from error
 
@@ -156,6 +168,8 @@ AnyWriter = Writer | animation.AnimationWriter
 def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
     """Yields a writer. After the block the file is in place; if the block fails, it is not.
 
+    With STDOUT there is no file, and frames are written as soon as they are encoded.
+
     Raises UserError, before the block, if the container cannot hold the sound of the clip or the
     file cannot be replaced.
     """
@@ -165,10 +179,10 @@ def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
             yield drawing
             drawing.finish()
         return
-    kind = FORMATS[output.suffix.lower()]
+    kind = _format_of(output)
     _try_sound(output, clip, kind)
-    with replacement(output) as temporary:
-        container = av.open(str(temporary), "w", format=kind.muxer, container_options=kind.options)
+    with replacement(output) if output != STDOUT else contextlib.nullcontext("pipe:1") as target:
+        container = av.open(str(target), "w", format=kind.muxer, container_options=kind.options)
         try:
             writer = Writer(output, clip, container)
             yield writer
@@ -182,8 +196,15 @@ def writing(output: Path, clip: Clip) -> Iterator[AnyWriter]:
 def check_output(output: Path) -> None:
     """Raises UserError if no clip can be written with the ending of `output`."""
     ending = output.suffix.lower()
-    if ending not in ENDINGS:
+    if output == STDOUT:
+        if sys.stdout.isatty():
+            raise UserError("--output -: is this terminal; add a player, such as | ffplay -")
+    elif ending not in ENDINGS:
         raise UserError(f"--output {output}: is not a clip's name; {nearest(ending, ENDINGS)}")
+
+
+def _format_of(output: Path) -> Format:
+    return STREAM if output == STDOUT else FORMATS[output.suffix.lower()]
 
 
 def _try_sound(output: Path, clip: Clip, kind: Format) -> None:

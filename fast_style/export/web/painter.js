@@ -11,10 +11,7 @@ let latest = {}; // the latest photo through a network, since strength and mask 
 
 onmessage = async ({ data }) => {
   try {
-    const answer = await { photo: paintPhoto, frame: paintFrame, style: load }[
-      ["photo", "frame", "style"].find((kind) => data[kind])
-    ](data);
-    postMessage(answer, answer.stylized instanceof ImageBitmap ? [answer.stylized] : []);
+    postMessage(await (data.photo ? paintPhoto(data) : load(data)));
   } catch (error) {
     postMessage({ error: error?.message ?? `${error}` });
   }
@@ -39,13 +36,6 @@ async function paintPhoto({ photo, number, mask, side, style, strength, colors }
   const type = photo.type === "image/jpeg" ? "image/jpeg" : "image/png";
   const stylized = await canvas.convertToBlob({ type, quality: JPEG_QUALITY });
   return { stylized, device: device(), before, after: [width, height] };
-}
-
-async function paintFrame({ frame, style, strength, colors }) {
-  const content = pixels(frame, frame.width, frame.height);
-  frame.close();
-  const painted = await run(style, content);
-  return { stylized: drawn(blended(content, painted, strength, colors)).transferToImageBitmap() };
 }
 
 // The pixels of a picture file, upright, with a long side of at most `side`, or of the given size.

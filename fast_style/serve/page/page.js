@@ -50,6 +50,7 @@ function take(blob) {
 
 function startAgain() {
   running?.abort();
+  stopCamera();
   photo = null;
   element("result").hidden = true;
   element("another").hidden = true;
@@ -134,19 +135,18 @@ async function openCamera() {
   await video.play();
   video.hidden = false;
   element("drop").hidden = true;
+  element("another").hidden = false;
   element("webcam").textContent = "Take the picture";
+  paintLive();
 }
 
-function snapshot() {
-  const video = element("camera");
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob(take, "image/jpeg", 0.95);
+async function snapshot() {
+  take(await pictureOf(element("camera")));
 }
 
 function stopCamera() {
   const video = element("camera");
+  stopLive();
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
   video.hidden = true;
