@@ -54,7 +54,7 @@ def here(monkeypatch: pytest.MonkeyPatch, *command: str | Path) -> int:
             "eval.py",
             "--model --image --output --strength --preserve-color --max-size --runtime --precision",
         ),
-        ("export.py", "--model --format --half --pixels --output"),
+        ("export.py", "--model --format --half --pixels --output --onnxruntime-web"),
     ],
 )
 def test_help_comes_without_tensorflow_and_names_every_flag(script: str, flags: str) -> None:
@@ -197,9 +197,13 @@ def test_export_says_where_and_how_near(
     ("flags", "said"),
     [
         (["--half"], "--half: a SavedModel stores float32 weights; use onnx, openvino, litert"),
-        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: is for one format"),
+        (["--format", "onnx", "litert", "--output", "x.onnx"], "--output: is for one export"),
         (["--format", "onnx", "--output", "x.tflite"], "for ONNX the name ends in .onnx"),
         (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
+        (["candy", "--format", "onnx", "--output", "x.onnx"], "--output: is for one export"),
+        (["--format", "web", "--pixels", "float"], "--pixels float: the networks of --format web"),
+        (["--onnxruntime-web", "x.tgz"], "--onnxruntime-web: is for --format web"),
+        (["--format", "web", "--onnxruntime-web", "x.tgz"], "x.tgz: no such file"),
     ],
 )
 def test_what_a_format_cannot_do_is_said_before_any_work(

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import os
-import shutil
 import socket
 import threading
 import time
@@ -16,12 +15,10 @@ import pytest
 pytest.importorskip("selenium")
 pytest.importorskip("uvicorn", reason="the server is an optional extra")
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from fast_style.pictures.images import Picture, encode_picture, read_picture, write_picture
 from fast_style.serve.access import Access
@@ -30,24 +27,25 @@ from fast_style.serve.http_server import HttpServer
 from fast_style.serve.learning import Learning
 from fast_style.serve.models import Models
 from fast_style.serve.own_styles import OwnStyles
+from tests.chromium import needs_chromium, painted, says, shown_pixels, start, the, upload, wait
 from tests.conftest import NAMES, Photo
 
-PATIENCE = 60  # seconds
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
-)
-PIXELS_OF_AFTER = """
-const done = arguments[0], image = document.getElementById('after');
-image.decode().then(() => {
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  const context = canvas.getContext('2d');
-  context.drawImage(image, 0, 0);
-  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-  done([canvas.height, canvas.width, ...data]);
-});
-"""
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(
+    downloads: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[webdriver.Chrome]:
+    camera = write_camera(tmp_path_factory.mktemp("camera") / "camera.y4m")
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with start(downloads, *flags, f"--use-file-for-fake-video-capture={camera}") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -76,30 +74,6 @@ def serving(
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def browser(
-    downloads: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    camera = write_camera(tmp_path_factory.mktemp("camera") / "camera.y4m")
-    for flag in (
-        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-        *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-        f"--use-file-for-fake-video-capture={camera}",
-    ):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    with webdriver.Chrome(options=options, service=Service(DRIVER)) as browser:
-        browser.set_window_size(1280, 900)
-        yield browser
-
-
 def write_camera(path: Path, width: int = 480, height: int = 360) -> Path:
     """Writes grey frames for Chromium's camera: each 10 levels lighter than the one before."""
     with path.open("wb") as file:
@@ -115,22 +89,6 @@ def page(browser: webdriver.Chrome, address: str) -> webdriver.Chrome:
     browser.get(address)
     wait(browser).until(lambda b: len(b.find_elements(By.NAME, "style")) == len(NAMES))
     return browser
-
-
-def wait(browser: webdriver.Chrome) -> WebDriverWait:
-    return WebDriverWait(browser, PATIENCE)
-
-
-def the(browser: webdriver.Chrome, identity: str) -> WebElement:
-    return browser.find_element(By.ID, identity)
-
-
-def upload(browser: webdriver.Chrome, path: Path) -> None:
-    the(browser, "file").send_keys(str(path))
-
-
-def painted(browser: webdriver.Chrome, style: str) -> None:
-    wait(browser).until(lambda b: the(b, "message").text.startswith(f"{style}, "))
 
 
 def test_a_picture_is_painted_in_every_style_and_saved(
@@ -167,9 +125,8 @@ def test_sliders_move_by_keys_and_paint_again(
     the(page, "strength").send_keys(Keys.HOME)
     assert the(page, "strength-value").text == "0%"
     wait(page).until(lambda b: the(b, "after").get_attribute("src") not in (None, before))
-    pixels = page.execute_async_script(PIXELS_OF_AFTER)
-    shown = np.array(pixels[2:]).reshape(*pixels[:2], 4)[..., :3]
-    np.testing.assert_array_equal(shown, rgb)  # no strength leaves the picture as it was
+    # No strength leaves the picture as it was.
+    np.testing.assert_array_equal(shown_pixels(page), rgb)
 
 
 def test_a_bad_file_is_told_in_words_and_another_one_works(
@@ -229,15 +186,6 @@ document.querySelector(selector).dispatchEvent(
 
 def drop(browser: webdriver.Chrome, selector: str, name: str, content: bytes) -> None:
     browser.execute_script(DROP, selector, name, base64.b64encode(content).decode())
-
-
-def shown_pixels(browser: webdriver.Chrome) -> np.ndarray:
-    pixels = browser.execute_async_script(PIXELS_OF_AFTER)
-    return np.array(pixels[2:]).reshape(*pixels[:2], 4)[..., :3]
-
-
-def says(browser: webdriver.Chrome, identity: str, text: str) -> None:
-    wait(browser).until(lambda b: text in the(b, identity).text)
 
 
 @pytest.fixture

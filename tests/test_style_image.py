@@ -142,8 +142,8 @@ def requests() -> list[str]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where fetched style images are kept."""
-    monkeypatch.setattr(style_image, "CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "fast_style"
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_any_url_has_a_file_name_of_its_own(config: Config, cache: Path, name: s
         style_image_file(dataclasses.replace(config, style_image=url))
     path = Path(str(error.value).split("put the picture at ")[1].split(", or name")[0])
     assert path.parent == cache
-    cache.mkdir()
+    cache.mkdir(parents=True)
     path.touch()
     assert style_image_file(dataclasses.replace(config, style_image=url)) == path
 

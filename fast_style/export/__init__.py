@@ -3,8 +3,10 @@
 Every export is compared with the network before it is put in place.
 """
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,8 +60,7 @@ def export(
     """
     wanted = FORMATS[kind]
     check_format(kind, half)
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"--output {output}: exists already; name a new one")
+    check_new(output)
     if kind == "saved_model" and not tensorflow_finds(output):
         raise UserError(
             f"--output {output}: TensorFlow finds no SavedModel if the path has a [; name another"
@@ -79,24 +80,41 @@ def export(
         "licence": "MIT",
         "conf": yaml.safe_dump(conf, sort_keys=False, allow_unicode=True),
     }
+    with unfinished(output) as path:
+        options = ExportOptions(pixels, half, metadata)
+        if takes_style_image:
+            pairs = onnx_file.write_for_any_style(model, path, options)
+        else:
+            network = build_network(model)
+            wanted.write(model, network, path, options)
+            pairs = [(wanted.load(path, pixels), network)]
+        found = [one for pair in pairs for one in compare(*pair, pixels)]
+        worst = float(np.max([one.largest_difference for one in found]))  # NaN if one is
+        if not worst <= (2.0 if half else 1.0):
+            raise RuntimeError(f"the {wanted.title} is {worst:.2f} grey levels off the network")
+        _write_comparisons(found, path)
+    return found
+
+
+def check_new(output: Path) -> None:
+    """Raises UserError if the output of an export exists, except as an empty folder."""
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"--output {output}: exists already; name a new one")
+
+
+@contextlib.contextmanager
+def unfinished(output: Path) -> Iterator[Path]:
+    """Yields a path for the block to write an export to, and others beside it.
+
+    After the block, all of them are put in place. If it fails, they are removed. Raises UserError
+    if the disk refuses them.
+    """
     with naming_os_errors(f"--output {output}", "written"):
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
-            unfinished = Path(temporary) / output.name
-            options = ExportOptions(pixels, half, metadata)
-            if takes_style_image:
-                pairs = onnx_file.write_for_any_style(model, unfinished, options)
-            else:
-                network = build_network(model)
-                wanted.write(model, network, unfinished, options)
-                pairs = [(wanted.load(unfinished, pixels), network)]
-            found = [one for pair in pairs for one in compare(*pair, pixels)]
-            worst = float(np.max([one.largest_difference for one in found]))  # NaN if one is
-            if not worst <= (2.0 if half else 1.0):
-                raise RuntimeError(f"the {wanted.title} is {worst:.2f} grey levels off the network")
-            _write_comparisons(found, unfinished)
-            _put_in_place(unfinished, output)
-    return found
+            path = Path(temporary) / output.name
+            yield path
+            _put_in_place(path, output)
 
 
 def check_format(kind: str, half: bool) -> None:

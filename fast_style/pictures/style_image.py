@@ -3,10 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-import http.client
-import os
 import re
-import urllib.request
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -14,10 +11,9 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageFilter
 
-from fast_style import __version__
 from fast_style.conf.config import Config, fewest_pixels, is_url
-from fast_style.errors import UserError, naming, reason
-from fast_style.files import make_folder, read_bytes, write_atomically
+from fast_style.errors import UserError, naming
+from fast_style.files import downloads, fetched, make_folder, read_bytes, write_atomically
 from fast_style.pictures.images import (
     Picture,
     decode_picture,
@@ -27,9 +23,7 @@ from fast_style.pictures.images import (
 )
 from fast_style.pictures.pixels import fit_within, resized, square
 
-CACHE = "fast_style"
 MOST_BYTES = 100_000_000
-SECONDS_OF_SILENCE = 60
 FEWEST_PIXELS = 64  # of a side; a smaller style image gives a warning
 
 _warn_once = functools.cache(logging.warning)  # a painting reads the image for each of its sizes
@@ -74,7 +68,9 @@ def style_image_file(config: Config) -> Path:
     path = _kept_at(image) if is_url(image) else painting.paths[image]
     with naming("style_image"):
         if is_url(image) and not path.exists():
-            encoded = _fetched(image, path)
+            encoded = fetched(
+                image, MOST_BYTES, f"put the picture at {path}, or name a file of your own"
+            )
             _check_sha256(encoded, wanted, image)
             decode_picture(encoded, image)
             make_folder(path.parent)
@@ -174,29 +170,7 @@ def _kept_at(url: str) -> Path:
     """Returns where a fetched style image is kept."""
     name = PurePosixPath(unquote(re.split(r"[?#]", url)[0])).name.replace("\0", "")
     name = name.encode()[-200:].decode(errors="ignore")  # a disk allows 255 bytes
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    return home / CACHE / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
-
-
-def _fetched(url: str, path: Path) -> bytes:
-    print(f"fetching {url}")
-    opener = urllib.request.build_opener()
-    # Wikimedia refuses clients that do not name themselves.
-    opener.addheaders = [("User-Agent", f"fast-style/{__version__}")]
-    try:
-        with opener.open(url, timeout=SECONDS_OF_SILENCE) as response:
-            encoded = response.read(MOST_BYTES + 1)
-            if len(encoded) > MOST_BYTES:
-                raise ValueError(f"more than {MOST_BYTES // 10**6} MB")
-            announced = response.headers["Content-Length"]
-            if announced is not None and int(announced) != len(encoded):
-                raise ValueError(f"received {len(encoded)} of {announced} bytes")
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise UserError(
-            f"{url} cannot be fetched ({reason(error)[:200]}); put the picture at {path}, or name "
-            "a file of your own"
-        ) from error
-    return encoded
+    return downloads() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
 
 def _check_sha256(encoded: bytes, wanted: str | None, where: str) -> None:

@@ -2,7 +2,7 @@
 
 // The camera in the chosen style. One frame at a time is painted. When it is done, the newest frame
 // follows, and those in between are dropped.
-const LIVE_SIZE = 480; // pixels of a frame's long side
+let liveSize = 480; // pixels of a frame's long side
 const RATE_AFTER = 1000; // milliseconds between two figures of the rate
 let stopLive = () => {};
 
@@ -38,7 +38,9 @@ async function paintLive() {
     painted += 1;
     const passed = performance.now() - since;
     if (passed > RATE_AFTER) {
-      element("rate").textContent = `${title()}, ${((1000 * painted) / passed).toFixed(1)} frames/s`;
+      const rate = (1000 * painted) / passed; // frames a second
+      element("rate").textContent = `${title()}, ${rate.toFixed(1)} frames/s`;
+      element("rate").dispatchEvent(new CustomEvent("rate", { detail: rate }));
       [painted, since] = [0, performance.now()];
     }
   }
@@ -63,7 +65,7 @@ function frameClock(video, signal) {
 }
 
 function frameOf(video) {
-  const scale = Math.min(1, LIVE_SIZE / Math.max(video.videoWidth, video.videoHeight));
+  const scale = Math.min(1, liveSize / Math.max(video.videoWidth, video.videoHeight));
   return pictureOf(video, Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
 }
 

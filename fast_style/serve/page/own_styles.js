@@ -33,12 +33,10 @@ function showOwnStyle() {
 async function request(method, path, body) {
   element("own-error").textContent = "";
   try {
-    const answer = await fetch(path, { method, body });
-    if (!answer.ok) throw new Error(await reason(answer));
+    const answer = await answerOf(path, { method, body });
     return answer.status === 204 ? null : await answer.json();
   } catch (error) {
-    element("own-error").textContent =
-      error instanceof TypeError ? "The server does not answer. Is it still running?" : error.message;
+    element("own-error").textContent = error.message;
     return undefined;
   }
 }
@@ -143,6 +141,12 @@ async function deleteStyle() {
 }
 
 element("painting").addEventListener("change", (event) => addPainting(event.target.files[0]));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  element("drop-painting").addEventListener(kind, (event) => {
+    element("drop-painting").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") addPainting(event.dataTransfer.files[0]);
+  });
+}
 element("learn").addEventListener("click", learn);
 element("delete").addEventListener("click", deleteStyle);
 element("stop").addEventListener("click", async ({ target }) => {

@@ -1,5 +1,10 @@
 "use strict";
 
+// What the page does wherever the picture is painted. Another script does the painting: server.js,
+// or local.js in the browser itself (export.py --format web). It defines
+//   title(): what the chosen style is called;
+//   paint(photo, mask, signal): {stylized, note} of Blobs, where a note is what else to tell; raises
+//   an Error whose message is for people.
 const element = (id) => document.getElementById(id);
 const SETTLED_AFTER = 250; // milliseconds without another move of a slider
 
@@ -8,45 +13,24 @@ let running = null; // the AbortController of the request on its way
 let settling = null;
 let lastSeconds = 3; // of the latest pass, from which the next one's progress is guessed
 
-let styles = []; // what the server lists
-
-async function listStyles(chosen = selected()) {
-  styles = await (await fetch("/styles")).json();
+// styles: each has a name, an artwork and a sample, the URL of a picture.
+function showStyles(styles, chosen = selected()) {
   element("styles").querySelectorAll("label").forEach((label) => label.remove());
-  for (const [number, { name, artwork, own, version }] of styles.entries()) {
+  for (const [number, { name, artwork, sample }] of styles.entries()) {
     const label = document.createElement("label");
     const choice = document.createElement("input");
     const picture = document.createElement("img");
     Object.assign(choice, { type: "radio", name: "style", value: name, checked: number === 0 });
     if (name === chosen) choice.checked = true;
-    const sample = `/styles/${encodeURIComponent(name)}.jpg${own ? `?version=${version}` : ""}`;
     Object.assign(picture, { src: sample, alt: "", loading: "lazy" });
     label.title = artwork || name;
     label.append(choice, picture, name);
     element("styles").append(label);
   }
-  listMixes();
-  showOwnStyle();
 }
 
 function selected() {
   return document.querySelector("input[name=style]:checked")?.value;
-}
-
-// Two styles can be mixed in a folder that has both.
-function mixedIn(name, other) {
-  const [one, two] = [name, other].map((wanted) => styles.find((style) => style.name === wanted));
-  return one?.mixed_in.find((folder) => two?.mixed_in.includes(folder));
-}
-
-function listMixes() {
-  const mix = element("mix");
-  const before = mix.value;
-  const others = styles.filter(({ name }) => name !== selected() && mixedIn(name, selected()));
-  mix.replaceChildren(mix.options[0], ...others.map(({ name }) => new Option(name, name)));
-  mix.value = others.some(({ name }) => name === before) ? before : "";
-  element("mix-label").hidden = others.length === 0;
-  element("share-label").hidden = !mix.value;
 }
 
 function take(blob) {
@@ -97,11 +81,11 @@ async function stylize() {
   const progress = startProgress();
   try {
     const started = performance.now();
-    const { stylized } = await paint(photo, await paintedMask(), mine.signal);
+    const { stylized, note } = await paint(photo, await paintedMask(), mine.signal);
     lastSeconds = (performance.now() - started) / 1000;
     show("after", stylized);
     offerToSave(stylized, style);
-    element("message").textContent = `${style}, ${lastSeconds.toFixed(1)} s`;
+    element("message").textContent = `${style}, ${lastSeconds.toFixed(1)} s${note ?? ""}`;
   } catch (error) {
     if (error.name === "AbortError") return;
     element("message").textContent = "";
@@ -109,53 +93,6 @@ async function stylize() {
     if (!element("after").src) element("save").hidden = true;
   } finally {
     stopProgress(progress);
-  }
-}
-
-function title() {
-  const other = element("mix").value;
-  return other ? `${selected()} and ${other}` : selected();
-}
-
-// Returns {stylized}, a Blob like the photo. mask: of a PNG; null paints everywhere.
-async function paint(photo, mask, signal) {
-  const style = selected();
-  const other = element("mix").value;
-  const folder = other ? mixedIn(style, other) : style;
-  const how = new URLSearchParams({
-    strength: element("strength").value / 100,
-    preserve_color: element("colors").checked,
-    scale: element("scale").value,
-  });
-  if (other) {
-    const share = element("share").value / 100;
-    how.set("style", `${style}:${(1 - share).toFixed(2)},${other}:${share.toFixed(2)}`);
-  }
-  if (element("size").value) how.set("max_size", element("size").value);
-  let body = new Blob([photo], { type: "application/octet-stream" });
-  if (mask) {
-    body = new FormData();
-    body.set("picture", photo);
-    body.set("mask", mask, "mask.png");
-  }
-  let answer;
-  try {
-    answer = await fetch(`/stylize/${encodeURIComponent(folder)}?${how}`, { method: "POST", body, signal });
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new Error("The server does not answer. Is it still running?");
-  }
-  if (!answer.ok) throw new Error(await reason(answer));
-  return { stylized: await answer.blob() };
-}
-
-// A proxy and a full server (503) do not answer with JSON.
-async function reason(answer) {
-  const text = await answer.text();
-  try {
-    return JSON.parse(text).error;
-  } catch {
-    return `The server answers ${answer.status} ${answer.statusText}.`;
   }
 }
 
@@ -218,14 +155,10 @@ function stopCamera() {
 
 function changed(event) {
   if (event.target.closest("#own")) return;
-  if (event.target.name === "style") {
-    listMixes();
-    showOwnStyle();
+  for (const value of document.querySelectorAll("#choices output")) {
+    const slider = element(value.htmlFor.value);
+    value.textContent = slider.value + slider.dataset.unit;
   }
-  element("share-label").hidden = !element("mix").value;
-  element("share-value").textContent = `${element("share").value}%`;
-  element("strength-value").textContent = `${element("strength").value}%`;
-  element("scale-value").textContent = `${element("scale").value}×`;
   clearTimeout(settling);
   settling = setTimeout(stylize, SETTLED_AFTER);
 }
@@ -243,12 +176,10 @@ element("divide").addEventListener("input", (event) => {
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
-    const painting = event.target.closest?.("#drop-painting");
-    element("drop").classList.toggle("over", kind === "dragover" && !painting);
-    element("drop-painting").classList.toggle("over", kind === "dragover" && !!painting);
-    if (kind === "drop") (painting ? addPainting : take)(event.dataTransfer.files[0]);
+    if (event.target.closest?.("#drop-painting")) return;
+    element("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files[0]);
   });
 }
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 element("webcam").hidden = !navigator.mediaDevices;
-listStyles().then(() => beginOwnStyles());
