@@ -144,7 +144,7 @@ def test_files_take_as_many_bytes_as_are_documented(
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb"))  # noqa: SIM115
     kept = KeptRows(np.float32)
-    with pytest.raises(UserError, match=r"cannot keep features: No space left.*set TMPDIR"):
+    with pytest.raises(UserError, match=r"cannot be written: No space left.*set TMPDIR"):
         kept.append(np.ones((1, 1, 1), np.float32))
     assert kept.file.closed  # so nothing is written later, which would print another error
 

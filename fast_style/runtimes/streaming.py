@@ -10,7 +10,6 @@ All arithmetic is done by the runtime. Pictures are (rows, W, 3) uint8. Features
 the dtype of the runtime: float32, or uint16 with the bits of bfloat16.
 """
 
-import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import IO, Literal, Protocol
 
 import numpy as np
 
-from fast_style.errors import UserError
+from fast_style.files import write_temporary
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
@@ -334,19 +333,9 @@ class KeptRows:
 
     def append(self, rows: np.ndarray) -> None:
         """Adds (rows, W, C) rows at the end. Raises UserError if the disk is full."""
-        try:
-            with self.lock:
-                self.file.seek(self.height * rows[:1].nbytes)
-                self.file.write(np.ascontiguousarray(rows).data)
-                self.file.flush()
-        except OSError as error:
-            # Python would try again when it deletes the file, and print that error.
-            with contextlib.suppress(OSError):
-                self.file.close()
-            raise UserError(
-                f"{tempfile.gettempdir()}: cannot keep features: {error.strerror}; "
-                "set TMPDIR to another folder"
-            ) from None
+        with self.lock:
+            self.file.seek(self.height * rows[:1].nbytes)
+            write_temporary(self.file, np.ascontiguousarray(rows).data)
         self.height += len(rows)
         self.width, self.channels = rows.shape[1:]
 

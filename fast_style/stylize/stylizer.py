@@ -24,6 +24,7 @@ from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import Model, build_network, read_model
 from fast_style.pictures.forms import in_the_same_form, mask_in_any_form
 from fast_style.pictures.images import Picture
+from fast_style.pictures.large import collected
 from fast_style.pictures.pixels import to_uint8
 from fast_style.runtimes.streaming import stylize_rows
 from fast_style.stylize.stylization import Stylization
@@ -154,11 +155,7 @@ class Stylizer:
                     "rows, with the same result in about twice the time",
                     *(width, height, needed / 1e9, memory / 1e9),
                 )
-            stylized, done = np.empty_like(rgb), 0
-            for part in self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)):
-                stylized[done : done + len(part)] = part
-                done += len(part)
-            return stylized
+            return collected(self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)), rgb.shape)
 
 
 def chosen_runtime(runtime: str) -> str:
