@@ -33,7 +33,7 @@ from fast_style.stylize.stylization import Stylization
 # whole picture with its border, and over the rows that are streamed at once. Measured at 1024 to
 # 2048 pixels.
 WHOLE_BYTES = {"openvino": 17.2, "tensorflow": 28.2}
-STREAMED_BYTES = 48
+STREAMED_BYTES = 56
 # More rows at once are not faster, as what the layers pass to each other leaves the CPU's caches.
 MOST_ROWS, FEWEST_ROWS = 64, 8
 # Passes at a time in the whole process. On a CPU, a pass uses all cores and the free memory. On a
