@@ -6,8 +6,10 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from fast_style import __version__
 from fast_style.errors import UserError, naming_os_errors, reason
@@ -79,6 +81,21 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file completely or not at all. Raises UserError as `replacement` does."""
     with replacement(path) as temporary, open(temporary, "xb") as file:
         file.write(data)
+
+
+def write_temporary(file: IO[bytes], data: bytes | memoryview) -> None:
+    """Writes to a tempfile.TemporaryFile. Raises UserError if the disk is full."""
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        # Python would try again when it deletes the file, and print that error.
+        with contextlib.suppress(OSError):
+            file.close()
+        raise UserError(
+            f"{tempfile.gettempdir()}: cannot be written: {error.strerror}; "
+            "set TMPDIR to another folder"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fast_style.command_line import number_of_bytes
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.pictures.images import Picture, read_picture, write_picture
+from fast_style.runtimes import streaming
 from fast_style.runtimes.streaming import KeptRows
 from fast_style.stylize import stylizer as stylizer_module
 from fast_style.stylize.stylizer import Stylizer
@@ -93,7 +95,7 @@ def test_eval_keeps_to_the_memory_it_is_given(
 
 def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
     rows = np.random.default_rng(0).normal(size=(9, 2, 5)).astype(np.float32)
-    kept = KeptRows()
+    kept = KeptRows(np.float32)
     for part in np.split(rows, [1, 5]):
         kept.append(part)
         np.testing.assert_array_equal(kept.read(0, 1), rows[:1])
@@ -107,10 +109,42 @@ def test_rows_are_kept_as_long_as_anything_reads_them() -> None:
         os.fstat(descriptor)
 
 
+def test_rows_take_the_place_of_others_that_are_read() -> None:
+    old, new = np.random.default_rng(0).integers(0, 1 << 16, (2, 9, 2, 5), dtype=np.uint16)
+    kept = KeptRows(np.uint16)
+    kept.append(old)
+    result = KeptRows(np.uint16, kept)
+    for first, last in [(0, 4), (4, 8), (8, 9)]:
+        seen = max(0, first - 1), min(9, last + 1)  # a row around each strip
+        np.testing.assert_array_equal(kept.read(*seen), old[slice(*seen)])
+        result.append(new[first:last])
+    np.testing.assert_array_equal(result.read(0, 9), new)
+    assert os.fstat(result.file.fileno()).st_size == new.nbytes
+
+
+def test_files_take_as_many_bytes_as_are_documented(
+    trained_model: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, most = weakref.WeakSet(), 0
+
+    class Watched(KeptRows):
+        def append(self, rows: np.ndarray) -> None:
+            nonlocal most
+            super().append(rows)
+            files.add(self)
+            sizes = {kept.file.fileno(): os.fstat(kept.file.fileno()).st_size for kept in files}
+            most = max(most, sum(sizes.values()))
+
+    monkeypatch.setattr(streaming, "KeptRows", Watched)
+    for _ in Stylizer(trained_model, precision="float32").network.in_rows(photo(80, 112), 8):
+        pass
+    assert 0 < most <= 128 * (80 + 48) * (112 + 48)
+
+
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb"))  # noqa: SIM115
-    kept = KeptRows()
-    with pytest.raises(UserError, match=r"cannot keep features: No space left.*set TMPDIR"):
+    kept = KeptRows(np.float32)
+    with pytest.raises(UserError, match=r"cannot be written: No space left.*set TMPDIR"):
         kept.append(np.ones((1, 1, 1), np.float32))
     assert kept.file.closed  # so nothing is written later, which would print another error
 

@@ -61,12 +61,17 @@ def stylized(
         x = add("Gather", x, _mirrored_positions(add, length, architecture), axis=axis)
     x = add("Transpose", add("Cast", x, to=FLOAT), perm=[0, 3, 1, 2])
     x = add("Sub", add("Mul", x, 1 / 127.5), 1.0)
-    x = add("Mul", architecture.transformed(x, GraphLayers(add, arrays, norms)), OUTPUT_GAIN)
-    x = x if architecture.output == "linear" else add("Tanh", x)
-    x = add("Add", add("Mul", x, OUTPUT_REACH[architecture.output]), 127.5)
-    x = add("Transpose", add("Clip", x, 0.0, 255.0), perm=[0, 2, 3, 1])
+    x = architecture.transformed(x, GraphLayers(add, arrays, norms))
+    x = add("Transpose", grey_levels(add, x, architecture.output), perm=[0, 2, 3, 1])
     x = add("Slice", x, [BORDER] * 2, add("Add", sides, BORDER), [1, 2])
     return add("Cast", add("Round", x), to=UINT8) if pixels == "uint8" else x
+
+
+def grey_levels(add: AddOperator, x: Any, output: str) -> Any:
+    """Adds the grey levels, 0..255, of the last features. output: as in Architecture."""
+    x = add("Mul", x, OUTPUT_GAIN)
+    x = x if output == "linear" else add("Tanh", x)
+    return add("Clip", add("Add", add("Mul", x, OUTPUT_REACH[output]), 127.5), 0.0, 255.0)
 
 
 def _mirrored_positions(add: AddOperator, length: Any, architecture: Architecture) -> Any:

@@ -88,6 +88,13 @@ def has_oversized_directory(tiff: bytes) -> bool:
     return False
 
 
+def has_late_metadata(png: bytes) -> bool:
+    """Whether metadata follow the pixels of a PNG, where Pillow finds them only in the end."""
+    kinds = [kind for kind, _, _ in _png_chunks(png)]
+    pixels = kinds.index(b"IDAT") if b"IDAT" in kinds else 0
+    return any(kind not in (b"IDAT", b"IEND") for kind in kinds[pixels:])
+
+
 def lacks_pixels(data: bytes, image: Image.Image) -> bool:
     """Whether the file cannot hold all of its pixels, although Pillow would decode it.
 

@@ -14,8 +14,8 @@ from absl import logging
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from fast_style.errors import UserError, naming, nearest, printable, reason
-from fast_style.files import check_target, read_bytes, write_atomically
-from fast_style.pictures import damage, formats
+from fast_style.files import check_target, read_bytes, replacement, write_atomically
+from fast_style.pictures import damage, formats, large
 from fast_style.pictures.formats import READ_ENDINGS, WRITTEN
 
 # By default, pictures with more pixels are refused before they are decoded, as a small file can
@@ -26,6 +26,8 @@ MAX_PIXELS = 178_956_970
 Image.MAX_IMAGE_PIXELS = None
 # Pillow warns about damaged metadata in pictures whose pixels are fine.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+QUALITY = 95  # of JPEG and WebP
 
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 _WHITE_IS_ZERO = 0  # one of TIFF's photometric interpretations
@@ -112,7 +114,9 @@ def decode_picture(
         if damage.lacks_pixels(data, image):
             raise UserError(f"{name}: is damaged or cut short: holds fewer pixels than it says")
         try:
-            picture = picture_of(_loaded(image, data, at_least))
+            in_strips = large.is_large(height, width) and at_least is None
+            picture = _decoded_in_strips(image, data, name) if in_strips else None
+            picture = picture or picture_of(_loaded(image, data, at_least))
         except MemoryError:
             raise UserError(f"{name}: {width}x{height} does not fit into memory") from None
     except UserError:
@@ -122,6 +126,22 @@ def decode_picture(
     if picture.rgb.size == 0:
         raise UserError(f"{name}: has no pixels ({width}x{height})")
     return picture
+
+
+def _decoded_in_strips(image: Image.Image, data: bytes, name: str) -> Picture | None:
+    """Returns a large picture, or None if Pillow has to decode all of it at once."""
+    try:
+        pixels = large.decoded(image, data, _orientation(image))
+    except large.NeedsAllRows as why:
+        logging.warning("%s: is decoded whole, which needs more memory: %s", printable(name), why)
+        return None
+    profile = image.info.get("icc_profile") or b""
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
+    if pixels.shape[2] == 1:
+        rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    else:
+        rgb = pixels[..., :3]
+    return Picture(rgb, alpha, profile if _profile_space(profile) == "RGB" else None)
 
 
 def picture_of(image: Image.Image) -> Picture:
@@ -145,7 +165,7 @@ def picture_of(image: Image.Image) -> Picture:
     return Picture(rgb, alpha, profile if keeps_profile else None)
 
 
-def encode_picture(picture: Picture, ending: str, quality: int = 95) -> bytes:
+def encode_picture(picture: Picture, ending: str, quality: int = QUALITY) -> bytes:
     """Returns the bytes of a picture file, in the format of a name with this ending.
 
     quality: 1 to 100, for JPEG and WebP. PNG, WebP and TIFF keep alpha; in the other formats the
@@ -184,6 +204,18 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     Raises UserError that names the file, as encode_picture and write_atomically do.
     """
     with naming(path):
+        file_format = _format_of(Path(path).suffix)
+        if large.is_written_in_strips(file_format, picture.rgb, picture.alpha):
+            with replacement(path) as temporary:
+                large.write(
+                    temporary,
+                    file_format,
+                    picture.rgb,
+                    picture.alpha,
+                    picture.icc_profile,
+                    QUALITY,
+                )
+            return
         data = encode_picture(picture, Path(path).suffix)
     write_atomically(path, data)
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from fast_style.pictures.images import Picture
+from fast_style.pictures.large import collected
 
 # ITU-R BT.601 luma, as in JPEG's YCbCr.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -98,8 +99,6 @@ def by_rows(compute: Callable[[int, np.ndarray], np.ndarray], rgb: np.ndarray) -
 
     As floats, all of a large picture would take at least four times its memory.
     """
-    computed = np.empty_like(rgb)
-    for first in range(0, len(rgb), ROWS_AT_ONCE):
-        last = first + ROWS_AT_ONCE
-        computed[first:last] = compute(first, rgb[first:last])
-    return computed
+    firsts = range(0, len(rgb), ROWS_AT_ONCE)
+    parts = (compute(first, rgb[first : first + ROWS_AT_ONCE]) for first in firsts)
+    return collected(parts, rgb.shape)

@@ -1,6 +1,7 @@
 """The Runtime of streaming.py in OpenVINO."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import openvino
 from openvino import opset13 as ops
 
 from fast_style.network import graph
-from fast_style.runtimes.openvino_network import add_operator, compile_for_cpu
-from fast_style.runtimes.streaming import Convolution, OnStrip, Wanted
+from fast_style.runtimes.openvino_network import add_operator, compile_for_cpu, core
+from fast_style.runtimes.streaming import Convolution, OnStrip, Scaling, Wanted
 
 ROWS_AND_COLUMNS = np.array([2, 3])
+ELEMENTS = {"uint8": openvino.Type.u8, "uint16": openvino.Type.bf16, "float32": openvino.Type.f32}
 
 
 class OpenVinoRows:
@@ -20,43 +22,99 @@ class OpenVinoRows:
 
     def __init__(self, precision: str):
         self.precision = precision
+        multiplies_bfloat16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        in_bfloat16 = multiplies_bfloat16 and precision != "float32"
+        self.dtype: type[np.generic] = np.uint16 if in_bfloat16 else np.float32
 
     def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
         # For a known shape OpenVINO avoids copies between the order of the strips, which has the
         # channels last, and its own. There are at most three shapes: of the first strip, of the
-        # last one, and of those between them.
-        @functools.cache
+        # last one, and of those between them. Each frees the memory of the one before it.
+        @functools.lru_cache(maxsize=1)
         def compiled(
-            shape: tuple[int, ...], above: tuple[int, ...], below: tuple[int, ...]
-        ) -> Callable[[np.ndarray], dict[Wanted, np.ndarray]]:
-            strip = ops.parameter([1, *shape], np.float32)
-            x = strip
-            for number, layer in enumerate(zip(convolutions, above, below, strict=True)):
-                x = _prepared(x, *layer, channels_last=number == 0)
-                x = _convolved(x if number else ops.transpose(x, [0, 3, 1, 2]), layer[0])
-            mean = ops.reduce_mean(x, ROWS_AND_COLUMNS)
-            apart = x - ops.reduce_mean(x, ROWS_AND_COLUMNS, True)
+            sources: tuple[tuple[tuple[int, ...], str], ...],
+            above: tuple[int, ...],
+            below: tuple[int, ...],
+        ) -> Callable[[list[np.ndarray]], dict[Wanted, np.ndarray]]:
+            strips = [ops.parameter([1, *shape], ELEMENTS[dtype]) for shape, dtype in sources]
+            x = summed = _sum(strips, convolutions[0].scalings, (-1,))
+            layers = zip(convolutions, above, below, strict=True)
+            for number, (convolution, before, behind) in enumerate(layers):
+                if number:
+                    x = _sum([x], convolution.scalings, (-1, 1, 1))
+                x = _with_border(x, convolution, before, behind, channels_last=number == 0)
+                x = _convolved(x if number else ops.transpose(x, [0, 3, 1, 2]), convolution)
+            mean, variance = _statistics(x)
+            if convolutions[-1].kind == "rgb":
+                levels = graph.grey_levels(add_operator, x, convolutions[-1].output)
+                rows = ops.convert(add_operator("Round", levels), openvino.Type.u8)
+            else:
+                rows = self._as_kept(x)
             found = {
-                "rows": ops.transpose(x, [0, 2, 3, 1]),
+                "rows": ops.transpose(rows, [0, 2, 3, 1]),
                 "mean": mean,
-                "variance": ops.reduce_mean(apart * apart, ROWS_AND_COLUMNS),
+                "variance": variance,
+                "sum": self._as_kept(summed),
             }
-            model = openvino.Model([ops.result(found[name]) for name in wanted], [strip], "strip")
-            run = compile_for_cpu(model, self.precision)
-            return lambda rows: dict(
-                zip(wanted, (v[0] for v in run([rows[None]]).values()), strict=True)
-            )
+            model = openvino.Model([ops.result(found[name]) for name in wanted], strips, "strip")
+            network = compile_for_cpu(model, self.precision)
+            # While one request computes, what the other one found is written.
+            requests = itertools.cycle([network.create_infer_request() for _ in range(2)])
 
-        return lambda rows, above, below: compiled(rows.shape, tuple(above), tuple(below))(rows)
+            def run(strips: list[np.ndarray]) -> dict[Wanted, np.ndarray]:
+                request = next(requests)
+                request.infer([_tensor(strip) for strip in strips], share_inputs=True)
+                outputs = map(request.get_output_tensor, range(len(wanted)))
+                return dict(zip(wanted, map(_array, outputs), strict=True))
+
+            return run
+
+        def on_strip(
+            strips: list[np.ndarray], above: list[int], below: list[int]
+        ) -> dict[Wanted, np.ndarray]:
+            sources = tuple((strip.shape, strip.dtype.name) for strip in strips)
+            return compiled(sources, tuple(above), tuple(below))(strips)
+
+        return on_strip
+
+    def _as_kept(self, x: Any) -> Any:
+        return ops.convert(x, ELEMENTS[np.dtype(self.dtype).name])
 
 
-def _prepared(x: Any, convolution: Convolution, above: int, below: int, channels_last: bool) -> Any:
-    factor, offset = convolution.factor, convolution.offset
+def _tensor(strip: np.ndarray) -> openvino.Tensor:
+    return openvino.Tensor(strip, [1, *strip.shape], ELEMENTS[strip.dtype.name])
+
+
+def _array(tensor: openvino.Tensor) -> np.ndarray:
+    array = tensor.data[0]
+    return array.view(np.uint16) if tensor.element_type == openvino.Type.bf16 else array
+
+
+def _sum(inputs: Sequence[Any], scalings: Sequence[Scaling], shape: tuple[int, ...]) -> Any:
+    """Adds the sum of the scaled inputs. shape: of a value for each channel."""
+    scaled = []
+    for x, scaling in zip(inputs, scalings, strict=True):
+        x = ops.convert(x, openvino.Type.f32)
+        for operator, value in (("Mul", scaling.factor), ("Add", scaling.offset)):
+            x = add_operator(operator, x, np.reshape(value, shape))
+        scaled.append(add_operator("Relu", x) if scaling.relu else x)
+    return functools.reduce(lambda x, y: add_operator("Add", x, y), scaled)
+
+
+def _statistics(x: Any) -> tuple[Any, Any]:
+    """Adds the mean and variance of each channel, from one pass over the features."""
+    # Relative to the mean of the first row, so that the difference of the squares is exact.
+    near = ops.reduce_mean(add_operator("Slice", x, [0], [1], [2]), ROWS_AND_COLUMNS, True)
+    apart = x - near
+    mean = ops.reduce_mean(apart, ROWS_AND_COLUMNS)
+    norm = add_operator("Mul", ops.reduce_l2(apart, ROWS_AND_COLUMNS), np.prod(x.shape[2:]) ** -0.5)
+    return mean + ops.squeeze(near, ROWS_AND_COLUMNS), norm * norm - mean * mean
+
+
+def _with_border(
+    x: Any, convolution: Convolution, above: int, below: int, channels_last: bool
+) -> Any:
     sides = convolution.border
-    if not channels_last:
-        factor, offset = np.reshape(factor, (-1, 1, 1)), np.reshape(offset, (-1, 1, 1))
-    x = add_operator("Add", add_operator("Mul", x, factor), offset)
-    x = add_operator("Relu", x) if convolution.relu else x
     before, behind = (above, sides), (below, sides)
     border = (0, *before, 0, 0, *behind, 0) if channels_last else (0, 0, *before, 0, 0, *behind)
     return add_operator(

@@ -3,48 +3,54 @@
 The result is the same as from the whole picture at once. Each strip includes the rows around it
 that its convolutions see. The statistics of an instance normalization are collected over the whole
 picture before the next layer: one pass over the picture for each normalization, starting at the
-last features that were kept. Features of a quarter of the resolution and less are kept, in
-temporary files. Larger ones are computed again.
+last features that were kept. Features of half the resolution and less are kept, in temporary
+files. Larger ones are computed again.
 
-Features are (rows, W, C) float32, pictures are (rows, W, 3) uint8.
+All arithmetic is done by the runtime. Pictures are (rows, W, 3) uint8. Features are (rows, W, C) in
+the dtype of the runtime: float32, or uint16 with the bits of bfloat16.
 """
 
-import contextlib
-import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 import numpy as np
 
-from fast_style.errors import UserError
+from fast_style.files import write_temporary
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
     NOISE_SIDE,
-    OUTPUT_GAIN,
-    OUTPUT_REACH,
     Architecture,
     noise_tile,
 )
 from fast_style.pipeline import pipeline
 
 Kind = Literal["plain", "resize", "rgb"]
-KEPT = 4  # features whose sides are at most 1/4 of the picture's are kept
+KEPT = 2  # features whose sides are at most 1/2 of the picture's are kept
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is done to features before they are used: times factor, plus offset, and ReLU."""
+
+    factor: np.ndarray | float = 1.0  # (C,) float32, as is the offset
+    offset: np.ndarray | float = 0.0
+    relu: bool = False
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution. Its input is first multiplied by factor, plus offset, ReLU and mirrored."""
+    """A convolution of the mirrored sum of its inputs, each of them scaled first."""
 
     kind: Kind
     kernel: np.ndarray
-    factor: np.ndarray | float  # (C,) float32, as is the offset
-    offset: np.ndarray | float
-    relu: bool
+    scalings: tuple[Scaling, ...]  # one for each input
     stride: int = 1
     bias: np.ndarray | None = None  # for kind 'rgb'
+    output: str = ""  # for kind 'rgb', as in Architecture
     doubling: str = "nearest"  # for kind 'resize'
 
     @property
@@ -62,15 +68,22 @@ class Convolution:
         return 2 * rows if self.kind == "resize" else rows // self.stride
 
 
-Wanted = Literal["rows", "mean", "variance"]
-# Takes the rows of a strip and, for each convolution, how many rows to mirror above and below. A
+# 'rows' is the output of the last convolution, of kind 'rgb' as pixels. 'mean' and 'variance' are
+# its statistics. 'sum' is the sum of the scaled inputs of the first one.
+Wanted = Literal["rows", "mean", "variance", "sum"]
+# Takes the rows of each input and, for each convolution, how many rows to mirror above and below. A
 # negative number of rows is cut off.
-OnStrip = Callable[[np.ndarray, list[int], list[int]], dict[Wanted, np.ndarray]]
+OnStrip = Callable[[list[np.ndarray], list[int], list[int]], dict[Wanted, np.ndarray]]
 
 
 class Runtime(Protocol):
+    dtype: type[np.generic]  # of features, see above
+
     def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:
-        """Returns a function that applies the convolutions to a strip."""
+        """Returns a function that applies the convolutions to a strip.
+
+        The arrays that it returns are valid until the call after the next one.
+        """
         ...
 
 
@@ -78,31 +91,32 @@ class Rows(Protocol):
     """Rows that can be read any number of times."""
 
     height: int
+    width: int
 
     def read(self, first: int, last: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Features:
-    """The output of convolutions on the rows of `source`, and factor, offset and ReLU on it."""
+    """The output of convolutions of the rows of sources, and how it is scaled.
 
-    source: Rows
-    convolutions: tuple[Convolution, ...]
+    Without convolutions, the features are the sum of the sources, each of them scaled.
+    """
+
+    sources: tuple[Rows, ...]
     shrunk: int  # how many times smaller than the picture
-    factor: np.ndarray | float = 1.0
-    offset: np.ndarray | float = 0.0
-    relu: bool = False
-
-    def read(self, first: int, last: int) -> np.ndarray:
-        """Returns rows of features without convolutions."""
-        assert not self.convolutions
-        rows = self.source.read(first, last) * self.factor + self.offset
-        return np.maximum(rows, 0, out=rows) if self.relu else rows
+    convolutions: tuple[Convolution, ...] = ()
+    scalings: tuple[Scaling, ...] = (Scaling(),)
 
     def strips(self, rows_at_once: int) -> Iterator[tuple[int, int]]:
-        """Yields the first and last rows of strips, each for `rows_at_once` rows of the picture."""
-        height = self._heights()[-1]
-        of_a_strip = rows_at_once // self.shrunk
+        """Yields the first and last rows of strips.
+
+        rows_at_once: rows in a strip of the largest features from the sources to these. Smaller
+        features have more channels, so that all strips need about the same memory.
+        """
+        heights = self._heights()
+        height = heights[-1]
+        of_a_strip = rows_at_once * height // max(heights)
         for first in range(0, height, of_a_strip):
             yield first, min(first + of_a_strip, height)
 
@@ -120,7 +134,7 @@ class Features:
 
     def _seen_by_strips(
         self, rows_at_once: int
-    ) -> Iterator[tuple[np.ndarray, list[int], list[int]]]:
+    ) -> Iterator[tuple[list[np.ndarray], list[int], list[int]]]:
         """Yields the arguments of OnStrip for each strip."""
         heights = self._heights()
         for first, last in self.strips(rows_at_once):
@@ -136,11 +150,11 @@ class Features:
                 first, last = first - surplus[0], last + surplus[1]
                 above.insert(0, beyond[0] - surplus[0])
                 below.insert(0, beyond[1] - surplus[1])
-            yield self.source.read(first, last), above, below
+            yield [source.read(first, last) for source in self.sources], above, below
 
     def _heights(self) -> list[int]:
-        """Returns the heights of the source and of the output of each convolution."""
-        heights = [self.source.height]
+        """Returns the heights of the sources and of the output of each convolution."""
+        heights = [self.sources[0].height]
         for convolution in self.convolutions:
             heights.append(convolution.height(heights[-1]))
         return heights
@@ -156,38 +170,41 @@ def stylize_rows(
     """Yields the rows, (rows, W, 3) uint8, of the stylized (H, W, 3) uint8 picture, from the top.
 
     arrays: of one style and of that architecture, as in model.Model.
-    rows_at_once: rows of the picture in a strip, which decide how much memory is needed.
-    Temporary files take up to 128 bytes for each pixel. Raises UserError if they do not fit.
+    rows_at_once: rows in a strip, of the largest features that it needs, which decide how much
+    memory is needed.
+    Temporary files take up to 64 bytes for each pixel, in float32 twice as much. Raises UserError
+    if they do not fit.
     """
     multiple = architecture.downsampling
     rows_at_once = max(1, rows_at_once // multiple) * multiple
-    layers = StreamedLayers(arrays, runtime, rows_at_once, min(KEPT, multiple))
-    pixels = Features(PictureWithBorder(rgb, architecture), (), 1, 1 / 127.5, -1.0)
+    layers = StreamedLayers(arrays, architecture, runtime, rows_at_once)
+    picture = PictureWithBorder(rgb, architecture)
+    pixels = Features((picture,), 1, scalings=(Scaling(1 / 127.5, -1.0),))
     height, width = rgb.shape[:2]
     done = -BORDER
     last = architecture.transformed(pixels, layers)
     for found in last.computed(runtime, rows_at_once, ["rows"]):
-        x = found["rows"] * np.float32(OUTPUT_GAIN)
-        x = x if architecture.output == "linear" else np.tanh(x)
-        x = x * np.float32(OUTPUT_REACH[architecture.output])
-        stylized = np.rint(np.clip(x + np.float32(127.5), 0, 255)).astype(np.uint8)
+        stylized = found["rows"]
         inside = stylized[max(0, -done) : max(0, height - done), BORDER : BORDER + width]
         done += len(stylized)
         if len(inside):
-            yield inside
+            yield inside.copy()  # the runtime uses its array again
 
 
 class StreamedLayers:
     """The layers of Architecture.transformed on strips of a picture."""
 
     def __init__(
-        self, arrays: Mapping[str, np.ndarray], runtime: Runtime, rows_at_once: int, kept: int
+        self,
+        arrays: Mapping[str, np.ndarray],
+        architecture: Architecture,
+        runtime: Runtime,
+        rows_at_once: int,
     ):
-        """kept: features whose sides are at most 1/kept of the picture's are kept."""
         self.arrays = arrays
+        self.output = architecture.output
         self.runtime = runtime
         self.rows_at_once = rows_at_once
-        self.kept = kept
 
     def normalized_convolution(
         self, x: Features, filters: int, kernel: int, stride: int = 1, *, name: str
@@ -195,23 +212,18 @@ class StreamedLayers:
         return self._normalized(self._convolved("plain", x, name, stride), name, True)
 
     def fixed_noise(self, x: Features, *, name: str) -> Features:
-        noise = noise_tile() @ self.arrays[f"network/{name}/mix"].astype(np.float32)
-        kept = KeptRows()
-        for first, last in x.strips(self.rows_at_once):
-            rows = x.read(first, last)
-            down, across = (
-                np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (rows.shape[1],))
-            )
-            kept.append(rows + noise[down][:, across])
-        return Features(kept, (), x.shrunk)
+        mix = self.arrays[f"network/{name}/mix"]
+        return _sum(x, Features((Noise(x.sources[0], mix),), x.shrunk))
 
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
-        y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")
-        y = self._normalized(self._convolved("plain", y, f"{name}_conv2"), f"{name}_conv2", False)
-        kept = KeptRows()
-        for strip in x.strips(self.rows_at_once):
-            kept.append(x.read(*strip) + y.read(*strip))
-        return Features(kept, (), x.shrunk)
+        y = self._convolved("plain", x, f"{name}_conv1")
+        summed, replaced = None, None
+        if len(x.sources) > 1:
+            summed, replaced = KeptRows(self.runtime.dtype, x.sources[0]), x.sources[1]
+            x = Features((summed,), x.shrunk)
+        y = self._normalized(y, f"{name}_conv1", True, replaced, summed)
+        conv2 = self._convolved("plain", y, f"{name}_conv2")
+        return _sum(x, self._normalized(conv2, f"{name}_conv2", False, y.sources[0]))
 
     def resize_convolution(
         self, x: Features, filters: int, doubling: str, *, name: str
@@ -226,21 +238,36 @@ class StreamedLayers:
     ) -> Features:
         kernel = self.arrays[f"network/{name}/kernel"]
         bias = self.arrays.get(f"network/{name}/bias")
-        convolution = Convolution(kind, kernel, x.factor, x.offset, x.relu, stride, bias, doubling)
+        convolution = Convolution(kind, kernel, x.scalings, stride, bias, self.output, doubling)
         shrunk = x.shrunk // 2 if kind == "resize" else x.shrunk * stride
-        return Features(x.source, (*x.convolutions, convolution), shrunk)
+        return Features(x.sources, shrunk, (*x.convolutions, convolution))
 
-    def _normalized(self, x: Features, name: str, relu: bool) -> Features:
-        """Normalizes the features with their statistics over the whole picture."""
-        kept = KeptRows() if x.shrunk >= self.kept else None
-        wanted: list[Wanted] = ["mean", "variance", "rows"] if kept else ["mean", "variance"]
+    def _normalized(
+        self,
+        x: Features,
+        name: str,
+        relu: bool,
+        replaced: Rows | None = None,
+        summed: "KeptRows | None" = None,
+    ) -> Features:
+        """Normalizes the features with their statistics over the whole picture.
+
+        replaced: as for KeptRows. summed: takes the sum of the sources, which have as many rows.
+        """
+        kept = KeptRows(self.runtime.dtype, replaced) if x.shrunk >= KEPT else None
+        wanted: list[Wanted] = ["mean", "variance"]
+        wanted += ["rows"] if kept else []
+        wanted += ["sum"] if summed else []
         count, mean, squares = 0, np.zeros(1), np.zeros(1)
         strips = x.strips(self.rows_at_once)
         computed = x.computed(self.runtime, self.rows_at_once, wanted)
         for (first, last), found in zip(strips, computed, strict=True):
+            rows, apart = last - first, found["mean"] - mean
             if kept:
                 kept.append(found["rows"])
-            rows, apart = last - first, found["mean"] - mean
+            if summed:
+                above = min(first, x.convolutions[0].border)  # rows that the strip begins with
+                summed.append(found["sum"][above : above + rows])
             # Combines the statistics of two parts (Chan, Golub and LeVeque 1979), in float64.
             squares = squares + found["variance"].astype(np.float64) * rows
             squares += apart**2 * (count * rows / (count + rows))
@@ -249,11 +276,16 @@ class StreamedLayers:
         scale, shift = (self.arrays[f"network/{name}_norm/{v}"] for v in ("scale", "shift"))
         factor = scale / np.sqrt(squares / count + EPSILON)
         offset = shift - mean * factor
+        scaling = Scaling(factor.astype(np.float32), offset.astype(np.float32), relu)
         if kept:
-            x = replace(x, source=kept, convolutions=())
-        return replace(
-            x, factor=factor.astype(np.float32), offset=offset.astype(np.float32), relu=relu
-        )
+            return Features((kept,), x.shrunk, scalings=(scaling,))
+        return replace(x, scalings=(scaling,))
+
+
+def _sum(x: Features, y: Features) -> Features:
+    """Returns the sum of features without convolutions."""
+    assert not x.convolutions and not y.convolutions
+    return replace(x, sources=(*x.sources, *y.sources), scalings=(*x.scalings, *y.scalings))
 
 
 class PictureWithBorder:
@@ -265,39 +297,58 @@ class PictureWithBorder:
             np.pad(np.arange(side), architecture.borders(side), mode="reflect")
             for side in rgb.shape[:2]
         )
-        self.height = len(self.down)
+        self.height, self.width = len(self.down), len(self.across)
 
     def read(self, first: int, last: int) -> np.ndarray:
-        return self.rgb[self.down[first:last]][:, self.across].astype(np.float32)
+        return self.rgb[self.down[first:last]].take(self.across, axis=1)
+
+
+class Noise:
+    """The rows of FixedNoise (network/layers.py), float32, for features of the size of `like`."""
+
+    def __init__(self, like: Rows, mix: np.ndarray):
+        self.height, self.width = like.height, like.width
+        self.tile = noise_tile() @ mix.astype(np.float32)
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        down, across = (np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (self.width,)))
+        return self.tile[down].take(across, axis=1)
 
 
 class KeptRows:
-    """Rows in a temporary file, which is deleted with the object."""
+    """Rows in a temporary file, which is deleted with the last object that uses it.
 
-    def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115
-        self.height = 0
-        self.row: tuple[int, int] = (0, 0)
+    replaced: rows of the same size. If they are in a file, the new ones are written over them while
+    they are read for the last time, in order. That halves the space, and with it what the system
+    writes to the disk.
+    """
+
+    def __init__(self, dtype: type[np.generic], replaced: Rows | None = None) -> None:
+        self.dtype = dtype
+        same = replaced if isinstance(replaced, KeptRows) else None
+        self.file: IO[bytes] = same.file if same else tempfile.TemporaryFile()  # noqa: SIM115
+        self.lock: threading.Lock = same.lock if same else threading.Lock()
+        self.height, self.width, self.channels = 0, 0, 0
+        self.latest: tuple[int, np.ndarray] | None = None  # the first row, and what was read
 
     def append(self, rows: np.ndarray) -> None:
         """Adds (rows, W, C) rows at the end. Raises UserError if the disk is full."""
-        try:
-            self.file.seek(0, os.SEEK_END)
-            self.file.write(np.ascontiguousarray(rows, np.float32).data)
-            self.file.flush()
-        except OSError as error:
-            # Python would try again when it deletes the file, and print that error.
-            with contextlib.suppress(OSError):
-                self.file.close()
-            raise UserError(
-                f"{tempfile.gettempdir()}: cannot keep features: {error.strerror}; "
-                "set TMPDIR to another folder"
-            ) from None
-        self.row = (rows.shape[1], rows.shape[2])
+        with self.lock:
+            self.file.seek(self.height * rows[:1].nbytes)
+            write_temporary(self.file, np.ascontiguousarray(rows).data)
         self.height += len(rows)
+        self.width, self.channels = rows.shape[1:]
 
     def read(self, first: int, last: int) -> np.ndarray:
-        rows = np.empty((last - first, *self.row), np.float32)
-        self.file.seek(rows[:1].nbytes * first)
-        self.file.readinto(rows.data)
+        """Returns rows. Those that were returned last are not read again: others may be there."""
+        rows = np.empty((last - first, self.width, self.channels), self.dtype)
+        known = 0
+        if self.latest and self.latest[0] <= first:
+            again = self.latest[1][first - self.latest[0] :][: len(rows)]
+            known = len(again)
+            rows[:known] = again
+        with self.lock:
+            self.file.seek((first + known) * rows[:1].nbytes)
+            self.file.readinto(rows[known:].data)  # type: ignore[attr-defined]
+        self.latest = first, rows
         return rows
