@@ -65,6 +65,7 @@ def _number(
     return number
 
 
+at_least_0 = _number(float, 0)
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
 factor = _number(float, 0.5)

@@ -1,0 +1,307 @@
+"""Portraits: whose face it is, and the triplet loss."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fast_style.conf.locations import PROJECT
+from fast_style.errors import UserError
+from fast_style.pictures.images import Picture, decode_picture
+from fast_style.pictures.images import write_picture as write
+from fast_style.portraits.faces import CODE_SIZE, Encoder, dlib_encoder, find_faces
+from fast_style.portraits.people import distances, read_people, write_people
+
+ENCODER = Encoder("test", 0.6, lambda crops: np.zeros((len(crops), CODE_SIZE), np.float32))
+
+
+def code(**values: float) -> np.ndarray:
+    """A code of zeros, and of values at the places a, b, c."""
+    found = np.zeros(CODE_SIZE, np.float32)
+    for place, value in values.items():
+        found["abc".index(place)] = value
+    return found
+
+
+def unit(codes: np.ndarray) -> np.ndarray:
+    return (codes / np.linalg.norm(codes, axis=-1, keepdims=True)).astype(np.float32)
+
+
+# The database
+
+PEOPLE = {"Grace Hopper": code(c=1)[None], "Ada": np.stack([code(a=1), code(b=1)])}
+
+
+def test_a_database_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_people(tmp_path / "people.npz", ENCODER, PEOPLE)
+    found = read_people(tmp_path / "people.npz", ENCODER)
+    assert sorted(found) == sorted(PEOPLE)
+    for name, codes in PEOPLE.items():
+        np.testing.assert_array_equal(found[name], codes)
+    with np.load(tmp_path / "people.npz") as arrays:  # names and codes alone
+        assert sorted(arrays) == ["codes", "encoder", "names"]
+        assert sum(array.size for array in arrays.values()) == 3 * CODE_SIZE + 3 + 1
+
+
+def test_the_nearest_of_several_pictures_of_a_person_counts() -> None:
+    found = distances(PEOPLE, code(b=0.5))
+    assert found == pytest.approx({"Ada": 0.5, "Grace Hopper": 1.25**0.5})
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "x" * 201])
+def test_a_name_is_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a name of 1 to 200 printable characters"):
+        write_people(tmp_path / "people.npz", ENCODER, PEOPLE | {name: code(a=1)[None]})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"names": np.array(["Ada"])},
+        {"names": np.array([1, 2, 3])},
+        {"names": np.array("Ada")},
+        {"codes": np.full((3, CODE_SIZE), np.nan, np.float32)},
+        {"codes": np.zeros((3, CODE_SIZE, 1), np.float32)},
+        {"codes": np.zeros((3, 64), np.float32)},
+        {"codes": np.zeros((3, CODE_SIZE), np.int64)},
+        {"encoder": np.array(["test"])},
+        {"names": np.array([], "U1"), "codes": np.zeros((0, CODE_SIZE), np.float32)},
+        {"names": None},
+        {"encoder": None},
+    ],
+)
+def test_a_damaged_database_is_one_line(wrong: dict, tmp_path: Path) -> None:
+    path = tmp_path / "people.npz"
+    arrays = {
+        "names": np.array(["Ada", "Ada", "Bob"]),
+        "codes": np.zeros((3, CODE_SIZE), np.float32),
+        "encoder": np.array("test"),
+    }
+    np.savez(path, **arrays)
+    assert len(read_people(path, ENCODER)) == 2
+    changed = {name: array for name, array in (arrays | wrong).items() if array is not None}
+    np.savez(path, **changed)
+    with pytest.raises(UserError, match=f"^{path}: is damaged or not a database of people$"):
+        read_people(path, ENCODER)
+
+
+def test_a_database_that_was_cut_short_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "people.npz"
+    write_people(path, ENCODER, PEOPLE)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(UserError, match=f"^{path}: is damaged"):
+        read_people(path, ENCODER)
+
+
+def test_codes_of_two_encoders_are_not_compared(tmp_path: Path) -> None:
+    write_people(tmp_path / "people.npz", ENCODER, PEOPLE)
+    with pytest.raises(UserError, match=r"people.npz: has codes of the encoder test, which cannot"):
+        read_people(tmp_path / "people.npz", replace(ENCODER, name="other"))
+
+
+# The triplet loss and the training
+
+
+def test_the_triplet_loss_is_that_of_its_definition() -> None:
+    from fast_style.portraits.training import triplet_loss
+
+    rng = np.random.default_rng(0)
+    anchor, positive, negative = unit(rng.normal(size=(3, 7, 5)))
+    expected = [
+        max(((a - p) ** 2).sum() - ((a - n) ** 2).sum() + 0.2, 0)
+        for a, p, n in zip(anchor, positive, negative, strict=True)
+    ]
+    assert 0 < sum(one > 0 for one in expected) < 7
+    loss = float(triplet_loss(anchor, positive, negative))
+    assert loss == pytest.approx(np.mean(expected), abs=1e-6)
+    assert float(triplet_loss(anchor, anchor, -anchor)) == 0
+    assert float(triplet_loss(anchor, anchor, anchor, margin=0.5)) == pytest.approx(0.5)
+
+
+def test_semi_hard_negatives_are_the_nearest_beyond_the_positive() -> None:
+    from fast_style.portraits.training import semi_hard_triplets
+
+    rng = np.random.default_rng(1)
+    people, codes = np.array([0, 0, 0, 1, 1, 2, 2, 2]), unit(rng.normal(size=(8, 3)))
+    rows = (np.asarray(each).tolist() for each in semi_hard_triplets(people[:, None], codes))
+    found = list(zip(*rows, strict=True))
+    assert [one[:2] for one in found] == [
+        (a, p) for a in range(8) for p in range(8) if a != p and people[a] == people[p]
+    ]
+    kinds = set()
+    for a, p, n in found:
+        to = [float(((codes[a] - code) ** 2).sum()) for code in codes]
+        others = [i for i in range(8) if people[i] != people[a]]
+        beyond = [i for i in others if to[i] > to[p]]
+        assert n == (min(beyond, key=to.__getitem__) if beyond else max(others, key=to.__getitem__))
+        kinds.add(bool(beyond))
+    assert kinds == {True, False}
+
+
+def test_no_threshold_tells_more_pairs_right_than_the_best() -> None:
+    from fast_style.portraits.training import best_threshold
+
+    rng = np.random.default_rng(0)
+    people = np.repeat([0, 1, 2], 6)
+    codes = unit(rng.normal(size=(18, 4)) + 1.5 * np.eye(4)[people])
+    pairs = [(i, j) for i in range(18) for j in range(i)]
+    apart = np.array([np.linalg.norm(codes[i] - codes[j]) for i, j in pairs])
+    same = np.array([people[i] == people[j] for i, j in pairs])
+
+    def share_right(threshold: float) -> float:
+        return (np.mean(apart[same] <= threshold) + np.mean(apart[~same] > threshold)) / 2
+
+    threshold, right = best_threshold(codes, people)
+    assert right == pytest.approx(share_right(threshold + 1e-4), abs=1e-6)
+    assert right == pytest.approx(max(map(share_right, apart)), abs=1e-6)
+    assert 0.5 < right < 1
+
+
+def test_a_trained_encoder_tells_flat_colours_apart_and_is_read_back(tmp_path: Path) -> None:
+    from fast_style.portraits.training import best_threshold, read_encoder, train
+
+    rng = np.random.default_rng(0)
+    people = np.repeat([f"p{i}" for i in range(6)], 4)
+    colours = np.repeat(rng.integers(0, 256, (6, 1, 1, 3)), 4, axis=0)
+    crops = np.clip(colours + rng.normal(0, 8, (24, 150, 150, 3)), 0, 255).astype(np.uint8)
+    train(crops, people, tmp_path / "faces", steps=20)
+    encoder = read_encoder(tmp_path / "faces")
+    codes = encoder.codes(crops)
+    assert codes.shape == (24, CODE_SIZE)
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, atol=1e-5)
+    held_out = np.isin(people, ["p0", "p3"])
+    threshold, right = best_threshold(codes[held_out], people[held_out])
+    assert encoder.threshold == pytest.approx(threshold) and right > 0.9
+
+    path = tmp_path / "faces" / "encoder.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{name: one for name, one in arrays.items() if name != "threshold"})
+    with pytest.raises(UserError, match=f"^{path}: has no threshold"):
+        read_encoder(tmp_path / "faces")
+    path.write_bytes(b"no arrays")
+    with pytest.raises(UserError, match=f"^{path}: is damaged"):
+        read_encoder(tmp_path / "faces")
+    with pytest.raises(UserError, match=r"encoder.npz: no such file$"):
+        read_encoder(tmp_path)
+
+
+# With the extra: a portrait of Grace Hopper (US Navy), which Matplotlib includes
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    for module in ("dlib", "face_recognition_models", "matplotlib"):
+        pytest.importorskip(module, reason="portraits are an optional extra")
+    from matplotlib import cbook
+
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        return decode_picture(file.read(), "grace_hopper.jpg").rgb
+
+
+def portraits(*flags: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fast_style.portraits", *map(str, flags)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=PROJECT)
+
+
+def test_a_face_is_where_it_is_in_every_size(portrait: np.ndarray) -> None:
+    (face,) = find_faces(portrait)
+    left, top, right, bottom = face.box
+    assert 0.2 < left < 0.45 and 0.05 < top < 0.3 and 0.5 < right < 0.75 and 0.35 < bottom < 0.6
+    assert face.crop.shape == (150, 150, 3) and face.crop.dtype == np.uint8
+    (small,) = find_faces(portrait[::3, ::3])
+    np.testing.assert_allclose(small.box, face.box, atol=0.05)
+    first, second = find_faces(np.concatenate([portrait, portrait[:, ::-1]], axis=1))
+    assert first.box[2] < 0.5 < second.box[0]
+    for shape in ((1, 1), (1, 5000), (5000, 1), (40, 30)):
+        assert find_faces(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_a_mirrored_darker_face_is_the_same_person(portrait: np.ndarray) -> None:
+    faces = [find_faces(rgb)[0] for rgb in (portrait, (portrait[:, ::-1] * 0.8).astype(np.uint8))]
+    codes = dlib_encoder().codes(np.stack([face.crop for face in faces]))
+    assert codes.shape == (2, CODE_SIZE) and codes.dtype == np.float32
+    assert np.linalg.norm(codes[0] - codes[1]) < 0.3
+
+
+def test_enroll_verify_and_who(portrait: np.ndarray, tmp_path: Path) -> None:
+    for name, rgb in {
+        "a": portrait,
+        "mirrored": portrait[:, ::-1],
+        "two": np.concatenate([portrait, portrait], axis=1),
+        "none": portrait[400:],
+    }.items():
+        write(tmp_path / f"{name}.png", Picture(np.ascontiguousarray(rgb)))
+    path = tmp_path / "people.npz"
+    database = ["--database", path]
+    for count, more in enumerate(([], [tmp_path / "mirrored.png"]), 1):
+        result = portraits("enroll", *database, "Grace Hopper", tmp_path / "a.png", *more)
+        assert (result.returncode, result.stderr) == (0, "")
+        total = 1 if count == 1 else 3
+        assert result.stdout == f"Grace Hopper: {count} pictures added, {total} in all\n"
+    people = read_people(path, dlib_encoder())
+    people = {"Grace Hopper": people["Grace Hopper"][:1], "Ada": people["Grace Hopper"] + 1}
+    write_people(path, dlib_encoder(), people)
+
+    photo = tmp_path / "mirrored.png"
+    result = portraits("verify", *database, "Grace Hopper", photo)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Grace Hopper: the same person, distance 0.")
+    assert result.stdout.endswith(", threshold 0.60\n")
+    result = portraits("verify", *database, "Ada", photo)
+    assert result.returncode == 1 and result.stdout.startswith("Ada: another person, distance ")
+    result = portraits("who", *database, photo)
+    assert result.returncode == 0 and result.stdout.startswith("Grace Hopper, distance 0.")
+    result = portraits("who", *database, "--threshold", "0.001", photo)
+    assert result.returncode == 1 and result.stdout.startswith("nobody known, distance 0.")
+    result = portraits("verify", *database, "Grace", photo)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: Grace: is not enrolled; did you mean 'Grace Hopper'?\n"
+
+    before = path.read_bytes()
+    for name, said in {
+        "two": "has 2 faces; crop it to one",
+        "none": "no face is found; it must look at the camera and not be too small",
+    }.items():
+        result = portraits("enroll", *database, "Ada", tmp_path / "a.png", tmp_path / f"{name}.png")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"error: {tmp_path / name}.png: {said}\n"
+    assert path.read_bytes() == before
+    path.write_bytes(before[:-100])
+    result = portraits("who", *database, photo)
+    assert result.returncode == 2 and result.stderr.startswith(f"error: {path}: is damaged")
+
+
+def test_train_and_its_encoder_in_the_three_commands(portrait: np.ndarray, tmp_path: Path) -> None:
+    for number in range(4):
+        for picture, tint in enumerate((1.0, 0.9)):
+            rgb = portrait.copy()
+            rgb[..., number % 3] = (rgb[..., number % 3] * tint * (0.4 + 0.2 * number)).astype(int)
+            (tmp_path / "people" / f"p{number}").mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "people" / f"p{number}" / f"{picture}.png", Picture(rgb))
+    photo = tmp_path / "people" / "p0" / "0.png"
+    write(tmp_path / "people" / "alone.png", Picture(portrait))
+    write(tmp_path / "people" / "p1" / "nobody.png", Picture(portrait[400:]))
+    flags = ["--people", tmp_path / "people", "--output", tmp_path / "faces", "--steps", "2"]
+    result = portraits("train", *flags)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("8 faces of 4 people; 2 pictures left out, ")
+
+    known = ["--database", tmp_path / "ours.npz", "--encoder", tmp_path / "faces"]
+    assert portraits("enroll", *known, "Grace Hopper", photo).returncode == 0
+    result = portraits("verify", *known, "Grace Hopper", photo)
+    assert result.stdout.startswith("Grace Hopper: the same person, distance 0.00, ")
+    result = portraits("who", "--database", tmp_path / "ours.npz", photo)
+    assert result.returncode == 2 and "ours.npz: has codes of the encoder " in result.stderr
+
+    shutil.rmtree(tmp_path / "people" / "p3")
+    result = portraits("train", *flags)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"error: {tmp_path / 'people'}: needs sub-folders of 4 people, with two faces each"
+    )
