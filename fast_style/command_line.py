@@ -96,6 +96,17 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_protect_faces_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag of programs that stylize pictures; portraits.protection applies it."""
+    parser.add_argument(
+        "--protect-faces",
+        type=unit_interval,
+        default=0.0,
+        metavar="0..1",
+        help="how much less strength faces get; needs fast-style[portraits]",
+    )
+
+
 def add_set_flag(parser: argparse.ArgumentParser) -> None:
     """Adds the flag of programs that load confs; args.overrides is for load_config."""
     parser.add_argument(

