@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.pictures.images import Picture, decode_picture, read_picture
+from fast_style.pictures.images import Picture, decode_picture, encode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.portraits.faces import CODE_SIZE, Encoder, dlib_encoder, find_faces
 from fast_style.portraits.people import distances, read_people, write_people
@@ -25,6 +26,7 @@ from tests.conftest import Photo
 CANDY = PROJECT / "pretrained" / "candy"
 BOX = (0.3, 0.25, 0.5, 0.65)
 ENCODER = Encoder("test", 0.6, lambda crops: np.zeros((len(crops), CODE_SIZE), np.float32))
+INSTALLED = find_spec("dlib") and find_spec("face_recognition_models")
 
 
 def code(**values: float) -> np.ndarray:
@@ -460,3 +462,42 @@ def test_a_mask_that_keeps_faces_goes_through_the_python_interface(portrait: np.
     for amount in (-0.1, 1.1, float("nan")):
         with pytest.raises(UserError, match=r"^protect_faces: \S+ is not between 0 and 1$"):
             FaceProtection(amount)
+
+
+def test_the_server_keeps_a_face(photo: Photo) -> None:
+    pytest.importorskip("starlette", reason="the server is an optional extra")
+    pytest.importorskip("httpx2")
+    from starlette.testclient import TestClient
+
+    from fast_style.serve.app import application
+    from fast_style.serve.models import Models
+
+    with TestClient(application(Models([CANDY], precision="float32"))) as client:
+        assert client.get("/features").json() == {"protect_faces": bool(INSTALLED)}
+        png = encode_picture(Picture(photo()), ".png")
+        answer = client.post("/stylize/candy?protect_faces=2", content=png)
+        assert answer.status_code == 400
+        assert answer.json() == {"error": "protect_faces: 2 is not between 0 and 1"}
+        assert client.post("/stylize/candy?protect_faces=0", content=png).status_code == 200
+        if not INSTALLED:
+            answer = client.post("/stylize/candy?protect_faces=0.5", content=png)
+            assert answer.status_code == 400 and "fast-style[portraits]" in answer.json()["error"]
+
+
+def test_the_servers_face_is_that_of_eval(portrait: np.ndarray) -> None:
+    small = np.ascontiguousarray(portrait[::2, ::2])
+    how = Stylization(protection=FaceProtection(0.7))
+    kept = Stylizer(CANDY, precision="float32").stylize(Picture(small), how).rgb
+
+    pytest.importorskip("starlette", reason="the server is an optional extra")
+    pytest.importorskip("httpx2")
+    from starlette.testclient import TestClient
+
+    from fast_style.serve.app import application
+    from fast_style.serve.models import Models
+
+    png = encode_picture(Picture(small), ".png")
+    with TestClient(application(Models([CANDY], precision="float32"))) as client:
+        answer = client.post("/stylize/candy?protect_faces=0.7", content=png)
+        found = decode_picture(answer.content, "answer").rgb
+    np.testing.assert_allclose(found, kept.astype(int), rtol=0, atol=1)

@@ -49,6 +49,11 @@ function listMixes() {
   element("share-label").hidden = !mix.value;
 }
 
+async function showFeatures() {
+  const features = await (await fetch("/features")).json();
+  element("faces-label").hidden = !features.protect_faces;
+}
+
 function take(blob) {
   if (!blob) return;
   photo = blob;
@@ -95,6 +100,7 @@ async function stylize() {
   const folder = other ? mixedIn(style, other) : style;
   const how = new URLSearchParams({
     strength: element("strength").value / 100,
+    protect_faces: element("faces").value / 100,
     preserve_color: element("colors").checked,
     scale: element("scale").value,
   });
@@ -212,6 +218,7 @@ function changed(event) {
   element("share-label").hidden = !element("mix").value;
   element("share-value").textContent = `${element("share").value}%`;
   element("strength-value").textContent = `${element("strength").value}%`;
+  element("faces-value").textContent = `${element("faces").value}%`;
   element("scale-value").textContent = `${element("scale").value}×`;
   clearTimeout(settling);
   settling = setTimeout(stylize, SETTLED_AFTER);
@@ -238,4 +245,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 element("webcam").hidden = !navigator.mediaDevices;
+showFeatures();
 listStyles().then(() => beginOwnStyles());
