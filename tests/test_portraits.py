@@ -1,5 +1,6 @@
 """Portraits: whose face it is, the triplet loss, and faces that are kept."""
 
+import json
 import pickle
 import shutil
 import subprocess
@@ -13,6 +14,12 @@ import pytest
 
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
+from fast_style.measure.portraits import (
+    measure_portraits,
+    overlap,
+    plot_portraits,
+    portraits_table,
+)
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.portraits.faces import CODE_SIZE, Encoder, dlib_encoder, find_faces
@@ -21,6 +28,7 @@ from fast_style.portraits.protection import FaceProtection, protecting_mask
 from fast_style.stylize.files import stylize_files
 from fast_style.stylize.stylization import Stylization
 from fast_style.stylize.stylizer import Stylizer
+from fast_style.zoo.cards import table
 from tests.conftest import Photo
 
 CANDY = PROJECT / "pretrained" / "candy"
@@ -246,6 +254,27 @@ def test_transparent_pixels_stay_under_a_protection(photo: Photo) -> None:
     np.testing.assert_array_equal(found[4:], 255 - content[4:])
 
 
+# Measured on styles
+
+
+def test_the_overlap_of_two_boxes() -> None:
+    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+    assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1
+    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
+
+
+def test_the_table_of_styles_has_the_share_of_portraits(tmp_path: Path) -> None:
+    folder = tmp_path / "candy"
+    shutil.copytree(CANDY, folder)
+    (folder / "portraits.json").unlink(missing_ok=True)
+    without = table([folder]).splitlines()[2]
+    figures = {"faces": 4, "strengths": [0.5, 1.0], "found": [1.0, 0.75], "same": [0.75, 0.25]}
+    (folder / "portraits.json").write_text(json.dumps(figures))
+    head, _, row = table([folder]).splitlines()
+    assert head.endswith("| faces found (same person) |")
+    assert row == without.removesuffix("|  |") + "| 75% (25%) |"
+
+
 # Without the extra
 
 WITHOUT = """
@@ -267,6 +296,7 @@ def test_what_needs_the_extra_names_it_in_one_line(tmp_path: Path, photo: Photo)
     stylize = ["--model", "candy", "--output", tmp_path / "out", "--protect-faces", "1"]
     for flags in (
         ["portraits", "who", "--database", tmp_path / "people.npz", tmp_path / "a.png"],
+        ["measure", "--model", "candy", "--portraits", tmp_path],
         ["eval", "--image", tmp_path / "a.png", *stylize],
         ["batch", "--input", tmp_path / "a.png", *stylize],
     ):
@@ -501,3 +531,43 @@ def test_the_servers_face_is_that_of_eval(portrait: np.ndarray) -> None:
         answer = client.post("/stylize/candy?protect_faces=0.7", content=png)
         found = decode_picture(answer.content, "answer").rgb
     np.testing.assert_allclose(found, kept.astype(int), rtol=0, atol=1)
+
+
+def test_what_is_left_of_a_face_is_measured_at_each_strength(
+    portrait: np.ndarray, tmp_path: Path
+) -> None:
+    figures = measure_portraits({"plain": lambda rgb: rgb, "gone": np.zeros_like}, [portrait])
+    assert figures["plain"] == {
+        "faces": 1,
+        "strengths": [0.25, 0.5, 0.75, 1.0],
+        "found": [1.0] * 4,
+        "same": [1.0] * 4,
+    }
+    gone = figures["gone"]
+    assert gone["found"][0] == 1 and gone["found"][-1] == 0
+    assert all(same <= found for same, found in zip(gone["same"], gone["found"], strict=True))
+    assert len(portraits_table(figures).splitlines()) == 9
+    plot_portraits(tmp_path / "curves.png", figures)
+    assert read_picture(tmp_path / "curves.png").rgb.shape[2] == 3
+    with pytest.raises(UserError, match=r"^--portraits: no face is found in the photos$"):
+        measure_portraits({"plain": lambda rgb: rgb}, [np.zeros((64, 64, 3), np.uint8)])
+
+
+def test_measure_writes_the_figures_of_portraits_to_the_model(
+    portrait: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    write(tmp_path / "photos" / "a.png", Picture(portrait))
+    shutil.copytree(CANDY, tmp_path / "candy")
+    line = [sys.executable, "-m", "fast_style.measure", "--model", str(tmp_path / "candy")]
+    line += ["--portraits", str(tmp_path / "photos")]
+    result = subprocess.run(line, capture_output=True, text=True, cwd=PROJECT)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / "candy" / "portraits.json").read_text())
+    assert figures["faces"] == 1 and figures["found"][0] == 1
+    assert (tmp_path / "candy" / "portraits.png").exists()
+    result = subprocess.run([*line, "--images", "x"], capture_output=True, text=True, cwd=PROJECT)
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: --portraits: needs --model, and neither --images nor --compare\n"
+    )
