@@ -1,11 +1,13 @@
 """Stylize pictures: python eval.py --model models/candy --image in.jpg"""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fast_style.command_line import (
     STYLE_HELP,
     OneLineParser,
     add_mask_flag,
+    add_protect_faces_flag,
     add_stylization_flags,
     exit_on_user_error,
     number_of_bytes,
@@ -21,6 +23,7 @@ def main() -> int:
     parser.add_argument("--style", help=STYLE_HELP)
     add_stylization_flags(parser)
     add_mask_flag(parser)
+    add_protect_faces_flag(parser)
     parser.add_argument(
         "--max-memory", type=number_of_bytes, help="such as 4GB; default: the free memory"
     )
@@ -33,11 +36,16 @@ def main() -> int:
     # Imported after the flags, so that a wrong flag is reported at once.
     from fast_style.stylize.files import stylize_files
 
+    how = stylization(args)
+    if args.protect_faces:
+        from fast_style.portraits.protection import FaceProtection
+
+        how = replace(how, protection=FaceProtection(args.protect_faces))
     return stylize_files(
         args.model,
         args.image,
         args.output,
-        stylization(args),
+        how,
         mask=args.mask,
         runtime=args.runtime,
         precision=args.precision,

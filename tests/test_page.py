@@ -372,6 +372,32 @@ def test_the_camera_goes_on_after_an_error_and_is_put_away(page: webdriver.Chrom
     assert page.execute_script("return document.getElementById('camera').srcObject") is None
 
 
+def test_faces_can_be_kept_where_the_extra_is_installed(
+    page: webdriver.Chrome, tmp_path: Path
+) -> None:
+    features = page.execute_async_script(
+        "fetch('/features').then((answer) => answer.json()).then(arguments[0])"
+    )
+    if not features["protect_faces"]:
+        assert not the(page, "faces").is_displayed()
+        return
+    wait(page).until(lambda b: the(b, "faces").is_displayed())
+    matplotlib = pytest.importorskip("matplotlib")
+    portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    rgb = read_picture(portrait).rgb[::3, ::3]
+    write_picture(tmp_path / "a.png", Picture(rgb))
+    upload(page, tmp_path / "a.png")
+    painted(page, NAMES[0])
+    plain = shown_pixels(page)
+    the(page, "faces").send_keys(Keys.END)
+    assert the(page, "faces-value").text == "100%"
+    wait(page).until(lambda _: (shown_pixels(page) != plain).any())
+    kept = shown_pixels(page)
+    face = slice(len(rgb) // 4, len(rgb) // 3), slice(2 * rgb.shape[1] // 5, rgb.shape[1] // 2)
+    np.testing.assert_array_equal(kept[face], rgb[face])
+    np.testing.assert_array_equal(kept[-len(rgb) // 4 :], plain[-len(rgb) // 4 :])
+
+
 def test_nothing_is_asked_of_another_machine(page: webdriver.Chrome, address: str) -> None:
     page.get_log("browser")  # of the tests before
     page.refresh()

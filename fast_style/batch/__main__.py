@@ -6,11 +6,13 @@ same command continues a run that was stopped.
 
 import argparse
 import os
+from dataclasses import replace
 
 from fast_style.command_line import (
     STYLE_HELP,
     OneLineParser,
     add_mask_flag,
+    add_protect_faces_flag,
     add_stylization_flags,
     at_least_1,
     exit_on_user_error,
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--name-column", default="name", help="Parquet: their file names")
     add_stylization_flags(parser)
     add_mask_flag(parser)
+    add_protect_faces_flag(parser)
     parser.add_argument("--allow-huge", action="store_true", help="read over 179 million pixels")
     parser.add_argument(
         "--address",
@@ -53,11 +56,16 @@ def main() -> int:
 
     from fast_style.batch.run import stylize_collection
 
+    how = stylization(args)
+    if args.protect_faces:
+        from fast_style.portraits.protection import FaceProtection
+
+        how = replace(how, protection=FaceProtection(args.protect_faces))
     return stylize_collection(
         args.model,
         args.input,
         args.output,
-        stylization(args),
+        how,
         mask=args.mask,
         styles=args.style,
         image_column=args.image_column,

@@ -3,11 +3,13 @@
     python -m fast_style.measure --model models/candy --images photos
     python -m fast_style.measure --model models/candy --images photo.jpg --pictures theirs.jpg
     python -m fast_style.measure --model models/candy --images photos --lbfgs
+    python -m fast_style.measure --model models/candy models/wave --portraits photos_of_people
 
 Shows the figures of likeness.py, without a loss network, for the models, the plain photo and the
 pictures of other programs; a contact sheet; and the models' artefacts (artefacts.py) at several
 sizes. With --lbfgs also the objective in iterations of L-BFGS on the pixels, from white noise and
 from the content image: Johnson et al. (2016, section 4.1) report 50 to 100 from noise.
+With --portraits, how many of the people in them are still found and recognized.
 """
 
 import json
@@ -41,9 +43,11 @@ from fast_style.pictures.images import (
     read_picture,
     write_picture,
 )
+from fast_style.stylize.stylizer import Stylizer
 
 MEASURE = "measure"  # .json, and with --lbfgs .png; measure-STYLE of a folder with several
 SHEET = "contact_sheet"  # .jpg; contact_sheet-STYLE
+PORTRAITS = "portraits"  # .json and .png; portraits-STYLE
 MOST_OTHER_PROPORTIONS = 0.03  # programs crop or add some pixels at the edges
 SMALLEST = 96
 OPTIMIZED, ITERATIONS = 2, 200
@@ -65,6 +69,7 @@ def main() -> None:
     flag("--images", help="photos that were not trained on: a folder or glob")
     flag("--style-image", help="the painting, if the file in the conf does not exist")
     flag("--pictures", **many, metavar="FILE", help="results of other programs for a single photo")
+    flag("--portraits", help="measure how many people are still recognized: a folder or glob")
     flag("--sizes", type=at_least_1, nargs="+", default=[256, 512, 1024])
     flag("--lbfgs", action="store_true", help="also measure the objective in iterations of L-BFGS")
     flag("--optimized", type=at_least_1, help=f"with --lbfgs: number of photos ({OPTIMIZED})")
@@ -74,6 +79,11 @@ def main() -> None:
     for name, needed in NEEDED.items():
         if getattr(args, name) and not getattr(args, needed):
             raise UserError(f"--{name.replace('_', '-')}: needs --{needed}")
+    if args.portraits is not None:
+        if not args.model or args.images is not None or args.compare:
+            raise UserError("--portraits: needs --model, and neither --images nor --compare")
+        _measure_portraits(args.model, args.style, args.portraits)
+        return
     if bool(args.model) != (args.images is not None):
         raise UserError("--model and --images go together; --compare alone shows earlier figures")
     if not args.model and not args.compare:
@@ -95,6 +105,27 @@ def main() -> None:
     print(likeness_table(figures))
     print()
     print(table(measured))
+
+
+def _measure_portraits(models: Sequence[str], style: str | None, images: str) -> None:
+    check_installed("--portraits: needs", "portraits", "matplotlib")
+    # An optional extra.
+    from fast_style.measure.portraits import measure_portraits, plot_portraits, portraits_table
+    from fast_style.portraits.faces import check_faces_installed
+
+    check_faces_installed()
+    folders = [find_model_folder(name) for name in models]
+    named = [(name_in_style(path.resolve().name, style), str(path)) for path in folders]
+    stylizers = [Stylizer(folder, style=style) for folder in folders]
+    stylizers_by_label = dict(zip(_labels(named, []), stylizers, strict=True))
+    photos = [flatten_on_white(read_picture(path)) for path in find_pictures(images)]
+    measured = measure_portraits(stylizers_by_label, photos)
+    name = name_in_style(PORTRAITS, style)
+    for folder, figures in zip(folders, measured.values(), strict=True):
+        write_atomically(folder / f"{name}.json", json.dumps(figures, indent=2).encode())
+    plot_portraits(folders[0] / f"{name}.png", measured)
+    print(portraits_table(measured))
+    print(folders[0] / f"{name}.png")
 
 
 def _read_subjects(

@@ -5,7 +5,7 @@ A mask is (H, W) uint8: 255 stylizes a pixel, 0 keeps it, and values between mix
 
 import numpy as np
 from absl import logging
-from PIL import Image
+from PIL import Image, ImageChops
 
 from fast_style.errors import UserError
 from fast_style.pictures.images import MAX_PIXELS, Picture, decode_picture
@@ -44,6 +44,13 @@ def scaled_to(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     # Not Lanczos, which overshoots at edges and would stylize a little beyond them.
     size, bilinear = (width, height), Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(mask).resize(size, bilinear))
+
+
+def product(mask: np.ndarray | None, other: np.ndarray) -> np.ndarray:
+    """Multiplies two masks of one size; None: all pixels."""
+    if mask is None:
+        return other
+    return np.asarray(ImageChops.multiply(Image.fromarray(mask), Image.fromarray(other)))
 
 
 def without_transparent(mask: np.ndarray | None, picture: Picture) -> np.ndarray | None:

@@ -152,6 +152,10 @@ class Server:
         if "quality" in asked and ending == ".png":
             raise UserError("quality: PNG has no quality; it is for format=jpeg and format=webp")
         quality = asked.pop("quality", QUALITY)
+        if protected := asked.pop("protect_faces", 0.0):
+            from fast_style.portraits.protection import FaceProtection
+
+            asked["protection"] = FaceProtection(protected)
 
         def work() -> bytes:
             with self._stylizer(name, mix, style_image) as (stylizer, decoded):
@@ -187,6 +191,15 @@ class Server:
         style = self.models.find(name)
         picture = await self.queue.run(lambda: self._sample(style))
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
+
+    async def features(self, request: Request) -> Response:
+        from fast_style.portraits.faces import check_faces_installed
+
+        try:
+            check_faces_installed()
+        except UserError:
+            return JSONResponse({"protect_faces": False})
+        return JSONResponse({"protect_faces": True})
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -283,6 +296,7 @@ def application(
         *own_styles.routes(),
         Route("/styles", server.styles),
         Route("/styles/{name:str}.jpg", server.sample),
+        Route("/features", server.features),
         Route(HEALTH, server.health),
         Route("/metrics", metrics.endpoint),
         Route("/", page),

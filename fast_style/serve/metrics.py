@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATHS = {"/", "/v1", "/stylize", "/styles", "/healthz", "/metrics", "/page"}
+PATHS = {"/", "/v1", "/stylize", "/styles", "/features", "/healthz", "/metrics", "/page"}
 
 
 class Metrics:

@@ -93,6 +93,7 @@ STYLIZATION: dict[str, Reader] = {
     "preserve_color": _YES_OR_NO,
     "max_size": at_least_1,
     "scale": factor,
+    "protect_faces": unit_interval,
     "style": str,
     "format": _choice(ENDINGS),
     "quality": _quality,

@@ -8,7 +8,7 @@ import numpy as np
 from fast_style.errors import UserError
 from fast_style.pictures.guided_upsampling import enlarged
 from fast_style.pictures.images import Picture
-from fast_style.pictures.masks import check_proportions, scaled_to, without_transparent
+from fast_style.pictures.masks import check_proportions, product, scaled_to, without_transparent
 from fast_style.pictures.pixels import blend, fit_within, resize, with_chroma_of
 
 SMALLEST_SCALE = 0.5  # the network sees 4 times the pixels
@@ -25,6 +25,8 @@ class Stylization:
     a smaller picture (pictures.guided_upsampling), below 1 a larger one.
     mask: (H, W) uint8 (pictures.masks) with the proportions of the picture, to whose size it is
     scaled; None: stylize everything.
+    protection: computes another mask of any size from a picture, (H, W, 3) uint8, as
+    portraits.protection does; the two are multiplied. None: no other mask.
     Raises UserError for other values.
     """
 
@@ -33,6 +35,7 @@ class Stylization:
     max_size: int | None = None
     scale: float = 1.0
     mask: np.ndarray | None = None
+    protection: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -68,6 +71,8 @@ class Stylization:
         if self.preserve_color:
             stylized = with_chroma_of(content, stylized)
         mask = None if self.mask is None else scaled_to(self.mask, *content.shape[:2])
+        if self.protection is not None:
+            mask = product(mask, scaled_to(self.protection(content), *content.shape[:2]))
         mask = without_transparent(mask, picture)
         if self.strength < 1 or mask is not None:
             stylized = blend(content, stylized, self.strength, mask)

@@ -107,7 +107,7 @@ def _flicker(folder: Path) -> list[str]:
 def table(folders: Iterable[Path]) -> str:
     """Returns a table of models of one style: their trainings and their figures."""
     head = ["style", "steps", "minutes", *TERMS, "before", "strokes", "palette", "scene"]
-    head += ["grid (photo)", "frame", "blotched"]
+    head += ["grid (photo)", "frame", "blotched", "faces found (same person)"]
     rows = []
     for folder in folders:
         model, result = read_model(folder), _read_json(folder / RESULT)
@@ -115,7 +115,7 @@ def table(folders: Iterable[Path]) -> str:
         cells = [model.name, str(result["steps"]), f"{result['seconds'] / 60:.0f}"]
         cells += [f"{after[term]:.3f}" for term in TERMS] if after else ["-"] * len(TERMS)
         cells += [f"{before['total']:.3f}"] if before else ["-"]
-        rows.append([*cells, *_measured_cells(folder)])
+        rows.append([*cells, *_measured_cells(folder), _portrait_cell(folder)])
     return "\n".join(_rows(head, rows))
 
 
@@ -135,6 +135,12 @@ def _measured_cells(folder: Path) -> list[str]:
     frames = [f"{one['frame']:.1f}" for one in art]
     blotched = [f"{one['blotched']:.1%}" for one in art]
     return [" / ".join(cells) for cells in (strokes, palettes, scenes, grids, frames, blotched)]
+
+
+def _portrait_cell(folder: Path) -> str:
+    """Returns the shares of faces that are found, and are of the same person, at full strength."""
+    found = _read_all(folder, "portraits*.json")
+    return " / ".join(f"{one['found'][-1]:.0%} ({one['same'][-1]:.0%})" for one in found)
 
 
 def _read_all(folder: Path, pattern: str) -> list[dict]:

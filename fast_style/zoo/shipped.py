@@ -59,7 +59,7 @@ def ship(folder: Path, data: str, target: Path) -> None:
             f"{folder}: has {size:,} bytes of weights in {weights}, {most:,} are allowed"
         )
     target.mkdir(parents=True, exist_ok=True)
-    for pattern in ("measure*.json", "flicker*.json", STATISTICS):
+    for pattern in ("measure*.json", "portraits*.json", "flicker*.json", STATISTICS):
         for known in folder.glob(pattern):
             write_atomically(target / known.name, known.read_bytes())
     conf = {key: value for key, value in model.conf.items() if key not in PLACE_KEYS}

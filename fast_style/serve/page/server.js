@@ -39,6 +39,7 @@ async function paint(photo, mask, signal) {
   const folder = other ? mixedIn(style, other) : style;
   const how = new URLSearchParams({
     strength: element("strength").value / 100,
+    protect_faces: element("faces").value / 100,
     preserve_color: element("colors").checked,
     scale: element("scale").value,
   });
@@ -55,6 +56,11 @@ async function paint(photo, mask, signal) {
   }
   const answer = await answerOf(`/stylize/${encodeURIComponent(folder)}?${how}`, { method: "POST", body, signal });
   return { stylized: await answer.blob() };
+}
+
+async function showFeatures() {
+  const features = await (await fetch("/features")).json();
+  element("faces-label").hidden = !features.protect_faces;
 }
 
 async function answerOf(url, options) {
@@ -88,4 +94,5 @@ for (const kind of ["input", "change"]) {
     element("share-label").hidden = !element("mix").value;
   });
 }
+showFeatures();
 listStyles().then(() => beginOwnStyles());
