@@ -1,7 +1,7 @@
 """The styles of a server. Each is loaded by the first request for it, and kept."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fast_style.any_style.chosen_style import in_style
 from fast_style.conf.locations import by_its_name, locate
-from fast_style.errors import UserError, nearest
+from fast_style.errors import UserError
 from fast_style.loss.style_statistics import read_style_statistics, statistics_file
 from fast_style.model_folder.layout import WEIGHTS
 from fast_style.model_folder.model import NETWORK, Model, read_model
@@ -104,12 +104,7 @@ class Models:
                 f"{name} has several styles; style= takes one of {', '.join(styles)}, or a "
                 f"mix: style={styles[0]}:0.6,{styles[1]}:0.4"
             )
-        mix = mix.replace(":", "=")
-        try:
-            style_proportions(mix, styles)
-        except UserError as error:
-            raise UserError(str(error).removeprefix("--")) from None
-        return Style(name, folder, mix)
+        return Style(name, folder, _checked_mix(mix, styles))
 
     def stylizer(self, name: str, mix: str | None = None) -> Stylizer:
         """Returns the stylizer of the style that `find` returns, and loads it if necessary.
@@ -164,21 +159,15 @@ class Models:
     def _mix_of_any(self, name: str, mix: str | None) -> Style:
         folder = self.takes_any[name].source.parent
         # Never a name of a file: only styles that are served.
-        names: Collection[str] = [*self.statistics, *self.own_styles()]
+        names = [*self.statistics, *self.own_styles()]
         if mix is None:
             raise UserError(
                 f"{name} takes any style: send a style image as the file `style` of a form, or "
                 f"style= one of {', '.join(names) or 'none here'}"
             )
-        mix = mix.replace(":", "=")
-        try:
-            shares = named_shares(mix)
-        except UserError as error:
-            raise UserError(str(error).removeprefix("--")) from None
-        for one in shares:
-            if one not in names:
-                raise UserError(f"style={mix}: there is no {one!r}; {nearest(one, names)}")
-        versions = [own.version for one, own in self.own_styles().items() if one in shares]
+        mix = _checked_mix(mix, names)
+        used = named_shares(mix)
+        versions = [own.version for one, own in self.own_styles().items() if one in used]
         return Style(name, folder, mix, version=max(versions, default=0))
 
     def _statistics_file(self, name: str) -> Path:
@@ -207,6 +196,16 @@ class Models:
             return False
         centres = (model.arrays[f"{NETWORK}{PREDICTOR}centre"] for model in self.takes_any.values())
         return all(sizes == {len(centre)} for centre in centres)
+
+
+def _checked_mix(mix: str, names: Sequence[str]) -> str:
+    """Returns a mix as --style writes it. Raises UserError if it is not one of `names`."""
+    mix = mix.replace(":", "=")
+    try:
+        style_proportions(mix, names)
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--")) from None
+    return mix
 
 
 def _folders(own: OwnStyles) -> set[Path]:
