@@ -128,6 +128,17 @@ def wide_model(conf_values: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_model(conf_values: dict[str, Any], wide_model: Path) -> Path:
+    """A model folder of the small network, which wide_model taught for two steps."""
+    from fast_style.training.loop import train
+
+    values = conf_values | {"network": "small", "naming": "small", "steps": 2, "warmup_steps": 0}
+    values |= {"teacher": str(wide_model), "teacher_weight": 1e-3}
+    with without_graphs():
+        return train(config_from_mapping(values, "conf"))
+
+
+@pytest.fixture(scope="session")
 def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four pictures to learn styles from."""
     folder = tmp_path_factory.mktemp("paintings")
@@ -168,10 +179,10 @@ def any_model(any_values: dict[str, Any]) -> Path:
         return train(config_from_mapping(any_values, "conf"))
 
 
-@pytest.fixture(scope="session", params=["paper", "wide"])
+@pytest.fixture(scope="session", params=["trained_model", "wide_model", "small_model"])
 def model_of_each_network(request: pytest.FixtureRequest) -> Path:
-    """trained_model and wide_model, one after the other."""
-    return request.getfixturevalue({"paper": "trained_model", "wide": "wide_model"}[request.param])
+    """Model folders of three networks, one after the other."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

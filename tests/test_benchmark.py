@@ -17,7 +17,7 @@ from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, 
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.network.architecture import BORDER, PAPER, SMOOTH, WIDE
+from fast_style.network.architecture import BORDER, PAPER, SMALL, SMOOTH, WIDE
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network
 from tests.conftest import Photo
@@ -38,8 +38,17 @@ def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
     wide = both + 9 * up + (side // 8) ** 2 * (3 * 3 * 128 * 160 + 9 * 4 * 160 * 128)
     wide += 10 * (side // 8) ** 2 * 3 * 3 * 160 * 160
     assert convolution_operations(build_transformer_network(WIDE), 64, 60) == 2 * wide
+    small = side**2 * 2 * 5 * 5 * 3 * 8 + 8 * (side // 8) ** 2 * 3 * 3 * 64 * 64
+    for halved, (inputs, outputs) in zip((2, 4, 8), ((8, 24), (24, 48), (48, 64)), strict=True):
+        small += (1 + 4) * (side // halved) ** 2 * 3 * 3 * inputs * outputs  # down and up
+    assert convolution_operations(build_transformer_network(SMALL), 64, 60) == 2 * small
     documented = (PROJECT / "docs" / "architecture.md").read_text()
-    for name, multiplications in [("paper", paper), ("smooth", smooth), ("wide", wide)]:
+    for name, multiplications in [
+        ("paper", paper),
+        ("smooth", smooth),
+        ("wide", wide),
+        ("small", small),
+    ]:
         [row] = [line for line in documented.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.endswith(f" {multiplications // side**2:,} |")
 

@@ -17,12 +17,17 @@ import yaml
 from PIL import Image
 
 from fast_style.conf.conf_file import config_from_mapping, load_config
-from fast_style.conf.config import Config
+from fast_style.conf.config import Config, problems
 from fast_style.errors import UserError
 from fast_style.loss.named_terms import in_one_line
 from fast_style.loss.style_statistics import read_style
 from fast_style.model_folder.checkpoint import Checkpoint, check_same_training, newest_checkpoint
-from fast_style.model_folder.model import Model, load_network, read_model
+from fast_style.model_folder.model import (
+    Model,
+    load_initial_weights,
+    load_network,
+    read_model,
+)
 from fast_style.model_folder.npz import read_arrays, write_arrays
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.pictures.training_pictures.content_images import ContentImages
@@ -144,6 +149,36 @@ def test_a_step_returns_the_terms_before_it_and_brings_the_objective_down(config
         trainer.train_step(batch)
     assert trainer.step == 5
     assert trainer.evaluate(batch)["total"] < before["total"]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_teacher_shows_what_it_makes_of_the_same_pictures(
+    config: Config, wide_model: Path, small_model: Path
+) -> None:
+    config = dataclasses.replace(config, teacher=str(wide_model), teacher_weight=0.5)
+    config = dataclasses.replace(config, network="small", init_from=str(small_model))
+    trainer = Trainer(config, [read_style(config)], 4, "float32")
+    load_initial_weights(trainer.network, "small", {"one": {}}, small_model)
+    content = ContentImages(config).batch(0)
+    [wide, small] = [load_network(folder) for folder in (wide_model, small_model)]
+    pictures = content.astype(np.float32)
+    expected = np.mean(np.square(np.asarray(small(pictures)) - np.asarray(wide(pictures))))
+    terms = trainer.evaluate(Batch(content, 0))
+    assert terms["teacher"] == pytest.approx(expected, rel=1e-3)
+    assert terms["weighted/teacher"] == pytest.approx(expected / 2, rel=1e-3)
+    taught = np.asarray(trainer.teacher(pictures))
+    for _ in range(3):
+        trainer.train_step(Batch(content, 0))
+    np.testing.assert_array_equal(trainer.teacher(pictures), taught)
+
+
+def test_a_teacher_has_to_be_there_and_of_one_style(config: Config, several: Path) -> None:
+    weighed = dataclasses.replace(config, teacher_weight=0.5)
+    [problem] = [said for key, said in problems(weighed) if key == "teacher_weight"]
+    assert problem == "0.5 needs a teacher, a model folder"
+    for folder, said in (("nowhere", "nowhere"), (str(several), "has several styles")):
+        with pytest.raises(UserError, match=f"teacher: .*{said}"):
+            Trainer(dataclasses.replace(weighed, teacher=folder), [], 4, "float32")
 
 
 # What a finished training leaves

@@ -15,6 +15,7 @@ from fast_style.network.architecture import (
     BORDER,
     OUTPUT_REACH,
     PAPER,
+    SMALL,
     WIDE,
     Architecture,
     architecture_of,
@@ -202,6 +203,12 @@ def test_the_number_of_parameters() -> None:
     residual = 5 * 2 * (3 * 3 * 160 * 160 + 2 * 160)
     up += 3 * 3 * 160 * 128 + 2 * 128
     assert build_transformer_network(WIDE).count_params() == ends + down + residual + up + 8 * 160
+    ends = 5 * 5 * 3 * 8 + 2 * 8 + 5 * 5 * 8 * 3 + 3
+    between = 9 * (8 * 24 + 24 * 48 + 48 * 64), 2 * (24 + 48 + 64), 2 * (48 + 24 + 8)
+    residual = 4 * 2 * (3 * 3 * 64 * 64 + 2 * 64)
+    assert build_transformer_network(SMALL).count_params() == (
+        ends + 2 * between[0] + between[1] + between[2] + residual
+    )
 
 
 def test_a_conf_may_name_every_architecture_and_output() -> None:

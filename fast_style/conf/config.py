@@ -76,7 +76,9 @@ class Config:
     range_weight: float = _number(0.0, at_least=0)
     grid_weight: float = _number(0.0, at_least=0)
     temporal_weight: float = _number(0.0, at_least=0)
-    network: Literal["paper", "smooth", "wide"] = "paper"
+    teacher: str | None = None
+    teacher_weight: float = _number(0.0, at_least=0)
+    network: Literal["paper", "smooth", "wide", "small"] = "paper"
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
 
     dataset: str = "coco/2014"
@@ -224,7 +226,7 @@ OBSERVING_KEYS = _MACHINE_KEYS | {
 }
 
 # Keys that name places on the training machine; shipped and exported models do not have them.
-PLACE_KEYS = _MACHINE_KEYS | {"dataset", "style_dataset", "init_from"}
+PLACE_KEYS = _MACHINE_KEYS | {"dataset", "style_dataset", "init_from", "teacher"}
 
 FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 
@@ -287,6 +289,8 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     if len({Path(image).stem for image in previews}) != len(previews):
         different = "would overwrite each other; rename one of the files"
         yield "preview_images", f"{previews} {different}"
+    if config.teacher_weight and config.teacher is None:
+        yield "teacher_weight", f"{config.teacher_weight} needs a teacher, a model folder"
     if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
         yield "warmup_steps", f"{config.warmup_steps} is not below steps: {config.steps}"
     network = config.loss_model

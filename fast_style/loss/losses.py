@@ -273,6 +273,15 @@ def temporal_loss(stylized: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
     return ops.mean(ops.square(_float32(moved) - _float32(there)))
 
 
+def teacher_loss(stylized: Tensor, taught: Tensor) -> Tensor:
+    """Returns the mean squared difference from what another network makes of the same pictures.
+
+    stylized, taught: (N, H, W, 3), in grey levels. Distillation (Hinton et al. 2015), of pictures
+    in place of classes.
+    """
+    return ops.mean(ops.square(_float32(stylized) - _float32(taught)))
+
+
 @dataclass(frozen=True)
 class Compared:
     """The input of the terms for one batch.
@@ -280,7 +289,7 @@ class Compared:
     stylized: (N, H, W, 3) RGB 0..255. content, style: scalars, the weighted sums over the layers
     of the loss network. targets: those of the painting, for each term with a `target`. period: of
     the transformer network's upsampling, in pixels. balanced: as for style_loss. moved: the `moved`
-    and `shift` of temporal_loss, or None.
+    and `shift` of temporal_loss, or None. taught: that of teacher_loss, or None.
     """
 
     stylized: Tensor
@@ -290,6 +299,7 @@ class Compared:
     period: int
     balanced: bool
     moved: Tensor = None
+    taught: Tensor = None
 
 
 @dataclass(frozen=True)
@@ -298,8 +308,8 @@ class Term:
 
     weight: the conf key of its weight. loss: computes it. target: computes what it compares with
     from a (1, H, W, 3) painting, for terms without the loss network. of_style: its weight follows
-    the conf's style_ramp. always: it is computed for the log even if its weight is 0. moves: it
-    needs `Compared.moved`.
+    the conf's style_ramp. always: it is computed for the log even if its weight is 0. needs: what
+    of Compared it needs; it is left out if that is None.
     """
 
     name: str
@@ -308,7 +318,7 @@ class Term:
     target: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     of_style: bool = False
     always: bool = False
-    moves: bool = False
+    needs: str = "stylized"
 
 
 def _sliced_term(name: str, slices: Callable[[Tensor], list[Tensor]]) -> Term:
@@ -330,7 +340,13 @@ TERMS = (
     Term("range", "range_weight", lambda of: out_of_range_loss(of.stylized)),
     Term("grid", "grid_weight", lambda of: grid_loss(of.stylized, of.period)),
     Term(
-        "temporal", "temporal_weight", lambda of: temporal_loss(of.stylized, *of.moved), moves=True
+        "temporal",
+        "temporal_weight",
+        lambda of: temporal_loss(of.stylized, *of.moved),
+        needs="moved",
+    ),
+    Term(
+        "teacher", "teacher_weight", lambda of: teacher_loss(of.stylized, of.taught), needs="taught"
     ),
 )
 """Every term of the objective; `total` is their weighted sum."""

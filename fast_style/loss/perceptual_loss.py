@@ -95,7 +95,13 @@ class PerceptualLoss:
         return {layer: self._inside(found, layer, scale=0) for layer, found in features.items()}
 
     def __call__(
-        self, stylized, content_targets, style_targets=None, style_ramp=1.0, moved=None
+        self,
+        stylized,
+        content_targets,
+        style_targets=None,
+        style_ramp=1.0,
+        moved=None,
+        taught=None,
     ) -> Mapping[str, object]:
         """Returns the named terms of (N, H, W, 3) RGB 0..255 pictures, each a float32 scalar.
 
@@ -104,7 +110,8 @@ class PerceptualLoss:
         size and so on.
         content_targets, style_targets: as the methods with these names return them; by default
         those of the first style. style_ramp: a factor on the weights of the terms of style. moved:
-        the `moved` and `shift` of temporal_loss; without it, the terms that need it are left out.
+        the `moved` and `shift` of temporal_loss. taught: that of teacher_loss. Terms whose input is
+        None are left out.
         """
         config = self.config
         if style_targets is None:
@@ -133,11 +140,18 @@ class PerceptualLoss:
         period = ARCHITECTURES[config.network].downsampling
         balanced = config.style_normalization == "balanced"
         compared = Compared(
-            stylized, content_distance, style_distance, style_targets, period, balanced, moved
+            stylized,
+            content_distance,
+            style_distance,
+            style_targets,
+            period,
+            balanced,
+            moved,
+            taught,
         )
         terms, weighted = {}, {}
         for term in self.terms:
-            if moved is not None or not term.moves:
+            if getattr(compared, term.needs) is not None:
                 weight = getattr(config, term.weight) * (style_ramp if term.of_style else 1)
                 terms[term.name] = term.loss(compared)
                 weighted[term.name] = weight * terms[term.name]
