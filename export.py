@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fast_style.command_line import STYLE_HELP, OneLineParser, exit_on_user_error
 from fast_style.errors import UserError
-from fast_style.export import FORMATS, check_format, check_style, export, web_site
+from fast_style.export import FORMATS, check_format, check_new, check_style, export, web_site
 from fast_style.hardware import start_tensorflow
 from fast_style.model_folder.layout import find_model_folder
 from fast_style.model_folder.model import read_model
@@ -38,12 +38,12 @@ def main() -> None:
     )
     args = parser.parse_args()
     _check(args)
-    start_tensorflow()
     folders = [find_model_folder(name) for name in args.model]
     models = [read_model(folder) for folder in folders]
     for kind in args.format:
         for model in models:
             check_style(model, kind, args.style)
+    start_tensorflow()
     for kind in args.format:
         if kind == WEB:
             _export_site(folders, args)
@@ -56,8 +56,12 @@ def _check(args: argparse.Namespace) -> None:
     several = len(args.format) > 1 or (len(args.model) > 1 and args.format != [WEB])
     if args.output is not None and several:
         raise UserError("--output: is for one export; without it, all go to exported/NAME.*")
+    if args.output is not None:
+        check_new(args.output)
     if args.onnxruntime_web is not None and WEB not in args.format:
         raise UserError(f"--onnxruntime-web: is for --format {WEB}")
+    if args.onnxruntime_web is not None and not args.onnxruntime_web.is_file():
+        raise UserError(f"--onnxruntime-web {args.onnxruntime_web}: no such file")
     if args.pixels == "float" and WEB in args.format:
         raise UserError(f"--pixels float: the networks of --format {WEB} take uint8")
     for kind in args.format:
