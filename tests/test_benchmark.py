@@ -157,6 +157,7 @@ def test_the_example_has_the_published_layers() -> None:
 
 
 def test_the_example_computes_what_its_layers_say(photo: Photo) -> None:
+    pytest.importorskip("torch")
     from fast_style.benchmark import pytorch_example
 
     network = _examples_network()

@@ -136,9 +136,9 @@ def test_the_extra_gpu_brings_the_cuda_libraries_of_tensorflow() -> None:
 
 
 def _extras() -> list[str]:
-    """All but those with gigabytes of libraries that `dev` does without."""
+    """All but those of accelerators and comparisons, which `dev` does without."""
     extras = PYPROJECT["project"]["optional-dependencies"]
-    return [extra for extra in extras if extra not in ("gpu", "benchmark")]
+    return [extra for extra in extras if extra not in ("gpu", "benchmark", "jax")]
 
 
 def _requirements(extras: list[str]) -> list[Requirement]:
