@@ -1,6 +1,5 @@
 """Stylize pictures: python eval.py --model models/candy --image in.jpg"""
 
-from dataclasses import replace
 from pathlib import Path
 
 from fast_style.command_line import (
@@ -36,16 +35,11 @@ def main() -> int:
     # Imported after the flags, so that a wrong flag is reported at once.
     from fast_style.stylize.files import stylize_files
 
-    how = stylization(args)
-    if args.protect_faces:
-        from fast_style.portraits.protection import FaceProtection
-
-        how = replace(how, protection=FaceProtection(args.protect_faces))
     return stylize_files(
         args.model,
         args.image,
         args.output,
-        how,
+        stylization(args),
         mask=args.mask,
         runtime=args.runtime,
         precision=args.precision,

@@ -120,11 +120,21 @@ def add_set_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def stylization(args: argparse.Namespace) -> Stylization:
-    """Returns the Stylization for the flags of add_stylization_flags."""
+    """Returns the Stylization for the flags of add_stylization_flags and add_protect_faces_flag.
+
+    Raises UserError if faces are to be protected and the extra is not installed.
+    """
     # Not at the top: it imports NumPy and Pillow, which not all programs need.
     from fast_style.stylize.stylization import Stylization
 
-    return Stylization(args.strength, args.preserve_color, args.max_size, args.scale)
+    protection = None
+    if amount := vars(args).get("protect_faces"):
+        from fast_style.portraits.protection import FaceProtection
+
+        protection = FaceProtection(amount)
+    return Stylization(
+        args.strength, args.preserve_color, args.max_size, args.scale, protection=protection
+    )
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> None:

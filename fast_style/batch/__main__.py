@@ -6,7 +6,6 @@ same command continues a run that was stopped.
 
 import argparse
 import os
-from dataclasses import replace
 
 from fast_style.command_line import (
     STYLE_HELP,
@@ -56,16 +55,11 @@ def main() -> int:
 
     from fast_style.batch.run import stylize_collection
 
-    how = stylization(args)
-    if args.protect_faces:
-        from fast_style.portraits.protection import FaceProtection
-
-        how = replace(how, protection=FaceProtection(args.protect_faces))
     return stylize_collection(
         args.model,
         args.input,
         args.output,
-        how,
+        stylization(args),
         mask=args.mask,
         styles=args.style,
         image_column=args.image_column,
