@@ -1,6 +1,8 @@
 """Chromium, and what a person does in it with a page that paints."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +67,25 @@ def shown_pixels(browser: webdriver.Chrome) -> np.ndarray:
 
 def says(browser: webdriver.Chrome, identity: str, text: str) -> None:
     wait(browser).until(lambda b: text in the(b, identity).text)
+
+
+@contextmanager
+def screen(browser: webdriver.Chrome, width: int, height: int, density: int = 1) -> Iterator[None]:
+    """The browser has a screen of this size, of a phone below 600 pixels, until the block ends."""
+    phone = {"deviceScaleFactor": density, "mobile": width < 600}
+    size = {"width": width, "height": height}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size | phone)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def assert_fits(browser: webdriver.Chrome, width: int) -> None:
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def assert_all_named(browser: webdriver.Chrome) -> None:
+    """What a person can use has a name for those who do not see it."""
+    for control in browser.find_elements(By.CSS_SELECTOR, "input, select, button, canvas"):
+        assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")

@@ -27,7 +27,19 @@ from fast_style.serve.http_server import HttpServer
 from fast_style.serve.learning import Learning
 from fast_style.serve.models import Models
 from fast_style.serve.own_styles import OwnStyles
-from tests.chromium import needs_chromium, painted, says, shown_pixels, start, the, upload, wait
+from tests.chromium import (
+    assert_all_named,
+    assert_fits,
+    needs_chromium,
+    painted,
+    says,
+    screen,
+    shown_pixels,
+    start,
+    the,
+    upload,
+    wait,
+)
 from tests.conftest import NAMES, Photo
 
 pytestmark = needs_chromium
@@ -150,28 +162,23 @@ def test_everything_has_a_name_and_fits(
     """FAST_STYLE_SCREENSHOTS=FOLDER keeps what is seen."""
     folder = Path(os.environ.get("FAST_STYLE_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
-    screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": name == "phone"}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(page, width, height, density=2):
         page.save_screenshot(folder / f"{name}_empty.png")
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_fits(page, width)
         write_picture(tmp_path / "a.png", Picture(photo(60, 80)))
         upload(page, tmp_path / "a.png")
         painted(page, NAMES[0])
         page.save_screenshot(folder / f"{name}.png")
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_fits(page, width)
         shown = page.execute_script(
             "return document.getElementById('result').getBoundingClientRect().toJSON()"
         )
-    finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     top, left = round(2 * shown["top"]), round(2 * shown["left"])
     rows, columns = round(2 * shown["height"]), round(2 * shown["width"])
     seen = read_picture(folder / f"{name}.png").rgb[top : top + rows, left : left + columns]
     assert seen.shape[0] > 100 and seen.shape[1] > min(width, 600)
     assert (seen.std((0, 1)) > 5).all()  # a picture, on the screen
-    for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
-        assert control.accessible_name or not control.is_displayed(), control.get_attribute("id")
+    assert_all_named(page)
 
 
 DROP = """
@@ -215,9 +222,7 @@ def test_from_a_dropped_painting_to_a_saved_picture(
     height: int,
 ) -> None:
     page = own_styles_page
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
+    with screen(page, width, height):
         write_picture(tmp_path / f"holiday{width}.png", Picture(photo(60, 80)))
         upload(page, tmp_path / f"holiday{width}.png")
         painted(page, NAMES[0])
@@ -233,7 +238,7 @@ def test_from_a_dropped_painting_to_a_saved_picture(
         the(page, "learn").click()
         wait(page).until(lambda b: the(b, "learning").is_displayed())
         wait(page).until(lambda b: int(the(b, "learned-part").get_attribute("aria-valuenow")) > 0)
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_fits(page, width)
         painted(page, "kitchen")
         wait(page).until(lambda _: (shown_pixels(page) != predicted).any())  # in place, meanwhile
         the(page, "stop").click()
@@ -248,17 +253,12 @@ def test_from_a_dropped_painting_to_a_saved_picture(
         np.testing.assert_array_equal(read_picture(saved).rgb, shown_pixels(page))
         names = [choice.get_attribute("value") for choice in page.find_elements(By.NAME, "style")]
         assert "kitchen" in names and "my wall" not in names
-        for control in page.find_elements(By.CSS_SELECTOR, "input, select, button"):
-            assert control.accessible_name or not control.is_displayed(), control.get_attribute(
-                "id"
-            )
+        assert_all_named(page)
 
         the(page, "delete").click()
         page.switch_to.alert.accept()
         says(page, "own-message", "kitchen is deleted")
         painted(page, NAMES[0])
-    finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_two_styles_are_mixed(own_styles_page: webdriver.Chrome, photo: Photo) -> None:

@@ -64,7 +64,8 @@ def conf(folder: Path, name: str, base: str, **values: object) -> str:
 @pytest.mark.slow
 def test_any_style_and_then_single_styles_that_begin_from_it(tmp_path: Path, photos: Path) -> None:
     any_style = conf(tmp_path, "every", "any.yml", style_dataset=str(photos), init_from=None)
-    begins = {"init_from": str(tmp_path / "every")}
+    begins = {"init_from": str(tmp_path / "every"), "teacher_weight": 1.0e-3}
+    begins |= {"teacher": str(PROJECT / "pretrained/candy")}
     # Both take the same compiled step, in which weights and style images are arguments.
     candy = conf(tmp_path, "one", "candy.yml", **begins)
     mosaic = conf(tmp_path, "two", "mosaic.yml", **begins, content_weight=9.0, palette_weight=0.0)
@@ -84,14 +85,16 @@ def test_any_style_and_then_single_styles_that_begin_from_it(tmp_path: Path, pho
     written = read_model(tmp_path / "one").conf
     assert written["init_from"] == str(tmp_path / "every")
     last = json.loads((tmp_path / "two/result.json").read_text())["last_step"]
-    content, style = (last[term] * weight for term, weight in (("content", 9.0), ("style", 1.0)))
-    assert last["total"] > content + style > 0
+    weights = {"content": 9.0, "style": 1.0, "teacher": 1.0e-3}
+    assert last["total"] > sum(weight * last[term] for term, weight in weights.items())
+    assert all(last[term] > 0 for term in weights)
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
         ({"steps": None}, "steps: null for one; give a number"),
+        ({"precision": "float32"}, "precision: float32 for one; train_jax takes bfloat16"),
         (
             {"style_image": None, "style_images": {"a": "img/candy.jpg", "b": "img/mosaic.jpg"}},
             "style_images: one has several; train it with train.py",

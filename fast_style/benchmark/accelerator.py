@@ -10,8 +10,7 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fast_style.benchmark.in_turns import in_turns
 from fast_style.command_line import OneLineParser, at_least_1, exit_on_user_error
 from fast_style.errors import check_installed
 from fast_style.files import write_atomically
@@ -32,22 +32,10 @@ PRECISIONS = {
     "float32": ("float32", "highest"),
 }
 PEAK_SIDE, PEAK_SIDE_ON_CPU = 8192, 1024  # of the matrices whose product is the peak
-SECONDS = 0.5  # that a task is repeated
 
 
-def median_seconds(task: Callable[[], object], wait: Callable[[object], object]) -> float:
-    """Returns the median time of a task, after a first call. wait: waits for its result."""
-    wait(task())
-    seconds: list[float] = []
-    while sum(seconds) < SECONDS or len(seconds) < 5:
-        started = time.perf_counter()
-        wait(task())
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
-
-
-def ours(sizes: list[int], eager: bool) -> Iterator[dict[str, Any]]:
-    """Yields a record for each size and precision."""
+def ours(sizes: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
+    """Yields a record for each size and precision. The precisions take turns."""
     import jax
     import jax.numpy as jnp
 
@@ -56,85 +44,78 @@ def ours(sizes: list[int], eager: bool) -> Iterator[dict[str, Any]]:
     from fast_style.network.layers import default_dtype
     from fast_style.network.transformer_network import build_transformer_network
 
+    random = np.random.default_rng(0)
+
+    def run(function: Callable, precision: str, *arrays: object) -> None:
+        with jax.default_matmul_precision(PRECISIONS[precision][1]):
+            jax.block_until_ready(function(*arrays))
+
     side = PEAK_SIDE_ON_CPU if jax.default_backend() == "cpu" else PEAK_SIDE
-    networks, peaks = {}, {}
-    for precision, (policy, multiplied) in PRECISIONS.items():
+    networks, products = {}, []
+    for precision, (policy, _) in PRECISIONS.items():
         with default_dtype(policy):
             networks[precision] = build_transformer_network(SMOOTH)
         dtype = policy.removeprefix("mixed_")
-        with jax.default_matmul_precision(multiplied):
-            factor = jnp.asarray(np.random.default_rng(0).standard_normal((side, side)), dtype)
-            seconds = median_seconds(partial(jnp.matmul, factor, factor), jax.block_until_ready)
-        peaks[precision] = 2 * side**3 / seconds
+        factor = jnp.asarray(random.standard_normal((side, side)), dtype)
+        products.append(partial(run, jnp.matmul, precision, factor, factor))
+    peaks = [2 * side**3 / seconds for seconds in in_turns(products, rounds)]
+    compiled = {precision: jax.jit(network) for precision, network in networks.items()}
     for size in sizes:
-        picture = jnp.asarray(
-            np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)), "float32"
-        )
+        picture = jnp.asarray(random.uniform(0, 255, (1, size, size, 3)), "float32")
         operations = convolution_operations(networks["float32"], size, size)
-        for precision, network in networks.items():
-            for compiled in (True, False) if eager else (True,):
-                task = jax.jit(network) if compiled else network
-                with jax.default_matmul_precision(PRECISIONS[precision][1]):
-                    seconds = median_seconds(partial(task, picture), jax.block_until_ready)
-                yield {
-                    "program": "fast-style, JAX",
-                    "size": size,
-                    "precision": precision,
-                    "compiled": compiled,
-                    "seconds": seconds,
-                    "peak_fraction": operations / seconds / peaks[precision],
-                }
+        passes = [partial(run, network, name, picture) for name, network in compiled.items()]
+        found = in_turns(passes, rounds)
+        for precision, seconds, peak in zip(PRECISIONS, found, peaks, strict=True):
+            fraction = operations / seconds / peak
+            yield _record("fast-style, JAX", size, precision, seconds) | {"peak_fraction": fraction}
 
 
-def example(sizes: list[int], batch_size: int, compiles: bool) -> Iterator[dict[str, Any]]:
-    """Yields the same records of PyTorch's example, and one of its training step."""
+def example(sizes: Sequence[int], batch_size: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """Yields the same records of PyTorch's example, and those of its training step."""
     import torch
 
     from fast_style.benchmark import pytorch_example
 
-    def wait(_: object) -> None:
+    networks = {
+        "bfloat16": pytorch_example.transformer_net().to(torch.bfloat16),
+        "float16": pytorch_example.transformer_net().to(torch.float16),
+        "tensorfloat32": (plain := pytorch_example.transformer_net()),
+        "float32": plain,
+    }
+
+    def run(function: Callable, precision: str, *arrays: object) -> None:
+        allowed = precision == "tensorfloat32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+        function(*arrays)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
-    types = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-    for precision, (_, multiplied) in PRECISIONS.items():
-        allowed = multiplied == "tensorfloat32"
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-        network = pytorch_example.transformer_net().to(types.get(precision, torch.float32))
-        for compiled in (False, True) if compiles else (False,):
-            task = torch.compile(network) if compiled else network
-            for size in sizes:
-                picture = pytorch_example.as_tensor(np.zeros((1, size, size, 3)))
-                picture = picture.to(types.get(precision, torch.float32))
-                with torch.no_grad():
-                    seconds = median_seconds(partial(task, picture), wait)
-                yield {
-                    "program": "PyTorch's example",
-                    "size": size,
-                    "precision": precision,
-                    "compiled": compiled,
-                    "seconds": seconds,
-                }
-    for allowed in (True, False):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-        step = pytorch_example.Training(np.zeros((batch_size, 256, 256, 3)))
-        seconds = median_seconds(step, wait)
-        yield {
-            "program": "PyTorch's example, a training step",
-            "size": 256,
-            "precision": "tensorfloat32" if allowed else "float32",
-            "compiled": False,
-            "seconds": seconds,
-            "images_per_second": batch_size / seconds,
-        }
+    with torch.no_grad():
+        for size in sizes:
+            picture = pytorch_example.as_tensor(np.zeros((1, size, size, 3)))
+            passes = [
+                partial(run, network, precision, picture.to(next(network.parameters()).dtype))
+                for precision, network in networks.items()
+            ]
+            for precision, seconds in zip(networks, in_turns(passes, rounds), strict=True):
+                yield _record("PyTorch's example", size, precision, seconds)
+    step = pytorch_example.Training(np.zeros((batch_size, 256, 256, 3)))
+    kinds = ("tensorfloat32", "float32")
+    found = in_turns([partial(run, step, precision) for precision in kinds], rounds)
+    for precision, seconds in zip(kinds, found, strict=True):
+        rate = {"images_per_second": batch_size / seconds}
+        yield _record("PyTorch's example, a training step", 256, precision, seconds) | rate
+
+
+def _record(program: str, size: int, precision: str, seconds: float) -> dict[str, Any]:
+    return {"program": program, "size": size, "precision": precision, "seconds": seconds}
 
 
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=at_least_1, nargs="+", default=list(SIZES))
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
-    parser.add_argument("--eager", action="store_true", help="ours without compilation too")
-    parser.add_argument("--compile", action="store_true", help="torch.compile for the example too")
+    parser.add_argument("--rounds", type=at_least_1, default=10, help="of which the medians count")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args()
     check_installed("measuring an accelerator needs", "jax", "jax")
@@ -142,9 +123,9 @@ def main() -> None:
 
     records = []
     print(jax.devices()[0].device_kind)
-    found = [ours(args.sizes, args.eager)]
+    found = [ours(args.sizes, args.rounds)]
     if find_spec("torch"):
-        found.insert(0, example(args.sizes, args.batch_size, args.compile))
+        found.insert(0, example(args.sizes, args.batch_size, args.rounds))
     for of_program in found:
         for record in of_program:
             print(

@@ -17,7 +17,14 @@ from fast_style.errors import UserError, naming
 from fast_style.files import write_atomically
 from fast_style.model_folder.checkpoint import newest_checkpoint
 from fast_style.model_folder.eight_bit_weights import dequantized
-from fast_style.model_folder.layout import CHECKPOINTS, CONF, RESULT, WEIGHTS, models_there_are
+from fast_style.model_folder.layout import (
+    CHECKPOINTS,
+    CONF,
+    RESULT,
+    WEIGHTS,
+    find_model_folder,
+    models_there_are,
+)
 from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, of_network, variables_as_arrays
 from fast_style.network.architecture import ARCHITECTURES, Architecture, architecture_of
@@ -181,6 +188,20 @@ def build_network(model: Model, policy: str = "float32"):
     with default_dtype(policy):
         network = build_transformer_network(model.architecture)
     assign_variables("network", network.weights, model.arrays, model.source)
+    return network
+
+
+def load_teacher(config: Config, policy: str):
+    """Returns the Keras network of the conf's teacher, frozen, or None if it has no weight.
+
+    Raises UserError, naming the key, if its folder holds no network of one style.
+    """
+    if not config.teacher_weight or config.teacher is None:
+        return None
+    with naming("teacher"):
+        model = read_model(find_model_folder(config.teacher)).in_style(None)
+    network = build_network(model, policy)
+    network.trainable = False
     return network
 
 

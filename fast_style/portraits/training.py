@@ -101,7 +101,7 @@ def train(crops: np.ndarray, people: np.ndarray, output: Path, steps: int) -> No
     write_arrays(output / WEIGHTS, arrays | {"threshold": np.array(threshold, np.float32)})
     print(
         f"{output}: the best threshold for {len(np.unique(people[held_out]))} held-out people is "
-        f"{threshold:.2f}; {right:.1%} of the pairs of their pictures are told right"
+        f"{threshold:.2f}; it is right about {right:.1%} of the pairs"
     )
 
 
@@ -118,7 +118,7 @@ def read_encoder(folder: Path) -> Encoder:
 
 
 def best_threshold(codes: np.ndarray, people: np.ndarray) -> tuple[float, float]:
-    """Returns the threshold that tells most pairs right, and their share.
+    """Returns the threshold that is right about most pairs, and their share.
 
     The pairs of one person and those of two count alike, however many they are.
     codes: (N, D) of unit length. people: (N,), whose they are.

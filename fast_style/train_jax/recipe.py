@@ -41,7 +41,12 @@ from fast_style.loss.style_statistics import (
     write_style_statistics,
 )
 from fast_style.model_folder.layout import find_model_folder
-from fast_style.model_folder.model import load_initial_weights, write_model, write_result
+from fast_style.model_folder.model import (
+    load_initial_weights,
+    load_teacher,
+    write_model,
+    write_result,
+)
 from fast_style.model_folder.npz import LARGEST_WEIGHT
 from fast_style.network.any_style_network import AnyStyleNetwork
 from fast_style.network.architecture import architecture_of
@@ -82,6 +87,7 @@ COMPILED_KEYS = (
     "flip",
     "dataset",
     "style_dataset",
+    "teacher",
 )
 
 
@@ -113,6 +119,7 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         with default_dtype(POLICY):
             network = build_transformer_network(architecture_of(config.network, config.output))
+        self.teacher = load_teacher(config, POLICY)
         self.network: Any = StyledNetwork(network, 1)
         if self.paintings is not None:
             images = self._style_images(self.paintings, jax.random.key(config.seed), SEEN)
@@ -200,7 +207,8 @@ class Trainer:
             if self.config.temporal_weight:
                 part, shift = moved_view(picture, key)
                 moved = self.network(part, of_network, training=True), shift
-        found = objective(stylized, targets, style_targets, moved=moved)
+        taught = None if self.teacher is None else self.teacher(picture)
+        found = objective(stylized, targets, style_targets, moved=moved, taught=taught)
         terms = {term.name: found[term.name] for term in objective.terms}
         named = zip(TERMS, weights, strict=True)
         terms["total"] = sum(w * terms[term.name] for term, w in named if term.name in terms)
@@ -210,12 +218,14 @@ class Trainer:
 def train(configs: Sequence[Config]) -> Iterator[Path]:
     """Trains each conf, and yields its model folder.
 
-    Raises UserError if a conf has several styles or no steps, if a model folder exists already, and
-    if a training diverges.
+    Raises UserError if a conf has several styles, no steps or precision: float32, if a model folder
+    exists already, and if a training diverges.
     """
     for config in configs:
         if config.steps is None:
             raise UserError(f"steps: null for {config.naming}; give a number")
+        if config.precision == "float32":
+            raise UserError(f"precision: float32 for {config.naming}; train_jax takes bfloat16")
         if config.style_dataset is None and config.style_images is not None:
             raise UserError(f"style_images: {config.naming} has several; train it with train.py")
         if config.model_folder.exists():

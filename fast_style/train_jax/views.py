@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
-from fast_style.pictures.pixels import LUMA, square
+from fast_style.pictures.pixels import square
 from fast_style.pictures.training_pictures.content_images import MOST_SHIFT, VIEW_NOISE
-from fast_style.pictures.training_pictures.style_images import CONTRAST, GREY, SATURATION
+from fast_style.pictures.training_pictures.style_images import CONTRAST, SATURATION, colour_matrix
 
 LEAST_DETAIL = 0.8  # pixels of the file per pixel of a view: below, a view is blurred
 
@@ -79,16 +79,12 @@ def random_views(squares: Squares, count: int, side: int, flip: bool, key: jax.A
 def with_other_colours(rgb: jax.Array, key: jax.Array) -> jax.Array:
     """Changes half of (N, H, W, 3) float32 pictures as style_images.with_other_colours does."""
     of_change, of_turn, of_saturation, of_contrast = jax.random.split(key, 4)
-    across, parallel = np.cross(np.eye(3), GREY), np.outer(GREY, GREY)
-    angle = jax.random.uniform(of_turn, maxval=2 * np.pi)
-    turned = jnp.cos(angle) * np.eye(3) + jnp.sin(angle) * across
-    turned += (1 - jnp.cos(angle)) * parallel
-    grey = np.tile(LUMA, (3, 1))
-    low, high = SATURATION
-    saturation = jax.random.uniform(of_saturation, minval=low, maxval=high)
-    matrix = (grey + saturation * (np.eye(3) - grey)) @ turned
-    low, high = CONTRAST
-    contrast = jax.random.uniform(of_contrast, minval=low, maxval=high)
+
+    def between(key: jax.Array, limits: tuple[float, float]) -> jax.Array:
+        return jax.random.uniform(key, minval=limits[0], maxval=limits[1])
+
+    matrix = colour_matrix(between(of_turn, (0, 1)), between(of_saturation, SATURATION), jnp)
+    contrast = between(of_contrast, CONTRAST)
     centre = rgb.mean((0, 1))
     changed = (rgb - centre) @ (contrast * matrix).T + centre @ matrix.T
     return jnp.where(jax.random.bernoulli(of_change), jnp.clip(changed, 0, 255), rgb)

@@ -10,11 +10,9 @@ import tensorflow as tf
 
 from fast_style import hardware
 from fast_style.conf.config import Config
-from fast_style.errors import naming
 from fast_style.loss.perceptual_loss import PerceptualLoss
 from fast_style.loss.style_statistics import Style
-from fast_style.model_folder.layout import find_model_folder
-from fast_style.model_folder.model import build_network, read_model
+from fast_style.model_folder.model import load_teacher
 from fast_style.network.any_style_network import AnyStyleNetwork
 from fast_style.network.architecture import architecture_of
 from fast_style.network.layers import default_dtype
@@ -81,12 +79,7 @@ class Trainer:
             else:
                 seen = [self.objective.style_targets(image) for image in style_images]
                 self.network = AnyStyleNetwork(network, seen, config.seed)
-            self.teacher = None
-            if config.teacher_weight and config.teacher is not None:
-                with naming("teacher"):
-                    model = read_model(find_model_folder(config.teacher)).in_style(None)
-                self.teacher = build_network(model, policy)
-                self.teacher.trainable = False
+            self.teacher = load_teacher(config, policy)
             # Keras would name the second one of a process adam_1, and checkpoints contain the
             # names of the optimizer's variables.
             kind = OPTIMIZERS[config.optimizer]

@@ -1,4 +1,4 @@
-"""Pairs of pictures of one person and of two, from a public set of faces: how many are told right.
+"""The accuracy of an encoder on pairs of pictures from a public set of faces.
 
     python -m tests.stress.portraits_pairs --people FOLDER --roc roc.png
 
@@ -33,7 +33,9 @@ def main() -> int:
     same, other = distances_of_pairs(codes, people, args.pairs)
     at = encoder.threshold
     right = (np.sum(same <= at) + np.sum(other > at)) / (len(same) + len(other))
-    print(f"{right:.2%} of {len(same) + len(other)} pairs are told right at threshold {at:.2f}")
+    print(
+        f"{right:.2%} of {len(same) + len(other)} pairs are classified correctly at {at:.2f}"
+    )
     print(f"{np.mean(same <= at):.2%} of the pairs of one person are taken for one")
     print(f"{np.mean(other <= at):.2%} of the pairs of two people are taken for one")
     false, true = roc(same, other)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -76,16 +77,23 @@ def with_other_colours(rgb: np.ndarray, random: np.random.Generator) -> np.ndarr
     changed, turn = random.random(2)
     if changed < 0.5:
         return rgb
-    matrix = hue_rotation(2 * np.pi * turn)
-    grey = np.tile(LUMA, (3, 1))
-    matrix = (grey + random.uniform(*SATURATION) * (np.eye(3) - grey)) @ matrix
+    matrix = colour_matrix(turn, random.uniform(*SATURATION))
     centre = rgb.mean((0, 1, 2))
     found = (rgb - centre) @ (random.uniform(*CONTRAST) * matrix).T + centre @ matrix.T
     return to_uint8(found)
 
 
-def hue_rotation(angle: float) -> np.ndarray:
+def colour_matrix(turn: Any, saturation: Any, xp: Any = np) -> Any:
+    """Returns the (3, 3) matrix that turns hues by part of a circle, and then changes saturation.
+
+    turn: 0 to 1. saturation: 1 keeps it. xp: numpy or jax.numpy.
+    """
+    grey = np.tile(LUMA, (3, 1))
+    return (grey + saturation * (np.eye(3) - grey)) @ hue_rotation(2 * np.pi * turn, xp)
+
+
+def hue_rotation(angle: Any, xp: Any = np) -> Any:
     """Returns the (3, 3) matrix that turns RGB around the axis of grey (Rodrigues' formula)."""
     across = np.cross(np.eye(3), GREY)
     parallel = np.outer(GREY, GREY)
-    return np.cos(angle) * np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) * parallel
+    return xp.cos(angle) * np.eye(3) + xp.sin(angle) * across + (1 - xp.cos(angle)) * parallel
