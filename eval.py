@@ -10,7 +10,6 @@ from fast_style.command_line import (
     add_stylization_flags,
     exit_on_user_error,
     number_of_bytes,
-    stylization,
 )
 
 
@@ -34,12 +33,13 @@ def main() -> int:
 
     # Imported after the flags, so that a wrong flag is reported at once.
     from fast_style.stylize.files import stylize_files
+    from fast_style.stylize.stylization import Stylization
 
     return stylize_files(
         args.model,
         args.image,
         args.output,
-        stylization(args),
+        Stylization.from_flags(args),
         mask=args.mask,
         runtime=args.runtime,
         precision=args.precision,

@@ -10,12 +10,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from fast_style.errors import UserError
-
-if TYPE_CHECKING:
-    from fast_style.stylize.stylization import Stylization
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -74,7 +71,7 @@ minutes = _number(float, 0.1)
 
 
 def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of every program that stylizes."""
+    """Adds the flags of every program that stylizes; Stylization.from_flags reads them."""
     parser.add_argument("--strength", type=unit_interval, default=1.0, help="0 to 1: how much")
     parser.add_argument("--preserve-color", action="store_true", help="keep the content's colours")
     parser.add_argument(
@@ -116,24 +113,6 @@ def add_set_flag(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="overrides",
         help="another value for a key of the conf; may be given several times",
-    )
-
-
-def stylization(args: argparse.Namespace) -> Stylization:
-    """Returns the Stylization for the flags of add_stylization_flags and add_protect_faces_flag.
-
-    Raises UserError if faces are to be protected and the extra is not installed.
-    """
-    # Not at the top: it imports NumPy and Pillow, which not all programs need.
-    from fast_style.stylize.stylization import Stylization
-
-    protection = None
-    if amount := vars(args).get("protect_faces"):
-        from fast_style.portraits.protection import FaceProtection
-
-        protection = FaceProtection(amount)
-    return Stylization(
-        args.strength, args.preserve_color, args.max_size, args.scale, protection=protection
     )
 
 

@@ -15,7 +15,6 @@ from fast_style.command_line import (
     add_stylization_flags,
     at_least_1,
     exit_on_user_error,
-    stylization,
 )
 
 
@@ -54,12 +53,13 @@ def main() -> int:
     args = parser.parse_args()
 
     from fast_style.batch.run import stylize_collection
+    from fast_style.stylize.stylization import Stylization
 
     return stylize_collection(
         args.model,
         args.input,
         args.output,
-        stylization(args),
+        Stylization.from_flags(args),
         mask=args.mask,
         styles=args.style,
         image_column=args.image_column,

@@ -1,5 +1,6 @@
 """What is done to a picture before and after the network."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,6 +48,22 @@ class Stylization:
         mask = self.mask
         if mask is not None and (mask.ndim != 2 or mask.dtype != np.uint8 or not mask.size):
             raise UserError(f"mask: {mask.dtype} of shape {mask.shape}; uint8 (H, W) is wanted")
+
+    @classmethod
+    def from_flags(cls, flags: Namespace) -> "Stylization":
+        """Returns what the flags of add_stylization_flags and add_protect_faces_flag ask for.
+
+        Raises UserError if faces are to be protected and the extra is not installed.
+        """
+        protection = None
+        if amount := vars(flags).get("protect_faces"):
+            # Not at the top: the portraits are an extra.
+            from fast_style.portraits.protection import FaceProtection
+
+            protection = FaceProtection(amount)
+        return cls(
+            flags.strength, flags.preserve_color, flags.max_size, flags.scale, protection=protection
+        )
 
     def of(self, picture: Picture, network: Callable[[np.ndarray], np.ndarray]) -> Picture:
         """Returns the stylized picture, with the alpha and ICC profile of the original.

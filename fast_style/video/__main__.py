@@ -9,7 +9,6 @@ from fast_style.command_line import (
     OneLineParser,
     add_stylization_flags,
     exit_on_user_error,
-    stylization,
     unit_interval,
 )
 from fast_style.errors import UserError, check_installed
@@ -59,13 +58,14 @@ def main() -> None:
         raise UserError(f"--end {float(args.end):g}: is not after --start {float(args.start):g}")
     check_installed("videos need", "video", "av", *(["cv2"] if args.smooth else []))
 
+    from fast_style.stylize.stylization import Stylization
     from fast_style.video.stylize_clip import stylize_clip  # needs PyAV
 
     stylize_clip(
         args.model,
         args.input,
         args.output,
-        stylization(args),
+        Stylization.from_flags(args),
         start=args.start,
         end=args.end,
         smooth=args.smooth,

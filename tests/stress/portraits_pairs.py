@@ -33,9 +33,7 @@ def main() -> int:
     same, other = distances_of_pairs(codes, people, args.pairs)
     at = encoder.threshold
     right = (np.sum(same <= at) + np.sum(other > at)) / (len(same) + len(other))
-    print(
-        f"{right:.2%} of {len(same) + len(other)} pairs are classified correctly at {at:.2f}"
-    )
+    print(f"{right:.2%} of {len(same) + len(other)} pairs are classified correctly at {at:.2f}")
     print(f"{np.mean(same <= at):.2%} of the pairs of one person are taken for one")
     print(f"{np.mean(other <= at):.2%} of the pairs of two people are taken for one")
     false, true = roc(same, other)
