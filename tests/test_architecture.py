@@ -13,7 +13,7 @@ from tests.conftest import Photo
 SIZES = [(1, 7), (33, 65), (70, 21)]
 
 
-@pytest.fixture(scope="module", params=[(8, 16), (4, 8, 8, 8, 12)], ids=str)
+@pytest.fixture(scope="module", params=[(8, 16), (4, 8, 8, 8, 12), (0, 8, 12)], ids=str)
 def architecture(request: pytest.FixtureRequest) -> Architecture:
     return Architecture("other", request.param, blocks=1, output="scaled_tanh")
 

@@ -3,6 +3,7 @@
 ONNX and OpenVINO each have an AddOperator.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -121,13 +122,21 @@ class GraphLayers:
         return self.add("Add", x, self._normalized(y, f"{name}_conv2"))
 
     def resize_convolution(self, x: Any, filters: int, doubling: str, *, name: str) -> Any:
-        bordered = mirrored(self.add, x, 1, "edge")
-        doubled = resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
+        doubled = self._resize_convolution(x, filters, doubling, name)
         return self.add("Relu", self._normalized(doubled, name))
+
+    def rgb_resize_convolution(self, x: Any, doubling: str, *, name: str) -> Any:
+        doubled = self._resize_convolution(x, 3, doubling, name)
+        return biased(self.add, doubled, self._array(f"{name}/bias", (3,)))
 
     def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
         taps, bias = self._kernel(name, kernel, 3), self._array(f"{name}/bias", (3,))
-        return rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps, bias)
+        found = rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps)
+        return biased(self.add, found, bias)
+
+    def _resize_convolution(self, x: Any, filters: int, doubling: str, name: str) -> Any:
+        bordered = mirrored(self.add, x, 1, "edge")
+        return resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
 
     def _padded_convolution(
         self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
@@ -176,16 +185,18 @@ def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: s
     return add("DepthToSpace", found, blocksize=2)
 
 
-def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
-    """Adds a RowwiseConv2D of features that already have their border."""
+def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray) -> Any:
+    """Adds a RowwiseConv2D, without its bias, of features that already have their border."""
     taps, _, inputs, filters = kernel.shape
     flat = kernel.transpose(1, 2, 0, 3).reshape(1, taps, inputs, -1)
     found = convolution(add, x, flat)
-    rgb: Any = bias[None, :, None, None]
-    for row in range(taps):
-        part = _part(add, found, row, filters, [row, 0], [taps - 1 - row, 0])
-        rgb = add("Add", rgb, part)
-    return rgb
+    rows = (_part(add, found, row, filters, [row, 0], [taps - 1 - row, 0]) for row in range(taps))
+    return functools.reduce(lambda x, y: add("Add", x, y), rows)
+
+
+def biased(add: AddOperator, x: Any, bias: np.ndarray) -> Any:
+    """Adds a bias for each channel."""
+    return add("Add", x, bias[None, :, None, None])
 
 
 def mirrored(add: AddOperator, x: Any, pixels: int, mode: str = "reflect") -> Any:

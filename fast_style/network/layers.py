@@ -134,7 +134,8 @@ class ResizeConv2D(ValidConv2D):
                 part = of_four[2 * len(rows) + len(columns)]
                 columns.append(part[:, down : down + height, across : across + width])
             rows.append(ops.stack(columns, axis=3))
-        return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, filters))
+        found = ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, filters))
+        return found + self.bias if self.use_bias else found
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
@@ -187,6 +188,11 @@ def convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):
 def rgb_convolution(x, kernel: int, *, name: str):
     """Reflection padding, then a convolution with biases to 3 channels."""
     return RowwiseConv2D(3, kernel, name=name)(reflected(x, kernel // 2))
+
+
+def rgb_resize_convolution(x, doubling: str = "nearest", *, name: str):
+    """Doubling and a 3x3 convolution with biases to 3 channels."""
+    return ResizeConv2D(3, 3, doubling=doubling, name=name)(x)
 
 
 def normalized_convolution(x, filters: int, kernel: int, stride: int = 1, *, name: str):

@@ -45,8 +45,8 @@ class OpenVinoRows:
                 x = _with_border(x, convolution, before, behind, channels_last=number == 0)
                 x = _convolved(x if number else ops.transpose(x, [0, 3, 1, 2]), convolution)
             mean, variance = _statistics(x)
-            if convolutions[-1].kind == "rgb":
-                levels = graph.grey_levels(add_operator, x, convolutions[-1].output)
+            if output := convolutions[-1].output:
+                levels = graph.grey_levels(add_operator, x, output)
                 rows = ops.convert(add_operator("Round", levels), openvino.Type.u8)
             else:
                 rows = self._as_kept(x)
@@ -123,9 +123,11 @@ def _with_border(
 
 
 def _convolved(x: Any, convolution: Convolution) -> Any:
+    kernel, bias = convolution.kernel, convolution.bias
     if convolution.kind == "resize":
-        return graph.resize_convolution(add_operator, x, convolution.kernel, convolution.doubling)
-    if convolution.kind == "rgb":
-        assert convolution.bias is not None
-        return graph.rgb_convolution(add_operator, x, convolution.kernel, convolution.bias)
-    return graph.convolution(add_operator, x, convolution.kernel, convolution.stride)
+        found = graph.resize_convolution(add_operator, x, kernel, convolution.doubling)
+    elif convolution.kind == "rgb":
+        found = graph.rgb_convolution(add_operator, x, kernel)
+    else:
+        found = graph.convolution(add_operator, x, kernel, convolution.stride)
+    return found if bias is None else graph.biased(add_operator, found, bias)

@@ -49,8 +49,8 @@ class Convolution:
     kernel: np.ndarray
     scalings: tuple[Scaling, ...]  # one for each input
     stride: int = 1
-    bias: np.ndarray | None = None  # for kind 'rgb'
-    output: str = ""  # for kind 'rgb', as in Architecture
+    bias: np.ndarray | None = None  # of the last convolution of a network
+    output: str = ""  # as in Architecture, of the last convolution of a network
     doubling: str = "nearest"  # for kind 'resize'
 
     @property
@@ -68,8 +68,8 @@ class Convolution:
         return 2 * rows if self.kind == "resize" else rows // self.stride
 
 
-# 'rows' is the output of the last convolution, of kind 'rgb' as pixels. 'mean' and 'variance' are
-# its statistics. 'sum' is the sum of the scaled inputs of the first one.
+# 'rows' is the output of the last convolution; of the network's last one, it is the pixels. 'mean'
+# and 'variance' are its statistics. 'sum' is the sum of the scaled inputs of the first one.
 Wanted = Literal["rows", "mean", "variance", "sum"]
 # Takes the rows of each input and, for each convolution, how many rows to mirror above and below. A
 # negative number of rows is cut off.
@@ -233,12 +233,16 @@ class StreamedLayers:
     def rgb_convolution(self, x: Features, kernel: int, *, name: str) -> Features:
         return self._convolved("rgb", x, name)
 
+    def rgb_resize_convolution(self, x: Features, doubling: str, *, name: str) -> Features:
+        return self._convolved("resize", x, name, doubling=doubling)
+
     def _convolved(
         self, kind: Kind, x: Features, name: str, stride: int = 1, doubling: str = "nearest"
     ) -> Features:
         kernel = self.arrays[f"network/{name}/kernel"]
         bias = self.arrays.get(f"network/{name}/bias")
-        convolution = Convolution(kind, kernel, x.scalings, stride, bias, self.output, doubling)
+        output = "" if bias is None else self.output
+        convolution = Convolution(kind, kernel, x.scalings, stride, bias, output, doubling)
         shrunk = x.shrunk // 2 if kind == "resize" else x.shrunk * stride
         return Features(x.sources, shrunk, (*x.convolutions, convolution))
 

@@ -26,8 +26,8 @@ class TensorFlowRows:
                     x = _sum([x], convolution.scalings)
                 x = self._convolved(x, convolution, above[number], below[number])
             mean, variance = tf.nn.moments(x, (0, 1, 2))
-            is_rgb = convolutions[-1].kind == "rgb"
-            rows = _grey_levels(x, convolutions[-1].output) if is_rgb else self._as_kept(x)
+            output = convolutions[-1].output
+            rows = _grey_levels(x, output) if output else self._as_kept(x)
             found = {
                 "rows": rows[0],
                 "mean": mean,
