@@ -2,6 +2,7 @@ import io
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_random_crops_differ_and_are_nearly_as_large_as_the_picture(tmp_path: Pa
     share = (right - left) / 255 * 16 / 15
     assert share.min() > 0.36 and share.max() < 0.54 and share.std() > 0.015
     assert (right > left).all()  # no mirroring unless asked for
+
+
+def test_a_small_picture_is_enlarged_less(tmp_path: Path) -> None:
+    for side in (24, 96):
+        ramp = np.linspace(0, 255, side).round().astype(np.uint8)
+        folder = tmp_path / str(side)
+        folder.mkdir()
+        write_picture(folder / "ramp.png", Picture(np.tile(ramp[:, None], (side, 1, 3))))
+    config = Config(naming="images", dataset="", image_size=16, crop="random", flip=False)
+
+    def seen(side: int, least_detail: float) -> float:
+        """Returns the smallest part of the picture that is in a square."""
+        images = ContentImages(
+            replace(config, dataset=str(tmp_path / str(side))),
+            largest_zoom=3.0,
+            least_detail=least_detail,
+        )
+        return min(np.ptp(images.picture(slot)[8]) / 255 for slot in range(60))
+
+    assert seen(24, 0.0) == pytest.approx(1 / 3, abs=0.06)
+    assert seen(24, 0.75) == pytest.approx(1 / 2, abs=0.06)  # 12 of its pixels become 16
+    assert seen(96, 0.75) == pytest.approx(1 / 3, abs=0.06)
 
 
 def test_flip_mirrors_about_half(tmp_path: Path) -> None:

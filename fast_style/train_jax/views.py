@@ -13,9 +13,12 @@ from tqdm import tqdm
 from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 from fast_style.pictures.training_pictures.content_images import MOST_SHIFT, VIEW_NOISE
-from fast_style.pictures.training_pictures.style_images import CONTRAST, SATURATION, colour_matrix
-
-LEAST_DETAIL = 0.8  # pixels of the file per pixel of a view: below, a view is blurred
+from fast_style.pictures.training_pictures.style_images import (
+    CONTRAST,
+    LEAST_DETAIL,
+    SATURATION,
+    colour_matrix,
+)
 
 
 class Squares(NamedTuple):

@@ -57,8 +57,9 @@ class ContentImages:
         data_service: address of a Ray cluster whose machines read the pictures; None: this one.
     download: lets TFDS fetch a data set that is missing.
     share: the part of each batch that is made here, if other replicas make the rest; None: all.
-    largest_zoom: of crop "random", instead of 1.25. least_contrast: the standard deviation in grey
-        levels of the flattest square that is used.
+    largest_zoom: of crop "random", instead of 1.25. least_detail: the zoom is less for a picture
+        that would have fewer pixels for each pixel of a square. least_contrast: the standard
+        deviation in grey levels of the flattest square that is used.
 
     Each epoch is a new permutation of all pictures. A broken file is named in the log once, and
     in `broken`, and another file, chosen by (seed, slot), replaces it. A square of a single
@@ -74,10 +75,12 @@ class ContentImages:
         download: bool = False,
         share: range | None = None,
         largest_zoom: float = LARGEST_ZOOM,
+        least_detail: float = 0.0,
         least_contrast: float = LEAST_CONTRAST,
     ):
         self._config = config
         self._largest_zoom = largest_zoom if config.crop == "random" else 1.0
+        self._least_detail = least_detail
         self._least_contrast = least_contrast
         self._share = share or range(config.batch_size)
         self._pictures = _open(config.dataset, config.data_dir, download)
@@ -120,6 +123,7 @@ class ContentImages:
             ContentImages,
             self._config,
             largest_zoom=self._largest_zoom,
+            least_detail=self._least_detail,
             least_contrast=self._least_contrast,
         )
         with readers(self._config.data_service, same_elsewhere) as (read, count):
@@ -182,13 +186,19 @@ class ContentImages:
 
         Raises UserError as batch does.
         """
+        side = self._config.image_size
         mirror, zoom, across, down = default_rng((self._config.seed, _CROP, slot)).random(4)
-        cut = functools.partial(square, side=self._config.image_size)
-        if self._config.crop == "random":
-            zoom = 1 + (self._largest_zoom - 1) * zoom
-            cut = functools.partial(cut, zoom=zoom, across=across, down=down)
+
+        def cut(rgb: np.ndarray) -> np.ndarray:
+            if self._config.crop == "centre":
+                return square(rgb, side)
+            largest = self._largest_zoom
+            if self._least_detail:
+                largest = max(1.0, min(largest, min(rgb.shape[:2]) / (self._least_detail * side)))
+            return square(rgb, side, zoom=1 + (largest - 1) * zoom, across=across, down=down)
+
         if self._pictures is None:
-            rgb = synthetic_picture(self._config.seed, slot, self._config.image_size)
+            rgb = synthetic_picture(self._config.seed, slot, side)
         else:
             rgb = self._of_a_file(slot, cut)
         return rgb[:, ::-1] if self._config.flip and mirror < 0.5 else rgb

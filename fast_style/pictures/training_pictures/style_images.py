@@ -13,6 +13,7 @@ from fast_style.pictures.pixels import LUMA, to_uint8
 from fast_style.pictures.training_pictures.content_images import ContentImages
 
 LARGEST_ZOOM = 2.5  # from a whole painting to a part of it, with larger strokes
+LEAST_DETAIL = 0.8  # pixels of the file per pixel of a style image: with fewer, it is blurred
 LEAST_CONTRAST = 12.0  # standard deviation in grey levels; a flat square has little to learn from
 # How far colours are changed in half of the images, for palettes that no painting has.
 SATURATION = (0.5, 1.8)
@@ -23,7 +24,8 @@ GREY = np.ones(3) / np.sqrt(3)  # the axis that hues turn around
 class StyleImages:
     """Squares of the pictures in the conf's `style_dataset`, in an order that depends on its seed.
 
-    They have the conf's `image_size`, and show between a whole painting and 0.4 of its short side.
+    They have the conf's `image_size`, and show between a whole painting and 0.4 of its short side,
+    or more if the file has too few pixels.
     Half of them have other hues, saturation and contrast. Raises UserError as ContentImages does.
     """
 
@@ -37,6 +39,7 @@ class StyleImages:
                 ),
                 download=download,
                 largest_zoom=LARGEST_ZOOM,
+                least_detail=LEAST_DETAIL,
                 least_contrast=LEAST_CONTRAST,
             )
         self.report_broken = self._squares.report_broken
