@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,14 @@ from fast_style.measure.portraits import (
 from fast_style.pictures.images import Picture, decode_picture, encode_picture, read_picture
 from fast_style.pictures.images import write_picture as write
 from fast_style.portraits.faces import CODE_SIZE, Encoder, dlib_encoder, find_faces
-from fast_style.portraits.people import distances, read_people, write_people
+from fast_style.portraits.people import (
+    adding_to,
+    check_name,
+    distances,
+    one_form,
+    read_people,
+    write_people,
+)
 from fast_style.portraits.protection import FaceProtection, protecting_mask
 from fast_style.stylize.files import stylize_files
 from fast_style.stylize.stylization import Stylization
@@ -181,12 +189,18 @@ def test_no_threshold_tells_more_pairs_right_than_the_best() -> None:
 
 
 def test_a_trained_encoder_tells_flat_colours_apart_and_is_read_back(tmp_path: Path) -> None:
-    from fast_style.portraits.training import best_threshold, read_encoder, train
+    from fast_style.portraits.training import (
+        best_threshold,
+        make_encoder_folder,
+        read_encoder,
+        train,
+    )
 
     rng = np.random.default_rng(0)
     people = np.repeat([f"p{i}" for i in range(6)], 4)
     colours = np.repeat(rng.integers(0, 256, (6, 1, 1, 3)), 4, axis=0)
     crops = np.clip(colours + rng.normal(0, 8, (24, 150, 150, 3)), 0, 255).astype(np.uint8)
+    make_encoder_folder(tmp_path / "faces")
     train(crops, people, tmp_path / "faces", steps=20)
     encoder = read_encoder(tmp_path / "faces")
     codes = encoder.codes(crops)
@@ -234,13 +248,17 @@ def test_a_protection_is_multiplied_with_the_mask(photo: Photo) -> None:
     mask[:, 20:] = 200
     kept = np.full((12, 20), 255, np.uint8)
     kept[:6] = 0
-    how = Stylization(mask=mask, protection=lambda rgb: kept[: len(rgb) // 2])
+    how = Stylization(mask=mask, protection=lambda rgb, name: kept[: len(rgb) // 2])
     found = how.of(Picture(content), lambda rgb: 255 - rgb).rgb
     expected = content + (255 - 2.0 * content) * 200 / 255
     np.testing.assert_array_equal(found[:, :20], content[:, :20])
     np.testing.assert_array_equal(found[:11], content[:11])
     assert np.abs(found - expected)[13:, 20:].max() <= 0.51
-    alone = Stylization(protection=lambda rgb: kept).of(Picture(content), lambda rgb: 255 - rgb).rgb
+    alone = (
+        Stylization(protection=lambda rgb, name: kept)
+        .of(Picture(content), lambda rgb: 255 - rgb)
+        .rgb
+    )
     np.testing.assert_array_equal(alone[13:], 255 - content[13:])
     np.testing.assert_array_equal(alone[:11], content[:11])
 
@@ -248,7 +266,7 @@ def test_a_protection_is_multiplied_with_the_mask(photo: Photo) -> None:
 def test_transparent_pixels_stay_under_a_protection(photo: Photo) -> None:
     content, alpha = photo(8, 8), np.full((8, 8), 255, np.uint8)
     alpha[:4] = 0
-    how = Stylization(protection=lambda rgb: np.full((4, 4), 255, np.uint8))
+    how = Stylization(protection=lambda rgb, name: np.full((4, 4), 255, np.uint8))
     found = how.of(Picture(content, alpha), lambda rgb: 255 - rgb).rgb
     np.testing.assert_array_equal(found[:4], content[:4])
     np.testing.assert_array_equal(found[4:], 255 - content[4:])
@@ -362,6 +380,24 @@ def test_a_mirrored_darker_face_is_the_same_person(portrait: np.ndarray) -> None
     assert np.linalg.norm(codes[0] - codes[1]) < 0.3
 
 
+def test_programs_that_add_at_once_take_turns(tmp_path: Path) -> None:
+    path = tmp_path / "people.npz"
+
+    def add(number: int) -> None:
+        with adding_to(path, ENCODER) as people:
+            people[f"p{number}"] = code(a=number)[None]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
+    assert sorted(read_people(path, ENCODER)) == [f"p{number}" for number in range(8)]
+
+
+def test_a_name_has_one_form() -> None:
+    assert one_form(" Zoe\u0308 ") == one_form("Zo\u00eb") == "Zo\u00eb"
+    with pytest.raises(UserError, match="is not a name"):
+        check_name(one_form("  "))
+
+
 def test_enroll_verify_and_who(portrait: np.ndarray, tmp_path: Path) -> None:
     for name, rgb in {
         "a": portrait,
@@ -375,8 +411,8 @@ def test_enroll_verify_and_who(portrait: np.ndarray, tmp_path: Path) -> None:
     for count, more in enumerate(([], [tmp_path / "mirrored.png"]), 1):
         result = portraits("enroll", *database, "Grace Hopper", tmp_path / "a.png", *more)
         assert (result.returncode, result.stderr) == (0, "")
-        total = 1 if count == 1 else 3
-        assert result.stdout == f"Grace Hopper: {count} pictures added, {total} in all\n"
+        added, total = ("1 picture", 1) if count == 1 else ("2 pictures", 3)
+        assert result.stdout == f"Grace Hopper: {added} added, {total} in all\n"
     people = read_people(path, dlib_encoder())
     people = {"Grace Hopper": people["Grace Hopper"][:1], "Ada": people["Grace Hopper"] + 1}
     write_people(path, dlib_encoder(), people)
@@ -420,10 +456,17 @@ def test_train_and_its_encoder_in_the_three_commands(portrait: np.ndarray, tmp_p
     photo = tmp_path / "people" / "p0" / "0.png"
     write(tmp_path / "people" / "alone.png", Picture(portrait))
     write(tmp_path / "people" / "p1" / "nobody.png", Picture(portrait[400:]))
+    (tmp_path / "people" / "p1" / "empty.png").touch()
     flags = ["--people", tmp_path / "people", "--output", tmp_path / "faces", "--steps", "2"]
     result = portraits("train", *flags)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("8 faces of 4 people; 2 pictures left out, ")
+    assert result.stdout.startswith("8 faces of 4 people; 3 pictures left out\n")
+    left_out = [line for line in result.stderr.splitlines() if line.startswith("left out: ")]
+    assert [line.split(": ", 2)[2] for line in left_out] == [
+        "is the only face of alone.png",
+        "is empty, not a picture",
+        "no face is found; it must look at the camera and not be too small",
+    ]
 
     known = ["--database", tmp_path / "ours.npz", "--encoder", tmp_path / "faces"]
     assert portraits("enroll", *known, "Grace Hopper", photo).returncode == 0
@@ -432,8 +475,16 @@ def test_train_and_its_encoder_in_the_three_commands(portrait: np.ndarray, tmp_p
     result = portraits("who", "--database", tmp_path / "ours.npz", photo)
     assert result.returncode == 2 and "ours.npz: has codes of the encoder " in result.stderr
 
-    shutil.rmtree(tmp_path / "people" / "p3")
     result = portraits("train", *flags)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: --output {tmp_path / 'faces'}: has an encoder already; name another folder\n"
+    )
+    result = portraits("train", "--people", photo, "--output", tmp_path / "other")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: --people {photo}: is a file; ")
+    shutil.rmtree(tmp_path / "people" / "p3")
+    result = portraits("train", *flags[:2], "--output", tmp_path / "other")
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
         f"error: {tmp_path / 'people'}: needs sub-folders of 4 people, with two faces each"

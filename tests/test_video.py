@@ -964,6 +964,23 @@ def test_a_stage_that_fails_ends_all_of_them() -> None:
     assert closed == [True]
 
 
+def test_leaving_does_not_wait_for_the_pipelines_inside_of_a_stage() -> None:
+    begun, strips = threading.Event(), []
+
+    def in_strips(number: int) -> int:
+        with pipeline(range(1_000_000 * number), lambda n: n) as inner:
+            for strip in inner:
+                strips.append(strip)
+                begun.set()
+        return number
+
+    with pytest.raises(KeyboardInterrupt), pipeline(range(3), in_strips) as results:
+        assert next(results) == 0
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+    assert len(strips) < 1_000_000
+
+
 # Flicker
 
 

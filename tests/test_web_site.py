@@ -109,6 +109,7 @@ def test_the_site_is_complete(folder: Path) -> None:
     for name in [*named, *shell]:
         assert (folder / unquote(name)).exists(), name
     assert "Microsoft" in (folder / "onnxruntime" / "LICENSE").read_text()
+    assert "fast-style" in (folder / "LICENSE").read_text()
     assert (folder / "onnxruntime" / "ThirdPartyNotices.txt").stat().st_size > 10_000
 
 

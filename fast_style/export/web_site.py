@@ -6,6 +6,7 @@ The page is the server's (serve/page); what asks the server there is done by the
 import base64
 import gzip
 import hashlib
+import importlib.metadata
 import io
 import json
 import re
@@ -88,6 +89,7 @@ def export_site(
             urls = {key: quote(place) for key, place in places.items()}
             artwork = str(read_model(folder).conf.get("artwork") or "")
             listed.append({"name": name, "artwork": artwork} | urls)
+        (site / "LICENSE").write_text(_own_licence())
         (site / "styles.json").write_text(json.dumps(listed, indent=2))
         (site / "onnxruntime").mkdir()
         for name, data in runtime.items():
@@ -136,6 +138,13 @@ def _runtime(archive: Path | None) -> dict[str, bytes]:
             files[name] = file.read()
     package = Path(onnxruntime.__file__).parent
     return files | {name: read_bytes(package / name) for name in LICENCES}
+
+
+def _own_licence() -> str:
+    """Returns the licence of this project, which asks for its text in every copy."""
+    text = importlib.metadata.distribution("fast-style").read_text("licenses/LICENSE")
+    assert text is not None
+    return text
 
 
 def _check(data: bytes, where: str, advice: str) -> None:

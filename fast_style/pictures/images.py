@@ -5,7 +5,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,13 @@ class Picture:
     """Upright pixels, with what is kept of the file besides.
 
     rgb: (H, W, 3) uint8. alpha: (H, W) uint8, or None if the file has none. icc_profile: the RGB
-    colour profile of rgb, or None for sRGB.
+    colour profile of rgb, or None for sRGB. name: of the file, for messages.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
+    name: str = ""
 
 
 def read_picture(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS) -> Picture:
@@ -125,7 +126,7 @@ def decode_picture(
         raise UserError(f"{name}: is damaged or cut short: {reason(error)}") from error
     if picture.rgb.size == 0:
         raise UserError(f"{name}: has no pixels ({width}x{height})")
-    return picture
+    return replace(picture, name=name)
 
 
 def _decoded_in_strips(image: Image.Image, data: bytes, name: str) -> Picture | None:

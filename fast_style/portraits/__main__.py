@@ -15,7 +15,7 @@ from fast_style.errors import UserError, nearest
 from fast_style.files import check_target
 from fast_style.hardware import start_tensorflow
 from fast_style.portraits.faces import Encoder, check_faces_installed, dlib_encoder, the_face
-from fast_style.portraits.people import distances, read_people, write_people
+from fast_style.portraits.people import adding_to, check_name, distances, one_form, read_people
 
 TASKS = {
     "enroll": "add pictures of a person to a database",
@@ -41,15 +41,16 @@ def main() -> int:
             text = "largest distance of one person's faces; default: 0.6, or the trained encoder's"
             flag("--threshold", type=at_least_0, help=text)
         if task != "who":
-            flag("name", help="of the person")
+            flag("name", type=one_form, help="of the person")
         several = "+" if task == "enroll" else 1
         flag("pictures", nargs=several, metavar="picture", help="a file with one face")
     args = parser.parse_args()
     check_faces_installed()
     if args.task == "train":
         start_tensorflow()
-        from fast_style.portraits.training import read_crops, train
+        from fast_style.portraits.training import make_encoder_folder, read_crops, train
 
+        make_encoder_folder(args.output)
         train(*read_crops(args.people), args.output, args.steps)
         return 0
     encoder = _encoder(args.encoder)
@@ -57,11 +58,13 @@ def main() -> int:
 
 
 def _enroll(args: Namespace, encoder: Encoder) -> int:
-    people = read_people(args.database, encoder) if check_target(args.database).exists() else {}
+    check_name(args.name)
+    check_target(args.database)
     codes = _codes(args, encoder)
-    people[args.name] = np.concatenate([people.get(args.name, codes[:0]), codes])
-    write_people(args.database, encoder, people)
-    print(f"{args.name}: {len(codes)} pictures added, {len(people[args.name])} in all")
+    with adding_to(args.database, encoder) as people:
+        people[args.name] = np.concatenate([people.get(args.name, codes[:0]), codes])
+    added = "1 picture" if len(codes) == 1 else f"{len(codes)} pictures"
+    print(f"{args.name}: {added} added, {len(people[args.name])} in all")
     return 0
 
 

@@ -73,8 +73,8 @@ def find_faces(rgb: np.ndarray) -> list[Face]:
 
 def the_face(path: str) -> Face:
     """Returns the only face in a picture file. Raises UserError if there is none, or several."""
+    faces = find_faces(flatten_on_white(read_picture(path)))
     with naming(path):
-        faces = find_faces(flatten_on_white(read_picture(path)))
         if not faces:
             raise UserError("no face is found; it must look at the camera and not be too small")
         if len(faces) > 1:

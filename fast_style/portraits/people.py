@@ -3,7 +3,10 @@
 In memory, people are a dict: for each name the (N, 128) float32 codes of N pictures.
 """
 
-from collections.abc import Mapping
+import contextlib
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +41,46 @@ def read_people(path: Path, encoder: Encoder) -> dict[str, np.ndarray]:
     return {str(name): codes[names == name].astype(np.float32) for name in np.unique(names)}
 
 
+def one_form(name: str) -> str:
+    """Returns a name in the form in which it is stored, however a keyboard composes its letters."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def check_name(name: str) -> None:
+    """Raises UserError if the database cannot have a person of this name."""
+    if not name or name != one_form(printable(name)) or len(name) > LONGEST_NAME:
+        raise UserError(f"{name!r}: is not a name of 1 to {LONGEST_NAME} printable characters")
+
+
+@contextlib.contextmanager
+def adding_to(path: Path, encoder: Encoder) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the people of a database, or none if it does not exist, and writes them afterwards.
+
+    Two programs take turns, so that neither loses what the other one adds. Raises UserError.
+    """
+    with _turn(path.parent):
+        people = read_people(path, encoder) if path.exists() else {}
+        yield people
+        write_people(path, encoder, people)
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Waits until no other program has its turn in a folder, where the system has such locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def write_people(path: Path, encoder: Encoder, people: Mapping[str, np.ndarray]) -> None:
     """Writes a database of at least one person, whole or not at all. Raises UserError."""
     for name in people:
-        if not name.strip() or name != printable(name) or len(name) > LONGEST_NAME:
-            raise UserError(f"{name!r}: is not a name of 1 to {LONGEST_NAME} printable characters")
+        check_name(name)
     names = np.repeat(list(people), [len(codes) for codes in people.values()])
     codes = np.concatenate(list(people.values()))
     write_arrays(path, {"names": names, "codes": codes, "encoder": np.array(encoder.name)})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from absl import logging
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.portraits.faces import LONG_SIDE, Box, check_faces_installed, find_faces
 
 # Of the ellipse that is kept: half its width and height, and how far it is moved up, in sides of
@@ -30,13 +30,16 @@ class FaceProtection:
             raise UserError(f"protect_faces: {self.amount} is not between 0 and 1")
         check_faces_installed()
 
-    def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """Returns the mask of a picture, (H, W, 3) uint8: (h, w) uint8, h and w at most 1280."""
+    def __call__(self, rgb: np.ndarray, name: str = "") -> np.ndarray:
+        """Returns the mask of a picture, (H, W, 3) uint8: (h, w) uint8, h and w at most 1280.
+
+        name: of the picture, for the warning that there is no face; "": its size.
+        """
         height, width = rgb.shape[:2]
         faces = find_faces(rgb)
         if not faces:
-            warning = "%dx%d: no face to protect is found; everything is stylized"
-            logging.log_first_n(logging.WARNING, warning, 5, width, height)
+            name = printable(name) or f"{width}x{height}"
+            logging.warning("%s: no face to protect is found; everything is stylized", name)
         scale = min(1.0, LONG_SIDE / max(height, width))
         size = (max(1, round(side * scale)) for side in (height, width))
         return protecting_mask([face.box for face in faces], self.amount, *size)

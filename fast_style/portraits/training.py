@@ -1,6 +1,7 @@
 """Trains a small encoder of faces with the triplet loss (Schroff et al. 2015, "FaceNet")."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 from keras import layers, ops
 from tqdm import tqdm
 
-from fast_style.errors import UserError
+from fast_style.errors import UserError, printable
 from fast_style.files import make_folder, read_bytes
 from fast_style.model_folder.npz import check_weights, read_arrays, write_arrays
 from fast_style.model_folder.variables import assign_variables, variables_as_arrays
-from fast_style.pictures.images import find_pictures, flatten_on_white, read_picture
-from fast_style.portraits.faces import CODE_SIZE, CROP, Encoder, find_faces
+from fast_style.pictures.images import find_pictures
+from fast_style.portraits.faces import CODE_SIZE, CROP, Encoder, the_face
 
 SIDE, WIDTHS = 96, (32, 64, 128, 256)  # of the network's pictures, and of its convolutions
 WEIGHTS = "encoder.npz"
@@ -58,33 +59,39 @@ def semi_hard_triplets(people: Any, codes: Any) -> tuple[Any, Any, Any]:
 def read_crops(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns the faces, (N, 150, 150, 3) uint8, and whose they are, (N,) str.
 
-    People are named by the sub-folders. A picture without exactly one face, and the single picture
-    of a person, are left out; their number is printed.
-    Raises UserError for a broken picture, or for fewer than four people.
+    People are named by the sub-folders. A broken picture, one without exactly one face, and the
+    only one of a person are left out, and listed on stderr.
+    Raises UserError for fewer than four people.
     """
+    if folder.is_file():
+        raise UserError(f"--people {folder}: is a file; name a folder with a sub-folder a person")
     paths = find_pictures(folder)
-    progress = tqdm(paths, unit=" pictures")
-    found = [find_faces(flatten_on_white(read_picture(path))) for path in progress]
+    left_out: dict[int, str] = {}
+    crops: dict[int, np.ndarray] = {}
+    for row, path in enumerate(tqdm(paths, unit=" pictures")):
+        try:
+            crops[row] = the_face(str(path)).crop
+        except UserError as error:
+            left_out[row] = str(error)
     people = np.array([path.relative_to(folder).parts[0] for path in paths])
-    one = np.array([len(faces) == 1 for faces in found])
-    names, counts = np.unique(people[one], return_counts=True)
-    kept = one & np.isin(people, names[counts > 1])
-    print(
-        f"{kept.sum()} faces of {(counts > 1).sum()} people; {(~kept).sum()} pictures left out, "
-        "which do not have exactly one face that is found, or are a person's only one"
-    )
+    names, counts = np.unique(people[list(crops)], return_counts=True)
+    for row in [row for row in crops if people[row] not in names[counts > 1]]:
+        left_out[row] = printable(f"{paths[row]}: is the only face of {people[row]}")
+    for _, reason in sorted(left_out.items()):
+        print(f"left out: {reason}", file=sys.stderr)
+    kept = [row for row in crops if row not in left_out]
+    print(f"{len(kept)} faces of {(counts > 1).sum()} people; {len(left_out)} pictures left out")
     if (counts > 1).sum() < FEWEST:
         raise UserError(f"{folder}: needs sub-folders of {FEWEST} people, with two faces each")
-    return np.stack([found[row][0].crop for row in np.nonzero(kept)[0]]), people[kept]
+    return np.stack([crops[row] for row in kept]), people[kept]
 
 
 def train(crops: np.ndarray, people: np.ndarray, output: Path, steps: int) -> None:
     """Trains an encoder and writes it to the folder `output`. Raises UserError.
 
-    crops, people: as read_crops returns them. Every fifth person, at least two, is held out; the
-    threshold is the best one for pairs of their pictures.
+    crops, people: as read_crops returns them. Every fifth person is held out, and about half of
+    fewer than ten; the threshold is the best one for pairs of their pictures.
     """
-    make_folder(output)
     keras.utils.set_random_seed(0)
     network = _network()
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
@@ -103,6 +110,14 @@ def train(crops: np.ndarray, people: np.ndarray, output: Path, steps: int) -> No
         f"{output}: the best threshold for {len(np.unique(people[held_out]))} held-out people is "
         f"{threshold:.2f}; it is right about {right:.1%} of the pairs"
     )
+
+
+def make_encoder_folder(output: Path) -> None:
+    """Makes the folder for an encoder. Raises UserError if it cannot be made or has one already."""
+    if (output / WEIGHTS).exists():
+        # The databases of an encoder that is replaced could never be read again.
+        raise UserError(f"--output {output}: has an encoder already; name another folder")
+    make_folder(output)
 
 
 def read_encoder(folder: Path) -> Encoder:

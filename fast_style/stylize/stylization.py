@@ -26,8 +26,8 @@ class Stylization:
     a smaller picture (pictures.guided_upsampling), below 1 a larger one.
     mask: (H, W) uint8 (pictures.masks) with the proportions of the picture, to whose size it is
     scaled; None: stylize everything.
-    protection: computes another mask of any size from a picture, (H, W, 3) uint8, as
-    portraits.protection does; the two are multiplied. None: no other mask.
+    protection: computes another mask of any size from the pixels of a picture, (H, W, 3) uint8, and
+    its name, as portraits.protection does; the two are multiplied. None: no other mask.
     Raises UserError for other values.
     """
 
@@ -36,7 +36,7 @@ class Stylization:
     max_size: int | None = None
     scale: float = 1.0
     mask: np.ndarray | None = None
-    protection: Callable[[np.ndarray], np.ndarray] | None = None
+    protection: Callable[[np.ndarray, str], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -89,7 +89,8 @@ class Stylization:
             stylized = with_chroma_of(content, stylized)
         mask = None if self.mask is None else scaled_to(self.mask, *content.shape[:2])
         if self.protection is not None:
-            mask = product(mask, scaled_to(self.protection(content), *content.shape[:2]))
+            kept = self.protection(content, picture.name)
+            mask = product(mask, scaled_to(kept, *content.shape[:2]))
         mask = without_transparent(mask, picture)
         if self.strength < 1 or mask is not None:
             stylized = blend(content, stylized, self.strength, mask)
