@@ -88,6 +88,11 @@ class Clip(contextlib.AbstractContextManager["Clip"]):
         return itertools.chain(self._first, self._parts)
 
     @property
+    def first(self) -> Part:
+        """The first frame."""
+        return self._first[-1]
+
+    @property
     def time_base(self) -> Fraction:
         """The length of a tick in seconds."""
         assert self.video.time_base is not None  # every stream that is read has one

@@ -69,6 +69,7 @@ def stylize_clip(
                     is_whole = _write(parts, writer, clip)
             else:
                 # The network's own thread takes the frames: between two threads, one would wait.
+                stylized(clip.first)  # compiles the network, before the clip begins to play
                 newest = Live(clip)
                 with pipeline(map(stylized, newest), *smoothing) as parts, newest:
                     is_whole = _write(parts, writer, clip)
