@@ -131,7 +131,7 @@ PAPER = Architecture("paper", (32, 64, 128))
 SMOOTH = Architecture("smooth", (32, 64, 128), doubling="bilinear")
 # Not in the paper: each feature of the residual blocks sees twice as far, at 84% of the arithmetic.
 WIDE = Architecture("wide", (32, 64, 128, 160), noise=True, doubling="bilinear")
-# Not in the paper: for live pictures, at a tenth of the arithmetic. conf/live.yml distils it.
+# Not in the paper: for live pictures, at a twelfth of the arithmetic. conf/live.yml distils it.
 # Convolutions of few channels at the size of the picture would take half of its time.
 SMALL = Architecture("small", (0, 24, 48, 64), noise=True, doubling="bilinear")
 
