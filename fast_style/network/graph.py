@@ -63,9 +63,10 @@ def stylized(
     x = add("Transpose", add("Cast", x, to=FLOAT), perm=[0, 3, 1, 2])
     x = add("Sub", add("Mul", x, 1 / 127.5), 1.0)
     x = architecture.transformed(x, GraphLayers(add, arrays, norms))
-    x = add("Transpose", grey_levels(add, x, architecture.output), perm=[0, 2, 3, 1])
-    x = add("Slice", x, [BORDER] * 2, add("Add", sides, BORDER), [1, 2])
-    return add("Cast", add("Round", x), to=UINT8) if pixels == "uint8" else x
+    x = grey_levels(add, x, architecture.output)
+    x = add("Cast", add("Round", x), to=UINT8) if pixels == "uint8" else x
+    x = add("Transpose", x, perm=[0, 2, 3, 1])
+    return add("Slice", x, [BORDER] * 2, add("Add", sides, BORDER), [1, 2])
 
 
 def grey_levels(add: AddOperator, x: Any, output: str) -> Any:
@@ -122,21 +123,18 @@ class GraphLayers:
         return self.add("Add", x, self._normalized(y, f"{name}_conv2"))
 
     def resize_convolution(self, x: Any, filters: int, doubling: str, *, name: str) -> Any:
-        doubled = self._resize_convolution(x, filters, doubling, name)
+        bordered = mirrored(self.add, x, 1, "edge")
+        doubled = resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
         return self.add("Relu", self._normalized(doubled, name))
 
     def rgb_resize_convolution(self, x: Any, doubling: str, *, name: str) -> Any:
-        doubled = self._resize_convolution(x, 3, doubling, name)
-        return biased(self.add, doubled, self._array(f"{name}/bias", (3,)))
+        bordered = mirrored(self.add, x, 1, "edge")
+        taps, bias = self._kernel(name, 3, 3), self._array(f"{name}/bias", (3,))
+        return resize_convolution(self.add, bordered, taps, doubling, bias)
 
     def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
         taps, bias = self._kernel(name, kernel, 3), self._array(f"{name}/bias", (3,))
-        found = rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps)
-        return biased(self.add, found, bias)
-
-    def _resize_convolution(self, x: Any, filters: int, doubling: str, name: str) -> Any:
-        bordered = mirrored(self.add, x, 1, "edge")
-        return resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
+        return rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps, bias)
 
     def _padded_convolution(
         self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
@@ -171,7 +169,9 @@ def convolution(add: AddOperator, x: Any, kernel: np.ndarray, stride: int = 1) -
     return add("Conv", x, kernel.transpose(3, 2, 0, 1), strides=[stride, stride])
 
 
-def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: str) -> Any:
+def resize_convolution(
+    add: AddOperator, x: Any, kernel: np.ndarray, doubling: str, bias: np.ndarray | None = None
+) -> Any:
     """Adds a ResizeConv2D of features that already have their border of 1."""
     found = convolution(add, x, doubled_kernels(kernel, doubling))
     if doubling == "nearest":
@@ -182,20 +182,23 @@ def resize_convolution(add: AddOperator, x: Any, kernel: np.ndarray, doubling: s
             for across in (0, 1)
         ]
         found = add("Concat", *moved, axis=1)
+    if bias is not None:
+        # Not afterwards: where there are 3 channels, OpenVINO needs several times as long.
+        found = _biased(add, found, np.tile(bias, 4))
     return add("DepthToSpace", found, blocksize=2)
 
 
-def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray) -> Any:
-    """Adds a RowwiseConv2D, without its bias, of features that already have their border."""
+def rgb_convolution(add: AddOperator, x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
+    """Adds a RowwiseConv2D of features that already have their border."""
     taps, _, inputs, filters = kernel.shape
     flat = kernel.transpose(1, 2, 0, 3).reshape(1, taps, inputs, -1)
     found = convolution(add, x, flat)
     rows = (_part(add, found, row, filters, [row, 0], [taps - 1 - row, 0]) for row in range(taps))
-    return functools.reduce(lambda x, y: add("Add", x, y), rows)
+    return _biased(add, functools.reduce(lambda x, y: add("Add", x, y), rows), bias)
 
 
-def biased(add: AddOperator, x: Any, bias: np.ndarray) -> Any:
-    """Adds a bias for each channel."""
+def _biased(add: AddOperator, x: Any, bias: np.ndarray) -> Any:
+    """Adds the bias of each channel."""
     return add("Add", x, bias[None, :, None, None])
 
 

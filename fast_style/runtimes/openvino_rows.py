@@ -125,9 +125,8 @@ def _with_border(
 def _convolved(x: Any, convolution: Convolution) -> Any:
     kernel, bias = convolution.kernel, convolution.bias
     if convolution.kind == "resize":
-        found = graph.resize_convolution(add_operator, x, kernel, convolution.doubling)
-    elif convolution.kind == "rgb":
-        found = graph.rgb_convolution(add_operator, x, kernel)
-    else:
-        found = graph.convolution(add_operator, x, kernel, convolution.stride)
-    return found if bias is None else graph.biased(add_operator, found, bias)
+        return graph.resize_convolution(add_operator, x, kernel, convolution.doubling, bias)
+    if convolution.kind == "rgb":
+        assert bias is not None
+        return graph.rgb_convolution(add_operator, x, kernel, bias)
+    return graph.convolution(add_operator, x, kernel, convolution.stride)
