@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fast_style.conf.conf_file import config_as_yaml, config_from_mapping, load_config
-from fast_style.conf.config import Config
+from fast_style.conf.config import PLACE_KEYS, Config
 from fast_style.conf.names import as_name, check_name
 from fast_style.errors import UserError
 
@@ -405,6 +405,12 @@ def test_the_resolved_conf_is_read_back_as_it_was(tmp_path: Path) -> None:
     path.write_text(config_as_yaml(config), encoding="utf-8")
     assert load_config(path) == config
     assert config_from_mapping(dataclasses.asdict(config), "there") == config
+
+
+def test_a_teacher_is_kept_with_its_weight() -> None:
+    values = dataclasses.asdict(load_config(PROJECT / "conf" / "live.yml"))
+    kept = {key: value for key, value in values.items() if key not in PLACE_KEYS}
+    assert config_from_mapping(kept, "a model folder").teacher == "pretrained/candy_stable"
 
 
 def test_every_shipped_conf_loads_from_any_folder(

@@ -226,7 +226,7 @@ OBSERVING_KEYS = _MACHINE_KEYS | {
 }
 
 # Keys that name places on the training machine; shipped and exported models do not have them.
-PLACE_KEYS = _MACHINE_KEYS | {"dataset", "style_dataset", "init_from", "teacher"}
+PLACE_KEYS = _MACHINE_KEYS | {"dataset", "style_dataset", "init_from"}
 
 FEWEST_FOR_PALETTE = 16  # 7 x 7 patches, and colours at quarter size
 
