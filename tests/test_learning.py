@@ -28,6 +28,7 @@ from fast_style.conf.locations import PROJECT
 from fast_style.model_folder.checkpoint import newest_checkpoint
 from fast_style.model_folder.model import read_model
 from fast_style.pictures.images import Picture, decode_picture, encode_picture
+from fast_style.serve import learning as learning_module
 from fast_style.serve.app import application
 from fast_style.serve.learning import Learning
 from fast_style.serve.limits import Limits
@@ -171,10 +172,17 @@ def test_a_painting_is_learned(
 
 
 def test_a_stop_keeps_what_is_learned_and_it_can_go_on(
-    server: Open, tmp_path: Path, photo: Photo
+    server: Open, tmp_path: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "own" / "wall"
     with server() as client:
+        copy, states = learning_module.copy_model, []
+
+        def noted(*arguments: Any) -> None:
+            states.append(client.get("/v1/styles/wall").json()["state"])
+            copy(*arguments)
+
+        monkeypatch.setattr(learning_module, "copy_model", noted)
         add(client, png(photo(48, 60)), "wall", f"learn=true&{FOR_LONG}")
         second = add(client, png(photo(30, 40)), "second", f"learn=true&{FOR_LONG}")
         assert second.status_code == 409 and "'wall' is being learned" in second.json()["error"]
@@ -185,6 +193,7 @@ def test_a_stop_keeps_what_is_learned_and_it_can_go_on(
         until(client, "wall", has_steps)
         stopped = client.post("/v1/styles/wall:stop").json()
         assert stopped["state"] == "learned" and not stopped["complete"]
+        assert states == ["learning"]  # not a failure, while the network is being written
         checkpoint = newest_checkpoint(folder)
         assert checkpoint is not None and checkpoint.step > 0
         for path, array in read_model(folder).arrays.items():
@@ -335,7 +344,9 @@ def is_locked(folder: Path) -> bool:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
-@pytest.mark.parametrize("ended", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "ended", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_a_restarted_server_continues(
     folders: list[Path], learning_conf: Path, tmp_path: Path, photo: Photo, ended: signal.Signals
 ) -> None:

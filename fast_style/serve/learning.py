@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,16 +154,15 @@ class Learning:
 
         Raises Conflict if the style is not being learned.
         """
-        self._end(style)
-        with self._lock:
+        with self._ended(style), self._lock:
             if checkpoint_files(style.folder) and not (style.folder / RESULT).exists():
                 copy_model(read_model(style.folder), style.folder)
             (style.folder / self.WANTED).unlink(missing_ok=True)
 
     def forget(self, style: OwnStyle) -> None:
         """Ends the training of a style that will be deleted, if there is one."""
-        with contextlib.suppress(Conflict):
-            self._end(style, at_once=True)
+        with contextlib.suppress(Conflict), self._ended(style, at_once=True):
+            pass
         self._failures.pop(style.name, None)
 
     def close(self) -> None:
@@ -242,7 +242,8 @@ class Learning:
         status = training.process.wait()
         folder = training.style.folder
         with self._lock:
-            self._training = None
+            if not training.is_ended:
+                self._training = None
             if status == 0:
                 # A learned style needs only its network.
                 for name in (CHECKPOINTS, LOGS, PREVIEWS):
@@ -251,12 +252,19 @@ class Learning:
             elif not training.is_ended:
                 self._failures[training.style.name] = _reason(training, status)
 
-    def _end(self, style: OwnStyle, at_once: bool = False) -> None:
+    @contextlib.contextmanager
+    def _ended(self, style: OwnStyle, at_once: bool = False) -> Iterator[None]:
+        """Ends a training. Until the block ends, its style counts as one that is being learned."""
         training = self._training
         if training is None or training.style != style:
             raise Conflict(f"{style.name!r} is not being learned")
         training.end(at_once)
         training.reader.join()
+        try:
+            yield
+        finally:
+            if self._training is training:
+                self._training = None
 
 
 def _reason(training: Training, status: int) -> str:
