@@ -118,22 +118,22 @@ def trained_model(conf_values: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wide_model(conf_values: dict[str, Any]) -> Path:
-    """A model folder of the wide network, trained for two steps; tests leave it as it is."""
+def medium_model(conf_values: dict[str, Any]) -> Path:
+    """A model folder of the medium network, trained for two steps; tests leave it as it is."""
     from fast_style.training.loop import train
 
-    values = conf_values | {"network": "wide", "naming": "wide", "steps": 2, "warmup_steps": 0}
+    values = conf_values | {"network": "medium", "naming": "medium", "steps": 2, "warmup_steps": 0}
     with without_graphs():
         return train(config_from_mapping(values | {"grid_weight": 1.0}, "conf"))
 
 
 @pytest.fixture(scope="session")
-def small_model(conf_values: dict[str, Any], wide_model: Path) -> Path:
-    """A model folder of the small network, which wide_model taught for two steps."""
+def small_model(conf_values: dict[str, Any], medium_model: Path) -> Path:
+    """A model folder of the small network, which medium_model taught for two steps."""
     from fast_style.training.loop import train
 
     values = conf_values | {"network": "small", "naming": "small", "steps": 2, "warmup_steps": 0}
-    values |= {"teacher": str(wide_model), "teacher_weight": 1e-3}
+    values |= {"teacher": str(medium_model), "teacher_weight": 1e-3}
     with without_graphs():
         return train(config_from_mapping(values, "conf"))
 
@@ -179,7 +179,7 @@ def any_model(any_values: dict[str, Any]) -> Path:
         return train(config_from_mapping(any_values, "conf"))
 
 
-@pytest.fixture(scope="session", params=["trained_model", "wide_model", "small_model"])
+@pytest.fixture(scope="session", params=["trained_model", "medium_model", "small_model"])
 def model_of_each_network(request: pytest.FixtureRequest) -> Path:
     """Model folders of three networks, one after the other."""
     return request.getfixturevalue(request.param)

@@ -17,7 +17,7 @@ from fast_style.benchmark.arithmetic import MatmulPeak, convolution_operations, 
 from fast_style.benchmark.in_turns import in_turns, runtimes
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
-from fast_style.network.architecture import BORDER, PAPER, SMALL, SMOOTH, WIDE
+from fast_style.network.architecture import BORDER, MEDIUM, PAPER, SMALL, SMOOTH
 from fast_style.network.layers import resize_convolution
 from fast_style.network.transformer_network import build_transformer_network
 from tests.conftest import Photo
@@ -35,9 +35,10 @@ def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
     paper, smooth = (both + taps * up + residual for taps in (4, 9))
     assert convolution_operations(build_transformer_network(PAPER), 64, 64) == 2 * paper
     assert convolution_operations(build_transformer_network(SMOOTH), 64, 64) == 2 * smooth
-    wide = both + 9 * up + (side // 8) ** 2 * (3 * 3 * 128 * 160 + 9 * 4 * 160 * 128)
-    wide += 10 * (side // 8) ** 2 * 3 * 3 * 160 * 160
-    assert convolution_operations(build_transformer_network(WIDE), 64, 60) == 2 * wide
+    medium = 2 * side**2 * 9 * 9 * 3 * 16 + 10 * (side // 8) ** 2 * 3 * 3 * 128 * 128
+    for halved, (inputs, outputs) in zip((2, 4, 8), ((16, 48), (48, 96), (96, 128)), strict=True):
+        medium += (1 + 4) * (side // halved) ** 2 * 3 * 3 * inputs * outputs  # down and up
+    assert convolution_operations(build_transformer_network(MEDIUM), 64, 60) == 2 * medium
     small = 10 * (side // 8) ** 2 * 3 * 3 * 64 * 64
     for halved, (inputs, outputs) in zip((2, 4, 8), ((3, 24), (24, 48), (48, 64)), strict=True):
         small += (1 + 4) * (side // halved) ** 2 * 3 * 3 * inputs * outputs  # down and up
@@ -46,7 +47,7 @@ def test_the_operations_are_those_of_a_loop_over_the_layers() -> None:
     for name, multiplications in [
         ("paper", paper),
         ("smooth", smooth),
-        ("wide", wide),
+        ("medium", medium),
         ("small", small),
     ]:
         [row] = [line for line in documented.splitlines() if line.startswith(f"| `{name}` |")]

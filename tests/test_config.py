@@ -268,7 +268,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, said: str) -> 
         ),
         ("style_image_part", [0, 0, 1], "style_image_part: [0.0, 0.0, 1.0] is not left, top,"),
         ("style_image_part", [0.5, 0, 0.5, 1], "such as [0, 0.5, 1, 1] for the lower half"),
-        ("network", "wider", "network: 'wider' is not valid; did you mean 'wide'?"),
+        ("network", "mediums", "network: 'mediums' is not valid; did you mean 'medium'?"),
         ("style_image", "no.jpg", "style_image: no file no.jpg"),
         ("preview_images", ["no.jpg"], "preview_images: no file no.jpg"),
         ("preview_images", ["https://a.b/c.jpg"], "preview_images: no file https://a.b/c.jpg"),

@@ -321,9 +321,9 @@ def litert_metadata(path: Path) -> dict[str, str]:
         ("trained_model", "openvino", "float", False, openvino_metadata),
         ("trained_model", "litert", "uint8", True, litert_metadata),
         ("trained_model", "litert", "float", False, litert_metadata),
-        ("wide_model", "onnx", "uint8", False, onnx_metadata),
-        ("wide_model", "openvino", "uint8", False, openvino_metadata),
-        ("wide_model", "litert", "uint8", True, litert_metadata),
+        ("medium_model", "onnx", "uint8", False, onnx_metadata),
+        ("medium_model", "openvino", "uint8", False, openvino_metadata),
+        ("medium_model", "litert", "uint8", True, litert_metadata),
     ],
 )
 def test_a_file_is_the_network_in_its_own_runtime(

@@ -138,21 +138,15 @@ def test_half_precision_is_shipped_where_8_bits_change_the_picture(
     assert "- Weights: half precision" in (tmp_path / "pretrained" / "card.md").read_text()
 
 
-def test_the_wide_network_is_shipped_in_8_bits_or_not_at_all(
-    wide_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_network_that_is_too_large_is_refused(
+    medium_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = tmp_path / "pretrained" / "wide"
-    ship(wide_model, "five waves", target)
-    assert check(target) == [] and "- Network: wide\n" in (target / "card.md").read_text()
-    assert 2_800_000 < (target / "weights.npz").stat().st_size < 3_000_000
-
-    model = read_model(wide_model)
-    kernel = model.arrays["network/conv_out/kernel"]
-    kernel[0, 0, 0] = 2000 * np.abs(kernel).max()
-    (tmp_path / "other").mkdir()
-    copy_model(model, tmp_path / "other")
-    with pytest.raises(UserError, match=r"has 5,7.* bytes of weights in half precision, 4,000"):
-        ship(tmp_path / "other", "five waves", tmp_path / "pretrained" / "other")
+    target = tmp_path / "pretrained" / "medium"
+    ship(medium_model, "five waves", target)
+    assert check(target) == [] and "- Network: medium\n" in (target / "card.md").read_text()
+    monkeypatch.setattr("fast_style.zoo.shipped.MOST_BYTES", 1_500_000)
+    with pytest.raises(UserError, match=r"has \d,\d+.* bytes of weights.*, 1,500,000"):
+        ship(medium_model, "five waves", tmp_path / "pretrained" / "other")
     assert not (tmp_path / "pretrained" / "other").exists()
 
 

@@ -145,11 +145,11 @@ def test_a_mix_lies_between(several: Path, photo: Photo) -> None:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_the_styles_of_a_wide_network_mix_in_every_runtime(
+def test_the_styles_of_a_medium_network_mix_in_every_runtime(
     several: Path, tmp_path: Path, photo: Photo
 ) -> None:
     pytest.importorskip("openvino")
-    values = read_model(several).conf | {"network": "wide", "model_path": str(tmp_path)}
+    values = read_model(several).conf | {"network": "medium", "model_path": str(tmp_path)}
     values |= {"steps": 1, "warmup_steps": 0, "validation_images": None, "preview_images": []}
     folder = train(config_from_mapping(values, "conf"))
     mix, picture = "candy=0.5,wave=0.5", photo(33, 47)

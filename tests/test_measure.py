@@ -136,15 +136,15 @@ def test_models_and_pictures_of_other_programs_are_in_one_table_and_sheet(
 
 
 def test_the_grid_is_that_of_each_models_own_network(
-    model: Path, wide_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, medium_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = tmp_path / "wide"
-    wide.mkdir()
-    copy_model(read_model(wide_model), wide)
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    copy_model(read_model(medium_model), medium)
     file = photos / "0.png"
-    run(monkeypatch, "--model", model, wide, "--images", file, "--sizes", "96")
+    run(monkeypatch, "--model", model, medium, "--images", file, "--sizes", "96")
     content = square(flatten_on_white(read_picture(file)), 96)
-    for folder, period in [(model, 4), (wide, 8)]:
+    for folder, period in [(model, 4), (medium, 8)]:
         measured = json.loads((folder / "measure.json").read_text())
         found = measured["sizes"]["96"]["artefacts"]
         assert found["grid_of_content"] == pytest.approx(grid_energy(content, period))

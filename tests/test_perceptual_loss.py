@@ -128,8 +128,8 @@ def test_every_term_is_numpys_on_the_features(
     )
     images = stylized * 1.5 - 60
     assert found["grid"] == pytest.approx(float(grid_loss(images, 4)))
-    wide = PerceptualLoss(dataclasses.replace(config, network="wide"), [[style_image]])
-    assert terms_of(wide, images, content)["grid"] == pytest.approx(float(grid_loss(images, 8)))
+    medium = PerceptualLoss(dataclasses.replace(config, network="medium"), [[style_image]])
+    assert terms_of(medium, images, content)["grid"] == pytest.approx(float(grid_loss(images, 8)))
     assert set(found) == {
         *("content", "style", "tv", "range", "grid", "total", "style/relu1_2", "style/relu3_1"),
         *(f"weighted/{name}" for name in weights),

@@ -23,10 +23,9 @@ from fast_style.stylize import stylizer as stylizer_module
 from fast_style.stylize.stylizer import Stylizer
 from tests.conftest import Photo
 
-# Height, width, and rows at once. Of 1100 pixels, the tile of noise is repeated. Not 1 x 1: of a
-# constant picture, instance normalization makes rounding errors the content.
-STRIPS = [(1, 7, 8), (7, 5, 37), (33, 65, 8), (61, 87, 37), (130, 33, 8), (9, 1100, 8)]
-STRIPS += [(1100, 9, 37)]
+# Height, width, and rows at once. Not 1 x 1: of a constant picture, instance normalization makes
+# rounding errors the content.
+STRIPS = [(1, 7, 8), (7, 5, 37), (33, 65, 8), (61, 87, 37), (130, 33, 8)]
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "openvino"])

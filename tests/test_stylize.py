@@ -85,10 +85,10 @@ def test_the_stylized_image_has_exactly_the_size_and_is_the_networks(
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
 def test_a_folder_that_names_no_network_has_the_papers(
-    trained_model: Path, wide_model: Path, folder: Path, photo: Photo, runtime: str
+    trained_model: Path, medium_model: Path, folder: Path, photo: Photo, runtime: str
 ) -> None:
     pytest.importorskip(runtime)
-    for model in (trained_model, wide_model):
+    for model in (trained_model, medium_model):
         older = read_model(model)
         older.conf.pop("network")
         (folder / model.name).mkdir()
@@ -97,18 +97,19 @@ def test_a_folder_that_names_no_network_has_the_papers(
     expected = Stylizer(trained_model, runtime, "float32")(rgb)
     found = Stylizer(folder / trained_model.name, runtime, "float32")(rgb)
     np.testing.assert_array_equal(found, expected)
-    with pytest.raises(UserError, match=r"residual1_conv1/kernel .* another network"):
-        Stylizer(folder / wide_model.name, runtime, "float32")
+    with pytest.raises(UserError, match=r"conv1/kernel .* another network"):
+        Stylizer(folder / medium_model.name, runtime, "float32")
 
 
 def test_a_network_that_there_is_not_is_named(trained_model: Path, folder: Path) -> None:
     copy_model(read_model(trained_model), folder)
-    conf = yaml.safe_load((folder / "conf.yml").read_text()) | {"network": "wdie"}
+    conf = yaml.safe_load((folder / "conf.yml").read_text()) | {"network": "meduim"}
     (folder / "conf.yml").write_text(yaml.safe_dump(conf))
     with pytest.raises(UserError) as told:
         Stylizer(folder)
     assert (
-        str(told.value) == f"{folder}/conf.yml: network: 'wdie' is not valid; did you mean 'wide'?"
+        str(told.value)
+        == f"{folder}/conf.yml: network: 'meduim' is not valid; did you mean 'medium'?"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import yaml
@@ -29,12 +30,16 @@ from fast_style.model_folder.model import (
     read_model,
 )
 from fast_style.model_folder.npz import read_arrays, write_arrays
+from fast_style.network.architecture import architecture_of
+from fast_style.network.transformer_network import build_transformer_network
 from fast_style.pictures.images import Picture, encode_picture, write_picture
 from fast_style.pictures.training_pictures.content_images import ContentImages
 from fast_style.training.loop import TrainingLoop, number_of_steps, train
 from fast_style.training.provenance import hashes
 from fast_style.training.schedule import learning_rate, style_ramp
 from fast_style.training.step import Batch, Trainer
+from fast_style.training.teacher_colours import match_colours
+from tests.conftest import Photo
 
 
 @pytest.fixture
@@ -151,18 +156,39 @@ def test_a_step_returns_the_terms_before_it_and_brings_the_objective_down(config
     assert trainer.evaluate(batch)["total"] < before["total"]
 
 
+@pytest.mark.parametrize("output", ["tanh", "linear"])
+def test_a_taught_network_gets_the_colours_of_its_teacher(output: str, photo: Photo) -> None:
+    network, teacher = (
+        build_transformer_network(architecture_of(name, output)) for name in ("small", "medium")
+    )
+    photos = [photo(40, 56, seed=seed)[None] for seed in range(3)]
+    kernel = np.array(network.get_layer("conv_out").kernel)
+    match_colours(network, teacher, iter(photos), output)
+    assert not np.allclose(network.get_layer("conv_out").kernel, kernel)
+
+    def colours(of: keras.Model) -> np.ndarray:
+        scaled = np.concatenate([np.asarray(of(p.astype(np.float32))) for p in photos]) / 127.5 - 1
+        values = scaled if output == "linear" else np.arctanh(scaled)
+        return values.reshape(-1, 3)
+
+    own, taught = colours(network), colours(teacher)
+    # Every seventh pixel was compared.
+    np.testing.assert_allclose(own.mean(0), taught.mean(0), atol=0.15 * taught.std())
+    np.testing.assert_allclose(np.cov(own.T), np.cov(taught.T), atol=0.2 * taught.var())
+
+
 @pytest.mark.usefixtures("eagerly")
 def test_a_teacher_shows_what_it_makes_of_the_same_pictures(
-    config: Config, wide_model: Path, small_model: Path
+    config: Config, medium_model: Path, small_model: Path
 ) -> None:
-    config = dataclasses.replace(config, teacher=str(wide_model), teacher_weight=0.5)
+    config = dataclasses.replace(config, teacher=str(medium_model), teacher_weight=0.5)
     config = dataclasses.replace(config, network="small", init_from=str(small_model))
     trainer = Trainer(config, [read_style(config)], 4, "float32")
     load_initial_weights(trainer.network, "small", {"one": {}}, small_model)
     content = ContentImages(config).batch(0)
-    [wide, small] = [load_network(folder) for folder in (wide_model, small_model)]
+    [medium, small] = [load_network(folder) for folder in (medium_model, small_model)]
     pictures = content.astype(np.float32)
-    expected = np.mean(np.square(np.asarray(small(pictures)) - np.asarray(wide(pictures))))
+    expected = np.mean(np.square(np.asarray(small(pictures)) - np.asarray(medium(pictures))))
     terms = trainer.evaluate(Batch(content, 0))
     assert terms["teacher"] == pytest.approx(expected, rel=1e-3)
     assert terms["weighted/teacher"] == pytest.approx(expected / 2, rel=1e-3)
@@ -586,14 +612,14 @@ def test_a_training_may_begin_from_another_styles_network(
 
 
 def test_a_training_begins_from_its_own_network_only(config: Config, trained_model: Path) -> None:
-    wide = dataclasses.replace(config, network="wide", init_from=str(trained_model))
+    medium = dataclasses.replace(config, network="medium", init_from=str(trained_model))
     with pytest.raises(UserError) as told:
-        train(wide)
+        train(medium)
     assert str(told.value) == (
-        f"init_from: {trained_model}: has network: paper, but the conf has network: wide; name a "
-        "folder with network: wide, or null"
+        f"init_from: {trained_model}: has network: paper, but the conf has network: medium; name a "
+        "folder with network: medium, or null"
     )
-    assert not wide.model_folder.exists()
+    assert not medium.model_folder.exists()
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -610,9 +636,9 @@ def test_smooth_begins_from_paper_and_paper_from_smooth(
 
 
 def test_a_training_goes_on_with_its_own_network_only(config: Config, trained_copy: Path) -> None:
-    wide = dataclasses.replace(config, network="wide")
-    with pytest.raises(UserError, match=r"network \('paper' there, 'wide' now\)"):
-        train(wide)
+    medium = dataclasses.replace(config, network="medium")
+    with pytest.raises(UserError, match=r"network \('paper' there, 'medium' now\)"):
+        train(medium)
 
 
 def test_a_preview_whose_name_the_disk_refuses_is_named_before_the_first_step(

@@ -13,10 +13,10 @@ from fast_style.network import avx2_convolution, fused_normalization
 from fast_style.network.architecture import (
     ARCHITECTURES,
     BORDER,
+    MEDIUM,
     OUTPUT_REACH,
     PAPER,
     SMALL,
-    WIDE,
     Architecture,
     architecture_of,
 )
@@ -150,7 +150,7 @@ def test_the_range_of_each_output(output: str, least: float, most: float) -> Non
     ("name", "output"),
     [
         *(("paper", "tanh"), ("paper", "scaled_tanh"), ("paper", "linear")),
-        *(("wide", "tanh"), ("wide", "scaled_tanh")),
+        *(("medium", "tanh"), ("medium", "scaled_tanh")),
     ],
 )
 def test_the_first_steps_of_adam_do_not_leave_the_range(name: str, output: str) -> None:
@@ -201,15 +201,16 @@ def test_the_number_of_parameters() -> None:
     up = 3 * 3 * 128 * 64 + 2 * 64 + 3 * 3 * 64 * 32 + 2 * 32
     assert ends + down + residual + up == 1_677_635
     assert build_transformer_network(PAPER).count_params() == 1_677_635
-    down += 3 * 3 * 128 * 160 + 2 * 160
-    residual = 5 * 2 * (3 * 3 * 160 * 160 + 2 * 160)
-    up += 3 * 3 * 160 * 128 + 2 * 128
-    assert build_transformer_network(WIDE).count_params() == ends + down + residual + up + 8 * 160
+    ends = 9 * 9 * 3 * 16 + 2 * 16 + 9 * 9 * 16 * 3 + 3
+    down_or_up = 9 * (16 * 48 + 48 * 96 + 96 * 128)
+    norms = 2 * (48 + 96 + 128) + 2 * (96 + 48 + 16)
+    medium = build_transformer_network(MEDIUM)
+    assert medium.count_params() == ends + 2 * down_or_up + norms + residual
     down_or_up = 9 * (3 * 24 + 24 * 48 + 48 * 64)
     norms = 2 * (24 + 48 + 64) + 2 * (48 + 24)
     residual = 5 * 2 * (3 * 3 * 64 * 64 + 2 * 64)
     assert build_transformer_network(SMALL).count_params() == (
-        2 * down_or_up + norms + 3 + residual + 8 * 64
+        2 * down_or_up + norms + 3 + residual
     )
 
 

@@ -9,6 +9,8 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import copy
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -34,8 +36,11 @@ PRECISIONS = {
 PEAK_SIDE, PEAK_SIDE_ON_CPU = 8192, 1024  # of the matrices whose product is the peak
 
 
-def ours(sizes: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
-    """Yields a record for each size and precision. The precisions take turns."""
+def ours(sizes: Sequence[int], rounds: int, both: bool) -> Iterator[dict[str, Any]]:
+    """Yields a record for each size and precision. The precisions take turns.
+
+    both: also without compilation, operation by operation.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -59,19 +64,26 @@ def ours(sizes: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
         factor = jnp.asarray(random.standard_normal((side, side)), dtype)
         products.append(partial(run, jnp.matmul, precision, factor, factor))
     peaks = [2 * side**3 / seconds for seconds in in_turns(products, rounds)]
-    compiled = {precision: jax.jit(network) for precision, network in networks.items()}
-    for size in sizes:
+    ways = {"fast-style, JAX": {name: jax.jit(network) for name, network in networks.items()}}
+    if both:
+        ways["fast-style, JAX, not compiled"] = networks
+    for size, (program, of_way) in itertools.product(sizes, ways.items()):
         picture = jnp.asarray(random.uniform(0, 255, (1, size, size, 3)), "float32")
         operations = convolution_operations(networks["float32"], size, size)
-        passes = [partial(run, network, name, picture) for name, network in compiled.items()]
+        passes = [partial(run, network, name, picture) for name, network in of_way.items()]
         found = in_turns(passes, rounds)
         for precision, seconds, peak in zip(PRECISIONS, found, peaks, strict=True):
             fraction = operations / seconds / peak
-            yield _record("fast-style, JAX", size, precision, seconds) | {"peak_fraction": fraction}
+            yield _record(program, size, precision, seconds) | {"peak_fraction": fraction}
 
 
-def example(sizes: Sequence[int], batch_size: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Yields the same records of PyTorch's example, and those of its training step."""
+def example(
+    sizes: Sequence[int], batch_size: int, rounds: int, both: bool
+) -> Iterator[dict[str, Any]]:
+    """Yields the same records of PyTorch's example, and those of its training step.
+
+    both: also passes with torch.compile.
+    """
     import torch
 
     from fast_style.benchmark import pytorch_example
@@ -90,15 +102,25 @@ def example(sizes: Sequence[int], batch_size: int, rounds: int) -> Iterator[dict
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
+    ways: dict[str, Callable] = {"PyTorch's example": lambda network: network}
+    if both:  # a program for each size and precision: one for all sizes would be slower
+        ways["PyTorch's example, torch.compile"] = lambda network: torch.compile(
+            copy.deepcopy(network), dynamic=False
+        )
     with torch.no_grad():
-        for size in sizes:
+        for size, (program, way) in itertools.product(sizes, ways.items()):
             picture = pytorch_example.as_tensor(np.zeros((1, size, size, 3)))
             passes = [
-                partial(run, network, precision, picture.to(next(network.parameters()).dtype))
+                partial(
+                    run,
+                    way(network),
+                    precision,
+                    picture.to(next(network.parameters()).dtype),
+                )
                 for precision, network in networks.items()
             ]
             for precision, seconds in zip(networks, in_turns(passes, rounds), strict=True):
-                yield _record("PyTorch's example", size, precision, seconds)
+                yield _record(program, size, precision, seconds)
     step = pytorch_example.Training(np.zeros((batch_size, 256, 256, 3)))
     kinds = ("tensorfloat32", "float32")
     found = in_turns([partial(run, step, precision) for precision in kinds], rounds)
@@ -116,6 +138,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=at_least_1, nargs="+", default=list(SIZES))
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
     parser.add_argument("--rounds", type=at_least_1, default=10, help="of which the medians count")
+    parser.add_argument(
+        "--compare-compilation",
+        action="store_true",
+        help="measure JAX also without compilation, and the example also with torch.compile",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args()
     check_installed("measuring an accelerator needs", "jax", "jax")
@@ -123,9 +150,9 @@ def main() -> None:
 
     records = []
     print(jax.devices()[0].device_kind)
-    found = [ours(args.sizes, args.rounds)]
+    found = [ours(args.sizes, args.rounds, args.compare_compilation)]
     if find_spec("torch"):
-        found.insert(0, example(args.sizes, args.batch_size, args.rounds))
+        found.insert(0, example(args.sizes, args.batch_size, args.rounds, args.compare_compilation))
     for of_program in found:
         for record in of_program:
             print(

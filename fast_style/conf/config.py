@@ -78,7 +78,7 @@ class Config:
     temporal_weight: float = _number(0.0, at_least=0)
     teacher: str | None = None
     teacher_weight: float = _number(0.0, at_least=0)
-    network: Literal["paper", "smooth", "wide", "small"] = "paper"
+    network: Literal["paper", "smooth", "medium", "small"] = "paper"
     output: Literal["tanh", "scaled_tanh", "linear"] = "tanh"
 
     dataset: str = "coco/2014"
@@ -291,6 +291,9 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         yield "preview_images", f"{previews} {different}"
     if config.teacher_weight and config.teacher is None:
         yield "teacher_weight", f"{config.teacher_weight} needs a teacher, a model folder"
+    several = config.style_images is not None or config.style_dataset is not None
+    if config.teacher_weight and several:
+        yield "teacher_weight", f"{config.teacher_weight}: a teacher has one style; set style_image"
     if config.warmup_steps and config.steps is not None and config.warmup_steps >= config.steps:
         yield "warmup_steps", f"{config.warmup_steps} is not below steps: {config.steps}"
     network = config.loss_model

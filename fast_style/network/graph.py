@@ -13,13 +13,10 @@ from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
-    NOISE_KINDS,
-    NOISE_SIDE,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     Architecture,
     doubled_kernels,
-    noise_tile,
 )
 
 FLOAT, UINT8 = 1, 2  # ONNX's numbers for types of elements
@@ -106,16 +103,6 @@ class GraphLayers:
     ) -> Any:
         found = self._padded_convolution(x, filters, kernel, stride, name=name)
         return self.add("Relu", self._normalized(found, name))
-
-    def fixed_noise(self, x: Any, *, name: str) -> Any:
-        mix = self._array(f"{name}/mix", (NOISE_KINDS, self.channels))
-        noise: Any = noise_tile()
-        for axis, side in enumerate((2, 3)):
-            length = self.add("Gather", self.add("Shape", x), side, axis=0)
-            places = self.add("Mod", self.add("Range", 0, length, 1), NOISE_SIDE)
-            noise = self.add("Gather", noise, places, axis=axis)
-        mixed = self.add("MatMul", noise, mix)
-        return self.add("Add", x, self.add("Transpose", mixed, perm=[2, 0, 1]))
 
     def residual_block(self, x: Any, filters: int, *, name: str) -> Any:
         y = self.normalized_convolution(x, filters, 3, name=f"{name}_conv1")

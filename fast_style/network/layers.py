@@ -10,9 +10,6 @@ from fast_style.network.architecture import (
     DOUBLED_KERNELS,
     DOUBLINGS,
     EPSILON,
-    NOISE_KINDS,
-    NOISE_SIDE,
-    noise_tile,
 )
 
 
@@ -144,34 +141,6 @@ class ResizeConv2D(ValidConv2D):
 
     def get_config(self):
         return {**super().get_config(), "doubling": self.doubling}
-
-
-@keras.saving.register_keras_serializable("fast_style")
-class FixedNoise(keras.layers.Layer):
-    """Adds a mix of fixed noise to (N, H, W, C) features: one tile, repeated from the top left.
-
-    Where a picture is flat, a network without noise can only draw patterns with the period of its
-    upsampling. Ulyanov et al. (2016, "Texture Networks", section 3.2) add noise at every size.
-    Deviation: the noise is the same for every picture, so that whole pictures, rows, runtimes and
-    video frames have equal results.
-    """
-
-    def build(self, input_shape):
-        shape = (NOISE_KINDS, input_shape[-1])
-        self.mix = self.add_weight(shape, "zeros", name="mix")
-
-    def call(self, features):
-        _, height, width, _ = ops.shape(features)
-        tile = ops.convert_to_tensor(noise_tile(), self.compute_dtype)
-        for axis, side in enumerate((height, width)):
-            places = ops.mod(ops.arange(side, dtype="int32"), NOISE_SIDE)
-            tile = ops.take(tile, places, axis=axis)
-        return features + ops.matmul(tile, self.mix)
-
-
-def fixed_noise(x, *, name: str):
-    """Adds fixed noise."""
-    return FixedNoise(name=name)(x)
 
 
 def reflected(x, padding: int):

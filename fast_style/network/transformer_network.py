@@ -19,7 +19,7 @@ def build_transformer_network(architecture: Architecture = PAPER) -> keras.Model
     batch normalization (Ulyanov et al. 2017); nearest resize and convolution instead of
     fractionally strided ones (Odena et al. 2016); reflection in each layer and 24 cropped pixels
     around the picture instead of 40 pixels around it; a sixteenth of the last convolution, with
-    larger weights. SMOOTH, WIDE and SMALL resize bilinearly.
+    larger weights. SMOOTH, MEDIUM and SMALL resize bilinearly.
     """
     pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
     multiple = architecture.downsampling

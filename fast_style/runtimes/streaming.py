@@ -22,9 +22,7 @@ from fast_style.files import write_temporary
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
-    NOISE_SIDE,
     Architecture,
-    noise_tile,
 )
 from fast_style.pipeline import pipeline
 
@@ -211,10 +209,6 @@ class StreamedLayers:
     ) -> Features:
         return self._normalized(self._convolved("plain", x, name, stride), name, True)
 
-    def fixed_noise(self, x: Features, *, name: str) -> Features:
-        mix = self.arrays[f"network/{name}/mix"]
-        return _sum(x, Features((Noise(x.sources[0], mix),), x.shrunk))
-
     def residual_block(self, x: Features, filters: int, *, name: str) -> Features:
         y = self._convolved("plain", x, f"{name}_conv1")
         summed, replaced = None, None
@@ -305,18 +299,6 @@ class PictureWithBorder:
 
     def read(self, first: int, last: int) -> np.ndarray:
         return self.rgb[self.down[first:last]].take(self.across, axis=1)
-
-
-class Noise:
-    """The rows of FixedNoise (network/layers.py), float32, for features of the size of `like`."""
-
-    def __init__(self, like: Rows, mix: np.ndarray):
-        self.height, self.width = like.height, like.width
-        self.tile = noise_tile() @ mix.astype(np.float32)
-
-    def read(self, first: int, last: int) -> np.ndarray:
-        down, across = (np.arange(*ends) % NOISE_SIDE for ends in ((first, last), (self.width,)))
-        return self.tile[down].take(across, axis=1)
 
 
 class KeptRows:

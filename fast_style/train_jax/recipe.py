@@ -63,6 +63,7 @@ from fast_style.train_jax.views import (
 from fast_style.training.provenance import hashes
 from fast_style.training.schedule import learning_rate, style_ramp
 from fast_style.training.soap import Soap
+from fast_style.training.teacher_colours import PICTURES, match_colours
 
 POLICY = "mixed_bfloat16"
 PHOTO_SIDE, PAINTING_SIDE = 1.25, 2.0  # of the squares that are kept, in image_sizes
@@ -265,6 +266,12 @@ def _trained(trainer: Trainer, config: Config, styles: dict[str, tuple[int, Styl
         load_initial_weights(trainer.network, config.network, of_each, folder)
     numbers = [number for number, _ in styles.values()]
     last = trainer.train(config, numbers[0] if numbers else 0)
+    if trainer.teacher is not None:
+        views = random_views(
+            *(trainer.photos, PICTURES, config.image_size, config.flip),
+            jax.random.key(config.seed),
+        )
+        match_colours(trainer.network, trainer.teacher, views[:, None], config.output)
     folder = config.model_folder
     make_folder(folder)
     write_model(folder, config, trainer.network)

@@ -50,6 +50,7 @@ from fast_style.training.monitor import Monitor
 from fast_style.training.provenance import hashes, provenance
 from fast_style.training.replicas import Replicas, report_lost_workers
 from fast_style.training.step import Batch, Trainer
+from fast_style.training.teacher_colours import PICTURES, match_colours
 
 SEEN = 64  # style images that centre and scale the input of a predictor
 FINISHING = 12.0  # seconds that the last previews and the SavedModel take
@@ -322,6 +323,8 @@ class TrainingLoop:
             self.save_checkpoint()
 
     def _finish(self, monitor: Monitor) -> None:
+        if self.trainer.teacher is not None:
+            self._match_teachers_colours()
         after = self.validate()
         monitor.validation(self.trainer.step, after)
         monitor.close()
@@ -341,6 +344,12 @@ class TrainingLoop:
         }
         self._write_statistics()
         write_result(self.folder, result)
+
+    def _match_teachers_colours(self) -> None:
+        """Changes the written network only: a checkpoint of the last step has been saved."""
+        first, count = self.trainer.steps, math.ceil(PICTURES / self.config.batch_size)
+        batches = (self.content_images.batch(first + number) for number in range(count))
+        match_colours(self.trainer.network, self.trainer.teacher, batches, self.config.output)
 
     def _write_statistics(self) -> None:
         several = len(self.styles) > 1 or self.style_images is not None

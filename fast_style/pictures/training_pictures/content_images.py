@@ -37,7 +37,7 @@ LARGEST_ZOOM = 1.25  # the short side, divided by the smallest side of a square 
 LEAST_CONTRAST = 1e-3  # standard deviation in grey levels: more than a square of a single colour
 TOLERATED_BROKEN = 2  # broken files; more stop a training if they are more than a tenth of all
 MOST_ATTEMPTS = 1000  # pictures that are tried for a slot
-MOST_SHIFT = 4  # pixels: the factor by which `network: paper` upsamples, and half of `wide`'s
+MOST_SHIFT = 4  # pixels: the factor by which `network: paper` upsamples, and half of `medium`'s
 VIEW_NOISE = 2.0  # standard deviation in grey levels: about that of a camera in a lit room
 
 # Keys that make the random streams different.
