@@ -100,7 +100,7 @@ def test_every_size_runtime_and_precision_has_its_line(
 
 def test_a_step_is_timed_with_and_without_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "LOSS_MODELS", ("vgg_16_half",))
-    [record, *_] = networks.train(32, 1, 1)
+    [record, *_] = networks.train("smooth", 32, 1, 1)
     assert record["loss_model"] == "vgg_16_half" and record["precision"] == "float32"
     assert record["images_per_second"] == pytest.approx(1 / record["seconds_per_step_with_reading"])
     assert record["seconds_per_step"] > 0 and record["peak_fraction"] > 0

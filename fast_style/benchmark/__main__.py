@@ -51,7 +51,7 @@ def _formatted(key: str, value: Any) -> str:
 def main() -> None:
     parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=list(SIZES))
-    parser.add_argument("--model", default="models/zoo", help="the network that stylizes")
+    parser.add_argument("--model", default="candy", help="whose network stylizes or is trained")
     parser.add_argument("--style", help=f"{STYLE_HELP}; default: its first")
     parser.add_argument("--sizes", type=at_least_1, nargs="+", help="sides of the square pictures")
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
@@ -84,10 +84,11 @@ def main() -> None:
 
         stylize, train = against_pytorch.stylize, against_pytorch.train
     sizes, rounds = args.sizes or SIZES[args.what], args.rounds
+    folder = find_model_folder(args.model)
     if args.what == "train":
-        records = train(sizes[0], args.batch_size, rounds)
+        network = read_model(folder).architecture.name
+        records = train(network, sizes[0], args.batch_size, rounds)
     else:
-        folder = find_model_folder(args.model)
         style = args.style or next(iter(read_model(folder).styles), None)
         if style is None:
             raise UserError(f"--model {args.model}: takes any style; --style names a style image")

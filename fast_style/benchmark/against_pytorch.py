@@ -28,14 +28,17 @@ def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dic
     return records
 
 
-def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
-    """Measures a step by loss network next to one of the example, which has VGG16."""
+def train(network: str, image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
+    """Measures a step by loss network next to one of the example, which has VGG16.
+
+    network: a key of ARCHITECTURES.
+    """
     precision = hardware.fastest_precision()
     with tempfile.TemporaryDirectory() as scratch:
         steps = []
         for loss_model in networks.LOSS_MODELS:
             trainer, batches = networks.trainer_of(
-                loss_model, precision, image_size, batch_size, rounds, Path(scratch)
+                network, loss_model, precision, image_size, batch_size, rounds, Path(scratch)
             )
             pictures = next(batches)
             steps.append(partial(trainer.train_step, Batch(pictures, style=0)))

@@ -55,8 +55,11 @@ def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dic
     return records
 
 
-def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
-    """Measures a step by loss network and precision, with and without reading pictures."""
+def train(network: str, image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
+    """Measures a step by loss network and precision, with and without reading pictures.
+
+    network: a key of ARCHITECTURES.
+    """
     kinds = list(itertools.product(LOSS_MODELS, precisions()))
     peaks = {precision: MatmulPeak(precision) for precision in precisions()}
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,7 +67,7 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
         tasks: list[Callable[[], object]] = []
         for loss_model, precision in kinds:
             trainer, batches = trainer_of(
-                loss_model, precision, image_size, batch_size, rounds, Path(scratch)
+                network, loss_model, precision, image_size, batch_size, rounds, Path(scratch)
             )
             at_hand = Batch(next(batches), style=0)
             trainers.append(trainer)
@@ -94,7 +97,13 @@ def train(image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]
 
 
 def trainer_of(
-    loss_model: str, precision: str, image_size: int, batch_size: int, steps: int, scratch: Path
+    network: str,
+    loss_model: str,
+    precision: str,
+    image_size: int,
+    batch_size: int,
+    steps: int,
+    scratch: Path,
 ) -> tuple[Trainer, Iterator[np.ndarray]]:
     """Returns a trainer whose loss network has random weights, and batches of pictures for it.
 
@@ -104,6 +113,7 @@ def trainer_of(
         {
             "style_image": str(SAMPLE),
             "naming": "benchmark",
+            "network": network,
             "loss_model": loss_model,
             "loss_model_file": _random_weights(loss_model, scratch),
             "dataset": str(SAMPLE),
