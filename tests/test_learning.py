@@ -344,9 +344,8 @@ def is_locked(folder: Path) -> bool:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
-@pytest.mark.parametrize(
-    "ended", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restarted_server_continues(
     folders: list[Path], learning_conf: Path, tmp_path: Path, photo: Photo, ended: signal.Signals
 ) -> None:

@@ -212,9 +212,8 @@ def own_styles_page(
         browser.get("about:blank")
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [pytest.param(1280, 900, marks=pytest.mark.slow), (375, 812)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 812)])
 def test_from_a_dropped_painting_to_a_saved_picture(
     own_styles_page: webdriver.Chrome,
     tmp_path: Path,

@@ -446,6 +446,7 @@ def test_enroll_verify_and_who(portrait: np.ndarray, tmp_path: Path) -> None:
     assert result.returncode == 2 and result.stderr.startswith(f"error: {path}: is damaged")
 
 
+@pytest.mark.slow
 def test_train_and_its_encoder_in_the_three_commands(portrait: np.ndarray, tmp_path: Path) -> None:
     for number in range(4):
         for picture, tint in enumerate((1.0, 0.9)):

@@ -136,6 +136,7 @@ def test_a_wrong_tf_config_is_told(
     assert said in str(error.value)
 
 
+@pytest.mark.slow
 def test_two_replicas_do_what_one_does(conf: Path) -> None:
     alone = totals_here(conf, "naming=alone")
     together = totals(start(2, conf, "naming=together", "distribute=mirrored"))
