@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fast_style.errors import UserError
+from fast_style.hardware import PRECISIONS
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -81,7 +82,7 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
         "--scale", type=factor, default=1.0, help="how many times larger strokes are: 0.5 or more"
     )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
 
 
 def add_mask_flag(parser: argparse.ArgumentParser) -> None:

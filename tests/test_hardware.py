@@ -22,19 +22,22 @@ def test_a_containers_limit_counts_and_files_read_long_ago_do_not(
 
 
 @pytest.mark.parametrize(
-    ("flags", "unit"),
+    ("vendor", "flags", "unit"),
     [
-        ("fpu avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AMX"),
-        ("fpu avx2 avx512f avx512_bf16", "AVX512_BF16"),
-        ("fpu avx2 avx512f", None),
-        ("", None),
+        ("GenuineIntel", "fpu avx512f avx512_bf16 avx512_fp16 amx_bf16 amx_tile", "AMX"),
+        ("GenuineIntel", "fpu avx512f avx512_bf16 avx512_fp16", None),  # hides AMX
+        ("GenuineIntel", "fpu avx512f avx512_bf16", "AVX512_BF16"),
+        ("AuthenticAMD", "fpu avx512f avx512_bf16 avx512_fp16", "AVX512_BF16"),
+        ("AuthenticAMD", "fpu avx2", None),
+        ("", "", None),
     ],
 )
-def test_what_multiplies_bfloat16_stands_among_the_flags_of_the_cpu(
-    flags: str, unit: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_multiplies_bfloat16_fast_follows_from_the_flags_of_the_cpu(
+    vendor: str, flags: str, unit: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: A CPU\nflags\t\t: {flags}\n\n")
+    names = f"vendor_id\t: {vendor}\nmodel name\t: A CPU\n"
+    cpuinfo.write_text(f"processor\t: 0\n{names}flags\t\t: {flags}\n\n")
     monkeypatch.setattr(hardware, "CPUINFO", cpuinfo)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert hardware.bfloat16_unit() == unit

@@ -43,7 +43,8 @@ def test_rows_give_what_the_whole_picture_gives(
     assert all(part.dtype == np.uint8 for part in parts)
     off = np.concatenate(parts).astype(int) - stylizer.network.whole(picture)
     assert off.shape == (height, width, 3)
-    assert np.abs(off).max() <= 1 and np.abs(off).mean() < 0.01
+    # Of a few pixels, one may be rounded the other way.
+    assert np.abs(off).max() <= 1 and np.abs(off).sum() <= max(1, off.size // 100)
 
 
 def test_a_picture_beyond_the_memory_flows(

@@ -41,6 +41,8 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def _formatted(key: str, value: Any) -> str:
+    if value is None:
+        return ""
     if key == "bytes":
         return f"{value / 1e9:.2f}e9"
     if key.endswith("fraction"):
@@ -53,6 +55,12 @@ def main() -> None:
     parser.add_argument("what", choices=list(SIZES))
     parser.add_argument("--model", default="candy", help="whose network stylizes or is trained")
     parser.add_argument("--style", help=f"{STYLE_HELP}; default: its first")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=hardware.PRECISIONS,
+        help="stylize: only this one; default: all, or in comparisons eval.py's default",
+    )
     parser.add_argument("--sizes", type=at_least_1, nargs="+", help="sides of the square pictures")
     parser.add_argument("--batch-size", type=at_least_1, default=4, help="of a training step")
     parser.add_argument("--rounds", type=at_least_1, default=5, help="of which the medians count")
@@ -67,6 +75,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.against is not None and args.what != "stylize":
         raise UserError(f"--against goes with stylize, not with {args.what}")
+    if args.precision != "auto" and args.what != "stylize":
+        raise UserError(f"--precision goes with stylize, not with {args.what}")
     if args.against_pytorch:
         if args.what not in ("stylize", "train"):
             raise UserError(f"--against-pytorch goes with stylize and train, not with {args.what}")
@@ -83,7 +93,7 @@ def main() -> None:
         from fast_style.benchmark import against_pytorch  # needs PyTorch
 
         stylize, train = against_pytorch.stylize, against_pytorch.train
-    sizes, rounds = args.sizes or SIZES[args.what], args.rounds
+    sizes, rounds, precision = args.sizes or SIZES[args.what], args.rounds, args.precision
     folder = find_model_folder(args.model)
     if args.what == "train":
         network = read_model(folder).architecture.name
@@ -93,9 +103,9 @@ def main() -> None:
         if style is None:
             raise UserError(f"--model {args.model}: takes any style; --style names a style image")
         if args.against is not None:
-            records = programs.against(args.against, folder, style, sizes, rounds)
+            records = programs.against(args.against, folder, style, sizes, rounds, precision)
         elif args.what == "stylize":
-            records = stylize(folder, style, sizes, rounds)
+            records = stylize(folder, style, sizes, rounds, precision)
         elif args.what == "memory":
             records = programs.memory(folder, style, sizes)
         else:

@@ -16,10 +16,13 @@ from fast_style.training.step import Batch
 PROGRAM = f"{shlex.quote(sys.executable)} -m {pytorch_example.__name__} {{input}} {{output}}"
 
 
-def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+def stylize(
+    folder: Path, style: str, sizes: list[int], rounds: int, precision: str = "auto"
+) -> list[dict[str, Any]]:
     """Measures eval.py and a pass of a Stylizer next to those of the example."""
-    records = programs.against(PROGRAM, folder, style, sizes, rounds)
-    stylizer, example = Stylizer(folder, style=style), pytorch_example.transformer_net()
+    records = programs.against(PROGRAM, folder, style, sizes, rounds, precision)
+    stylizer = Stylizer(folder, precision=precision, style=style)
+    example = pytorch_example.transformer_net()
     for record in records:
         picture = sample_picture(record["size"])
         theirs = partial(pytorch_example.stylize, example, pytorch_example.as_tensor(picture[None]))

@@ -30,12 +30,22 @@ def precisions() -> list[str]:
     return list(dict.fromkeys(["float32", hardware.fastest_precision()]))
 
 
-def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Measures a pass over square pictures; a record for each size, runtime and precision."""
+def stylize(
+    folder: Path, style: str, sizes: list[int], rounds: int, precision: str = "auto"
+) -> list[dict[str, Any]]:
+    """Measures a pass over square pictures; a record for each size, runtime and precision.
+
+    precision: as in Stylizer, to measure only that one; 'auto' measures all.
+    """
     network = build_transformer_network(read_model(folder).architecture)
-    kinds = list(itertools.product(runtimes(), precisions()))
+    chosen = [*precisions(), "int8"] if precision == "auto" else [precision]
+    kinds = [
+        (runtime, each)
+        for runtime, each in itertools.product(runtimes(), chosen)
+        if each != "int8" or runtime == "openvino"
+    ]
     stylizers = [Stylizer(folder, *kind, style) for kind in kinds]
-    peaks = {precision: MatmulPeak(precision) for precision in precisions()}
+    peaks = {each: MatmulPeak(each) for each in chosen if each != "int8"}
     records = []
     for size in sizes:
         picture = sample_picture(size)
@@ -48,7 +58,9 @@ def stylize(folder: Path, style: str, sizes: list[int], rounds: int) -> list[dic
                 "runtime": runtime,
                 "precision": precision,
                 "seconds": seconds,
-                "peak_fraction": operations / seconds / peaks[precision].best,
+                "peak_fraction": (
+                    operations / seconds / peaks[precision].best if precision in peaks else None
+                ),
             }
             for (runtime, precision), seconds in zip(kinds, found, strict=False)
         ]

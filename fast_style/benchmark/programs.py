@@ -77,7 +77,7 @@ def _train_to_first_step(scratch: Path) -> None:
 
 
 def against(
-    command: str, folder: Path, style: str, sizes: list[int], rounds: int
+    command: str, folder: Path, style: str, sizes: list[int], rounds: int, precision: str = "auto"
 ) -> list[dict[str, Any]]:
     """Measures eval.py and another program as whole processes on the same pictures.
 
@@ -89,7 +89,7 @@ def against(
     with tempfile.TemporaryDirectory() as scratch:
         for size in sizes:
             picture = _sample(size, Path(scratch))
-            ours = _evaluate(folder, style, picture)
+            ours = [*_evaluate(folder, style, picture), "--precision", precision]
             output = Path(scratch) / "theirs.png"
             theirs = shlex.split(command.format(input=picture, output=output))
             seconds, other = in_turns([partial(_run, ours), partial(_run, theirs)], rounds)

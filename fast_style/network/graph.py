@@ -1,10 +1,12 @@
 """The transformer network as a graph of ONNX operators (https://onnx.ai/onnx/operators/).
 
-ONNX and OpenVINO each have an AddOperator.
+ONNX and OpenVINO each have an AddOperator. Only OpenVINO has FakeQuantize, which makes features and
+kernels numbers of 8 bits.
 """
 
 import functools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ from fast_style.network.architecture import (
     Architecture,
     doubled_kernels,
 )
+from fast_style.network.feature_ranges import Range
 
 FLOAT, UINT8 = 1, 2  # ONNX's numbers for types of elements
 PIXELS = {"float": FLOAT, "uint8": UINT8}
+SMALLEST_WEIGHT = 1e-6  # a range that is not 0, for a filter without weights
 TO_THE_END = np.iinfo(np.int64).max
 
 AddOperator = Callable[..., Any]
@@ -44,6 +48,7 @@ def stylized(
     architecture: Architecture,
     pixels: str,
     norms: Mapping[str, Any] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> Any:
     """Adds the network; returns the stylized pictures, (N, H, W, 3) RGB 0..255 like `pictures`.
 
@@ -51,6 +56,7 @@ def stylized(
     pixels: 'float' or 'uint8', the type of input and output.
     norms: scales and shifts of the graph by path, such as 'conv1_norm/scale', each (C,), instead of
     those of the arrays.
+    ranges: as feature_ranges returns them; the convolutions that they name multiply in 8 bits.
     Raises UserError if the arrays are those of another network.
     """
     sides, x = add("Gather", add("Shape", pictures), [1, 2], axis=0), pictures
@@ -59,7 +65,7 @@ def stylized(
         x = add("Gather", x, _mirrored_positions(add, length, architecture), axis=axis)
     x = add("Transpose", add("Cast", x, to=FLOAT), perm=[0, 3, 1, 2])
     x = add("Sub", add("Mul", x, 1 / 127.5), 1.0)
-    x = architecture.transformed(x, GraphLayers(add, arrays, norms))
+    x = architecture.transformed(x, GraphLayers(add, arrays, norms, ranges))
     x = grey_levels(add, x, architecture.output)
     x = add("Cast", add("Round", x), to=UINT8) if pixels == "uint8" else x
     x = add("Transpose", x, perm=[0, 2, 3, 1])
@@ -91,11 +97,13 @@ class GraphLayers:
         add: AddOperator,
         arrays: Mapping[str, np.ndarray],
         norms: Mapping[str, Any] | None = None,
+        ranges: Mapping[str, Range] | None = None,
     ):
-        """norms: as for stylized."""
+        """norms, ranges: as for stylized."""
         self.add = add
         self.arrays = arrays
         self.norms = norms or {}
+        self.ranges = ranges or {}
         self.channels = 3  # of the last features
 
     def normalized_convolution(
@@ -110,24 +118,25 @@ class GraphLayers:
         return self.add("Add", x, self._normalized(y, f"{name}_conv2"))
 
     def resize_convolution(self, x: Any, filters: int, doubling: str, *, name: str) -> Any:
-        bordered = mirrored(self.add, x, 1, "edge")
-        doubled = resize_convolution(self.add, bordered, self._kernel(name, 3, filters), doubling)
+        add, x, kernel = self._factors(x, name, 3, filters)
+        doubled = resize_convolution(add, mirrored(add, x, 1, "edge"), kernel, doubling)
         return self.add("Relu", self._normalized(doubled, name))
 
     def rgb_resize_convolution(self, x: Any, doubling: str, *, name: str) -> Any:
-        bordered = mirrored(self.add, x, 1, "edge")
-        taps, bias = self._kernel(name, 3, 3), self._array(f"{name}/bias", (3,))
-        return resize_convolution(self.add, bordered, taps, doubling, bias)
+        add, x, kernel = self._factors(x, name, 3, 3)
+        bias = self._array(f"{name}/bias", (3,))
+        return resize_convolution(add, mirrored(add, x, 1, "edge"), kernel, doubling, bias)
 
     def rgb_convolution(self, x: Any, kernel: int, *, name: str) -> Any:
-        taps, bias = self._kernel(name, kernel, 3), self._array(f"{name}/bias", (3,))
-        return rgb_convolution(self.add, mirrored(self.add, x, kernel // 2), taps, bias)
+        add, x, taps = self._factors(x, name, kernel, 3)
+        bias = self._array(f"{name}/bias", (3,))
+        return rgb_convolution(add, mirrored(add, x, kernel // 2), taps, bias)
 
     def _padded_convolution(
         self, x: Any, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Any:
-        bordered = mirrored(self.add, x, kernel // 2)
-        return convolution(self.add, bordered, self._kernel(name, kernel, filters), stride)
+        add, x, taps = self._factors(x, name, kernel, filters)
+        return convolution(add, mirrored(add, x, kernel // 2), taps, stride)
 
     def _normalized(self, x: Any, name: str) -> Any:
         scale, shift = (
@@ -136,10 +145,20 @@ class GraphLayers:
         )
         return self.add("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
 
-    def _kernel(self, name: str, side: int, filters: int) -> np.ndarray:
+    def _factors(
+        self, x: Any, name: str, side: int, filters: int
+    ) -> tuple[AddOperator, Any, np.ndarray]:
+        """Returns the features and the kernel that a convolution multiplies, and how to add it."""
         kernel = self._array(f"{name}/kernel", (side, side, self.channels, filters))
         self.channels = filters
-        return kernel
+        if name not in self.ranges:
+            return self.add, x, kernel
+        low, high = (bound[None, :, None, None] for bound in self.ranges[name])
+        # Features become fractions of their channel's range, which the kernel makes up for: the
+        # products of all channels can be added as whole numbers.
+        in_bits = (256, 0.0) if not low.any() else (255, -1.0)
+        x = self.add("FakeQuantize", x, low, high, in_bits[1], 1.0, levels=in_bits[0])
+        return partial(_add_in_8_bits, self.add), x, kernel * self.ranges[name].high[:, None]
 
     def _array(self, path: str, shape: tuple[int, ...]) -> np.ndarray:
         array = self.arrays.get(f"network/{path}")
@@ -149,6 +168,15 @@ class GraphLayers:
                 f"{path} of shape {shape} is needed, but {found}; the file is of another network"
             )
         return array
+
+
+def _add_in_8_bits(add: AddOperator, operator: str, *inputs: Any, **attributes: Any) -> Any:
+    """Adds an operator; the kernel of a convolution is rounded to 8 bits for each filter."""
+    if operator == "Conv":
+        x, kernel = inputs
+        largest = np.maximum(np.abs(kernel).max((1, 2, 3), keepdims=True), SMALLEST_WEIGHT)
+        inputs = x, add("FakeQuantize", kernel, -largest, largest, -largest, largest, levels=255)
+    return add(operator, *inputs, **attributes)
 
 
 def convolution(add: AddOperator, x: Any, kernel: np.ndarray, stride: int = 1) -> Any:

@@ -9,7 +9,9 @@ import openvino
 from openvino import opset1
 from openvino import opset13 as ops
 
+from fast_style import hardware
 from fast_style.network.architecture import Architecture
+from fast_style.network.feature_ranges import feature_ranges
 from fast_style.network.graph import FLOAT, PIXELS, UINT8, as_constant, stylized
 
 ELEMENTS = {FLOAT: openvino.Type.f32, UINT8: openvino.Type.u8}
@@ -26,10 +28,11 @@ class OpenVinoNetwork:
     ):
         """arrays: of one style and of that architecture, as in model.Model.
 
-        precision: 'float32', 'bfloat16' or 'auto', which is bfloat16 if the CPU can multiply it.
+        precision: 'float32', 'bfloat16', 'auto', which is the type that is faster on this CPU, or
+        'int8': convolutions but the first multiply in 8 bits, and the rest is as in 'auto'.
         Raises UserError if the arrays are of another network.
         """
-        self.network = openvino_network(arrays, architecture, "uint8")
+        self.network = openvino_network(arrays, architecture, "uint8", precision)
         self.precision = precision
         self.compiled: openvino.CompiledModel | None = None
         self.compiled_for: tuple[int, ...] = ()  # empty: any shape
@@ -77,20 +80,37 @@ def core() -> openvino.Core:
     return openvino.Core()
 
 
+def float_type(precision: str) -> openvino.Type:
+    """Returns the type in which floats are multiplied. precision: as in OpenVinoNetwork."""
+    if precision == "float32" or (precision != "bfloat16" and hardware.hides_amx()):
+        return openvino.Type.f32
+    if precision == "bfloat16":
+        return openvino.Type.bf16
+    return core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+
+
 def compile_for_cpu(model: openvino.Model, precision: str) -> openvino.CompiledModel:
     """Compiles a model for the CPU. precision: as in OpenVinoNetwork."""
-    config: dict[str, Any] = {"CPU_RUNTIME_CACHE_CAPACITY": PREPARED_KEPT}
-    if precision != "auto":
-        config["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    config: dict[str, Any] = {
+        "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_KEPT,
+        "INFERENCE_PRECISION_HINT": float_type(precision),
+    }
     return core().compile_model(model, "CPU", config)
 
 
 def openvino_network(
-    arrays: Mapping[str, np.ndarray], architecture: Architecture, pixels: str
+    arrays: Mapping[str, np.ndarray],
+    architecture: Architecture,
+    pixels: str,
+    precision: str = "float32",
 ) -> openvino.Model:
-    """Returns a model of graph.stylized, with the input 'pictures' and the output 'stylized'."""
+    """Returns a model of graph.stylized, with the input 'pictures' and the output 'stylized'.
+
+    precision: 'int8' or any other of OpenVinoNetwork.
+    """
     pictures = ops.parameter([-1, -1, -1, 3], ELEMENTS[PIXELS[pixels]], name="pictures")
-    last = stylized(add_operator, pictures, arrays, architecture, pixels)
+    ranges = feature_ranges(arrays, architecture) if precision == "int8" else {}
+    last = stylized(add_operator, pictures, arrays, architecture, pixels, ranges=ranges)
     last.output(0).set_names({"stylized"})
     pictures.output(0).set_names({"pictures"})
     return openvino.Model([ops.result(last)], [pictures], "transformer_network")
@@ -138,6 +158,9 @@ OPERATORS: dict[str, Callable[..., openvino.Node]] = {
     # Later opsets have a second output, the places of the largest values.
     "MaxPool": lambda x, kernel_shape, strides: opset1.max_pool(
         x, strides, [0, 0], [0, 0], kernel_shape
+    ),
+    "FakeQuantize": lambda x, low, high, to_low, to_high, levels: ops.fake_quantize(
+        x, low, high, to_low, to_high, levels
     ),
     "MatMul": lambda x, y: ops.matmul(x, y, False, False),
     "Conv": lambda x, kernel, strides: ops.convolution(x, kernel, strides, [0, 0], [0, 0], [1, 1]),

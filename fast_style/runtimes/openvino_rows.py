@@ -10,7 +10,7 @@ import openvino
 from openvino import opset13 as ops
 
 from fast_style.network import graph
-from fast_style.runtimes.openvino_network import add_operator, compile_for_cpu, core
+from fast_style.runtimes.openvino_network import add_operator, compile_for_cpu, float_type
 from fast_style.runtimes.streaming import Convolution, OnStrip, Scaling, Wanted
 
 ROWS_AND_COLUMNS = np.array([2, 3])
@@ -18,12 +18,14 @@ ELEMENTS = {"uint8": openvino.Type.u8, "uint16": openvino.Type.bf16, "float32": 
 
 
 class OpenVinoRows:
-    """A streaming.Runtime on the CPU. precision: as in OpenVinoNetwork."""
+    """A streaming.Runtime on the CPU.
+
+    precision: as in OpenVinoNetwork, but 'int8' multiplies floats as 'auto' does.
+    """
 
     def __init__(self, precision: str):
         self.precision = precision
-        multiplies_bfloat16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        in_bfloat16 = multiplies_bfloat16 and precision != "float32"
+        in_bfloat16 = float_type(precision) == openvino.Type.bf16
         self.dtype: type[np.generic] = np.uint16 if in_bfloat16 else np.float32
 
     def on_strips(self, convolutions: Sequence[Convolution], wanted: Sequence[Wanted]) -> OnStrip:

@@ -19,7 +19,7 @@ from fast_style.command_line import (
 )
 from fast_style.errors import UserError, check_installed
 from fast_style.files import read_bytes
-from fast_style.hardware import free_memory
+from fast_style.hardware import PRECISIONS, free_memory
 
 TOKEN = "FAST_STYLE_TOKEN"
 
@@ -84,7 +84,7 @@ def main() -> None:
     ):
         limits.add_argument(flag, type=kind, default=default, help=text)
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     args = parser.parse_args()
     needed = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
     check_installed("serving needs", "serve", *needed)
