@@ -34,14 +34,16 @@ def stylize(
 def train(network: str, image_size: int, batch_size: int, rounds: int) -> list[dict[str, Any]]:
     """Measures a step by loss network next to one of the example, which has VGG16.
 
-    network: a key of ARCHITECTURES.
+    Both compare the same layers of the loss network. network: a key of ARCHITECTURES.
     """
     precision = hardware.fastest_precision()
     with tempfile.TemporaryDirectory() as scratch:
         steps = []
         for loss_model in networks.LOSS_MODELS:
             trainer, batches = networks.trainer_of(
-                network, loss_model, precision, image_size, batch_size, rounds, Path(scratch)
+                *(network, loss_model, precision, image_size, batch_size, rounds, Path(scratch)),
+                content_layers=["relu2_2"],
+                style_layers=["relu1_2", "relu2_2", "relu3_3", "relu4_3"],
             )
             pictures = next(batches)
             steps.append(partial(trainer.train_step, Batch(pictures, style=0)))

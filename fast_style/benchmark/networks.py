@@ -116,10 +116,11 @@ def trainer_of(
     batch_size: int,
     steps: int,
     scratch: Path,
+    **objective: Any,
 ) -> tuple[Trainer, Iterator[np.ndarray]]:
     """Returns a trainer whose loss network has random weights, and batches of pictures for it.
 
-    scratch: a folder for the weights.
+    scratch: a folder for the weights. objective: keys of the conf.
     """
     config = config_from_mapping(
         {
@@ -132,6 +133,7 @@ def trainer_of(
             "image_size": image_size,
             "batch_size": batch_size,
             "crop": "random",
+            **objective,
         },
         "benchmark",
     )
@@ -144,11 +146,12 @@ def _read_and_train(trainer: Trainer, batches: Iterator[np.ndarray]) -> None:
 
 
 def _random_weights(loss_model: str, folder: Path) -> str:
-    # The time does not depend on the weights, and those of ImageNet would be a download.
+    # Those of ImageNet would be a download. Without biases, TensorFlow would leave out the addition
+    # and then not fuse a convolution with its ReLU.
     rng = np.random.default_rng(0)
     path = folder / f"{loss_model}.npz"
     weights = {
-        name: (rng.normal(0, (4.5 * c) ** -0.5, (3, 3, c, filters)), np.zeros(filters))
+        name: (rng.normal(0, (4.5 * c) ** -0.5, (3, 3, c, filters)), rng.normal(0, 0.1, filters))
         for name, (c, filters) in convolutions(loss_model).items()
     }
     save_weights(path, weights)

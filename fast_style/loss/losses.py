@@ -40,7 +40,9 @@ def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
     """
     positions, area, channels = _flatten(features)
     mean = ops.mean(positions, axis=1, keepdims=True)
-    return ops.squeeze(mean, 1), _co_activations(positions - mean) / (area * channels)
+    # The sum of the centred features is 0, so their product has no gradient by the mean.
+    centred = positions - ops.stop_gradient(mean)
+    return ops.squeeze(mean, 1), _co_activations(centred) / (area * channels)
 
 
 def style_statistics(features: Tensor, kind: str) -> tuple[Tensor, ...]:
@@ -363,4 +365,10 @@ def _flatten(features: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 def _co_activations(positions: Tensor) -> Tensor:
-    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions)
+    """Returns FᵀF, (N, C, C), of (N, H * W, C) positions F.
+
+    The gradient is right for losses to which both halves of the symmetric matrix matter equally,
+    as here: each half then gives the same product, so only one is computed.
+    """
+    product = ops.matmul(ops.transpose(positions, (0, 2, 1)), ops.stop_gradient(positions))
+    return 2 * product - ops.stop_gradient(product)
