@@ -12,6 +12,7 @@ from fast_style.conf.locations import PROJECT
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 
+PAUSE = 0.25  # seconds; OpenMP's threads wait for more work in a loop for up to 0.2
 SAMPLE = PROJECT / "img" / "sample.jpg"
 
 
@@ -22,6 +23,7 @@ def in_turns(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """
     seconds: list[list[float]] = [[] for _ in tasks]
     for turn, number in tqdm(list(itertools.product(range(rounds + 1), range(len(tasks))))):
+        time.sleep(PAUSE)
         started = time.perf_counter()
         tasks[number]()
         if turn:

@@ -370,5 +370,6 @@ def _co_activations(positions: Tensor) -> Tensor:
     The gradient is right for losses to which both halves of the symmetric matrix matter equally,
     as here: each half then gives the same product, so only one is computed.
     """
-    product = ops.matmul(ops.transpose(positions, (0, 2, 1)), ops.stop_gradient(positions))
+    transposed = ops.transpose(ops.stop_gradient(positions), (0, 2, 1))
+    product = ops.matmul(transposed, positions)
     return 2 * product - ops.stop_gradient(product)
