@@ -82,7 +82,12 @@ def add_stylization_flags(parser: argparse.ArgumentParser) -> None:
         "--scale", type=factor, default=1.0, help="how many times larger strokes are: 0.5 or more"
     )
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="int8 is fast on CPUs, and needs OpenVINO; see docs/stylize.md",
+    )
 
 
 def add_mask_flag(parser: argparse.ArgumentParser) -> None:

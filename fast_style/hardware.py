@@ -68,7 +68,7 @@ def hides_amx() -> bool:
     times as long as in float32 (Emerald Rapids, OpenVINO 2026.4 and TensorFlow 2.21).
     """
     flags = _cpu_flags()
-    # Every Intel CPU with AVX512_FP16 and AVX512_BF16 has AMX.
+    # All of Intel's server CPUs with AVX512_FP16 have AMX.
     from_sapphire_rapids_on = {"avx512_fp16", "avx512_bf16"} <= flags
     intel = _of_first_cpu("vendor_id") == "GenuineIntel"
     return intel and from_sapphire_rapids_on and "amx_bf16" not in flags
@@ -157,7 +157,7 @@ def fastest_precision() -> str:
     """Returns 'bfloat16' if it is faster than 'float32' on this machine, else 'float32'.
 
     It is faster on GPUs of compute capability 8 and up, 3 to 5 times on CPUs with AMX and up to 2
-    times on those of AMD with AVX512_BF16, and slower on nearly all others.
+    times on AMD's with AVX512_BF16, and slower on others, such as those of hides_amx().
     """
     if gpus := _gpus():
         multiplies = all(gpu.get("compute_capability", (0, 0))[0] >= 8 for gpu in gpus)

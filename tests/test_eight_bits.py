@@ -13,6 +13,8 @@ from fast_style.network.architecture import Architecture
 from fast_style.network.feature_ranges import DEVIATIONS, feature_ranges
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
+from fast_style.serve.models import Models
+from fast_style.stylize import stylizer
 
 SHIPPED = PROJECT / "pretrained"
 TINY = Architecture("tiny", (4, 6, 8), blocks=2, ends=3)
@@ -33,9 +35,9 @@ def test_8_bits_change_a_picture_little(name: str) -> None:
 
 def test_all_convolutions_but_the_first_multiply_8_bits(trained_model: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
-    stylizer = Stylizer(trained_model, "openvino", "int8")
-    stylizer(_sample(32))
-    layers = stylizer.network.whole.compiled.get_runtime_model().get_ops()  # type: ignore[attr-defined]
+    in_8_bits = Stylizer(trained_model, "openvino", "int8")
+    in_8_bits(_sample(32))
+    layers = in_8_bits.network.whole.compiled.get_runtime_model().get_ops()  # type: ignore[attr-defined]
     kinds = [
         layer.get_rt_info()["runtimePrecision"].astype(str)
         for layer in layers
@@ -88,6 +90,17 @@ def test_a_channel_that_is_0_everywhere_and_a_filter_of_zeros_are_no_harm() -> N
     assert 0 < np.abs(rounded - exact).mean() < 3
 
 
+@pytest.mark.parametrize("broken", ["missing", "of 7 values"])
+def test_arrays_of_another_network_are_refused(broken: str) -> None:
+    model = read_model(SHIPPED / "live")
+    arrays = dict(model.arrays)
+    values = arrays.pop("network/conv3_norm/shift")
+    if broken != "missing":
+        arrays["network/conv3_norm/shift"] = values[:7]
+    with pytest.raises(UserError, match=r"conv3_norm/shift of shape \(48,\) is needed, but "):
+        feature_ranges(arrays, model.architecture)
+
+
 def test_a_picture_in_rows_is_the_same_as_with_floats(trained_model: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
     picture = _sample(64)
@@ -98,15 +111,20 @@ def test_a_picture_in_rows_is_the_same_as_with_floats(trained_model: Path) -> No
     np.testing.assert_array_equal(of_8_bits, floats)
 
 
-def test_tensorflow_has_no_8_bits(trained_model: Path) -> None:
-    with pytest.raises(UserError, match=r"^precision: int8 needs OpenVINO, not TensorFlow"):
-        Stylizer(trained_model, "tensorflow", "int8")
+def test_tensorflow_has_no_8_bits(trained_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for use in (Stylizer, lambda *how: Models([trained_model], *how[1:])):
+        with pytest.raises(UserError, match=r"^--precision int8: needs --runtime openvino$"):
+            use(trained_model, "tensorflow", "int8")
+    monkeypatch.setattr(stylizer, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^--precision int8: needs OpenVINO; pip install"):
+        Stylizer(trained_model, "auto", "int8")
 
 
 def test_where_amx_is_hidden_openvino_multiplies_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino = pytest.importorskip("openvino", reason="OpenVINO is an optional extra")
-    from fast_style.runtimes.openvino_network import float_type
+    from fast_style.runtimes.openvino_network import core, float_type
 
     monkeypatch.setattr(hardware, "hides_amx", lambda: True)
     assert float_type("auto") == float_type("int8") == float_type("float32") == openvino.Type.f32
-    assert float_type("bfloat16") == openvino.Type.bf16
+    has_bfloat16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert (float_type("bfloat16") == openvino.Type.bf16) == has_bfloat16

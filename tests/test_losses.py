@@ -86,6 +86,25 @@ def test_the_gram_is_the_covariance_and_the_outer_product_of_the_means() -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_of_a_style_loss_is_that_of_small_steps(kind: str) -> None:
+    target = [np.asarray(each) for each in style_statistics(features(5), kind)]
+
+    def loss(pictures):
+        found = style_statistics(pictures, kind)
+        return sum(tf.reduce_sum((a - b) ** 2) for a, b in zip(found, target, strict=True))
+
+    pictures, direction = features(4), features(6)
+    variable = tf.constant(pictures)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        value = loss(variable)
+    slope = np.sum(tape.gradient(value, variable) * direction)
+    step = 1e-3
+    ahead, behind = (float(loss(pictures + sign * step * direction)) for sign in (1, -1))
+    assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_style_statistics_forget_where_things_are(kind: str) -> None:
     pictures = features(3)
     positions = pictures.reshape(3, 20, 6)

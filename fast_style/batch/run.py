@@ -57,7 +57,7 @@ def stylize_collection(
     Pictures that are broken or in a format that is not read are listed in OUTPUT/broken.csv. They
     do not stop the others; the exit status is then 1. Raises UserError for all other errors.
     """
-    named = models_by_name(models, styles, runtime)
+    named = models_by_name(models, styles, runtime, precision)
     store, folder = open_store(output)
     if store.has(folder):
         raise UserError(f"--output {output}: is a file; name a folder")

@@ -45,14 +45,15 @@ class Report:
 
 
 def models_by_name(
-    models: Sequence[str], styles: Sequence[str], runtime: str = "auto"
+    models: Sequence[str], styles: Sequence[str], runtime: str = "auto", precision: str = "auto"
 ) -> dict[str, Model]:
     """Returns models of one style each, by the suffix of their stylized images' names.
 
     A model of several styles, or one that takes any style, is returned once for each of `styles`.
-    runtime: as for Stylizer; it reads style images.
+    runtime, precision: as for Stylizer. The runtime reads style images.
     Raises UserError if two would have the same suffix, and as in_style and Stylizer do.
     """
+    runtime = chosen_runtime(runtime, precision)
     folders = [find_model_folder(name) for name in models]
     read = [read_model(folder) for folder in folders]
     if styles and len(read) > 1 and not any(model.has_choice for model in read):
@@ -64,5 +65,5 @@ def models_by_name(
             name = name_in_style(folder.name, style)
             if name in named:
                 raise UserError(f"--model: two would write pictures named NAME-{name}")
-            named[name] = in_style(model, style, chosen_runtime(runtime))
+            named[name] = in_style(model, style, runtime)
     return named

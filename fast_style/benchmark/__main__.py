@@ -77,6 +77,8 @@ def main() -> None:
         raise UserError(f"--against goes with stylize, not with {args.what}")
     if args.precision != "auto" and args.what != "stylize":
         raise UserError(f"--precision goes with stylize, not with {args.what}")
+    if args.precision == "int8":
+        check_installed("--precision int8 needs", "cpu", "openvino")
     if args.against_pytorch:
         if args.what not in ("stylize", "train"):
             raise UserError(f"--against-pytorch goes with stylize and train, not with {args.what}")

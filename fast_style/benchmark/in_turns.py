@@ -19,7 +19,8 @@ SAMPLE = PROJECT / "img" / "sample.jpg"
 def in_turns(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Returns the median seconds of each task, without the first round.
 
-    The tasks alternate, so that a change in the machine's speed affects all of them.
+    The tasks alternate, so that a change in the machine's speed affects all of them. There is a
+    PAUSE before each.
     """
     seconds: list[list[float]] = [[] for _ in tasks]
     for turn, number in tqdm(list(itertools.product(range(rounds + 1), range(len(tasks))))):

@@ -26,7 +26,7 @@ LOSS_MODELS = ("vgg_16", "vgg_16_half")
 
 
 def precisions() -> list[str]:
-    """Returns float32, and bfloat16 if this machine multiplies it in hardware."""
+    """Returns float32, and bfloat16 if this machine is faster with it."""
     return list(dict.fromkeys(["float32", hardware.fastest_precision()]))
 
 
@@ -146,8 +146,8 @@ def _read_and_train(trainer: Trainer, batches: Iterator[np.ndarray]) -> None:
 
 
 def _random_weights(loss_model: str, folder: Path) -> str:
-    # Those of ImageNet would be a download. Without biases, TensorFlow would leave out the addition
-    # and then not fuse a convolution with its ReLU.
+    # ImageNet's weights would be a download. Without biases, TensorFlow would leave out the
+    # addition, and then not fuse a convolution with its ReLU.
     rng = np.random.default_rng(0)
     path = folder / f"{loss_model}.npz"
     weights = {

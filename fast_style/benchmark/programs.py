@@ -81,7 +81,7 @@ def against(
 ) -> list[dict[str, Any]]:
     """Measures eval.py and another program as whole processes on the same pictures.
 
-    command: contains {input} and {output} for the names of the pictures.
+    command: contains {input} and {output} for the names of the pictures. precision: of eval.py.
     """
     if "{input}" not in command or "{output}" not in command:
         raise UserError(f"--against {command!r}: must contain {{input}} and {{output}}")

@@ -1,8 +1,8 @@
 """The layers of the transformer networks, described once for every library that runs them.
 
 `Architecture.transformed` lists the layers. The functions with these names are in
-network/layers.py for Keras, network/graph.py for OpenVINO and ONNX, and runtimes/streaming.py for a
-few rows of a picture at a time.
+network/layers.py for Keras, network/graph.py for OpenVINO and ONNX, runtimes/streaming.py for a few
+rows of a picture at a time, and network/feature_ranges.py for 8 bits.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from fast_style.errors import UserError
 
 # Pixels mirrored around a picture, and cropped again: a trained network draws a frame within about
 # 20 pixels of its edges. Twice the border is a multiple of every architecture's downsampling.
@@ -122,6 +124,20 @@ SMALL = Architecture("small", (0, 24, 48, 64), doubling="bilinear")
 ARCHITECTURES: Mapping[str, Architecture] = {
     each.name: each for each in (PAPER, SMOOTH, MEDIUM, SMALL)
 }
+
+
+def array_of(arrays: Mapping[str, np.ndarray], path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns an array of a network, such as 'conv1/kernel'. arrays: as in model.Model.
+
+    Raises UserError if it is missing or has another shape.
+    """
+    array = arrays.get(f"network/{path}")
+    if array is None or array.shape != shape:
+        found = "is missing" if array is None else f"has shape {array.shape}"
+        raise UserError(
+            f"{path} of shape {shape} is needed, but {found}; the file is of another network"
+        )
+    return array
 
 
 def architecture_of(network: str, output: str) -> Architecture:

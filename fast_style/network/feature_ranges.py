@@ -2,7 +2,9 @@
 
 Nagel et al. 2019 (Data-Free Quantization, arXiv 1906.04721, sections 4.2 and 5) take them from the
 parameters of batch normalization, and need no pictures. Instance normalization suits this better:
-in every picture, a channel has exactly the mean and the deviation of its parameters.
+in every picture, a channel has the mean and the deviation of its parameters, unless it is nearly
+constant. That does not bound the features: in a picture of flat colour with a few small bright
+parts, these are 20 deviations away and more.
 """
 
 from collections.abc import Mapping
@@ -10,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fast_style.network.architecture import Architecture
+from fast_style.network.architecture import Architecture, array_of
 
-# Features that are farther from their mean are clipped. For candy, candy_fast and live, pictures
-# change least with 8: with 6 more is clipped, and with 10 and 12 the steps are coarser.
+# Features that are farther from their mean are clipped. Photos by candy, candy_fast and live change
+# least with 8: with 6 more is clipped, and with 10 and 12 the steps are coarser. Flat graphics
+# would change less with 14, and smooth skies more.
 DEVIATIONS = 8.0
 SMALLEST = 1e-3  # a range that is not 0, for a channel that is 0 everywhere
 
@@ -26,7 +29,7 @@ class Range(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The mean and the variance of each channel, (C,). positive: after a ReLU."""
+    """The mean and the variance of each channel, (C,). positive: a ReLU follows them."""
 
     mean: np.ndarray
     variance: np.ndarray
@@ -49,6 +52,7 @@ def feature_ranges(
 
     arrays: of one style and of that architecture, as in model.Model. The first convolution is left
     out: its few weights see the pixels, and 8 bits would change the picture most there.
+    Raises UserError if the arrays are of another network.
     """
     layers = _Spreads(arrays)
     architecture.transformed(None, layers)
@@ -66,18 +70,19 @@ class _Spreads:
         self, x: Spread | None, filters: int, kernel: int, stride: int = 1, *, name: str
     ) -> Spread:
         self._convolve(x, name)
-        return self._normalized(name, positive=True)
+        return self._normalized(name, filters, positive=True)
 
     def residual_block(self, x: Spread, filters: int, *, name: str) -> Spread:
         self._convolve(x, f"{name}_conv1")
-        self._convolve(self._normalized(f"{name}_conv1", positive=True), f"{name}_conv2")
-        y = self._normalized(f"{name}_conv2", positive=False)
-        # As if they were independent.
+        between = self._normalized(f"{name}_conv1", filters, positive=True)
+        self._convolve(between, f"{name}_conv2")
+        y = self._normalized(f"{name}_conv2", filters, positive=False)
+        # As if they were independent, and the ReLU before the first block changed neither.
         return Spread(x.mean + y.mean, x.variance + y.variance, positive=False)
 
     def resize_convolution(self, x: Spread, filters: int, doubling: str, *, name: str) -> Spread:
         self._convolve(x, name)
-        return self._normalized(name, positive=True)
+        return self._normalized(name, filters, positive=True)
 
     def rgb_convolution(self, x: Spread, kernel: int, *, name: str) -> None:
         self._convolve(x, name)
@@ -89,9 +94,9 @@ class _Spreads:
         if x is not None:
             self.ranges[name] = x.range
 
-    def _normalized(self, name: str, positive: bool) -> Spread:
+    def _normalized(self, name: str, channels: int, positive: bool) -> Spread:
         scale, shift = (
-            self.arrays[f"network/{name}_norm/{value}"].astype(np.float32)
+            array_of(self.arrays, f"{name}_norm/{value}", (channels,)).astype(np.float32)
             for value in ("scale", "shift")
         )
         return Spread(shift, scale**2, positive)

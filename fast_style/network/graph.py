@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fast_style.errors import UserError
 from fast_style.network.architecture import (
     BORDER,
     EPSILON,
     OUTPUT_GAIN,
     OUTPUT_REACH,
     Architecture,
+    array_of,
     doubled_kernels,
 )
 from fast_style.network.feature_ranges import Range
@@ -156,18 +156,12 @@ class GraphLayers:
         low, high = (bound[None, :, None, None] for bound in self.ranges[name])
         # Features become fractions of their channel's range, which the kernel makes up for: the
         # products of all channels can be added as whole numbers.
-        in_bits = (256, 0.0) if not low.any() else (255, -1.0)
-        x = self.add("FakeQuantize", x, low, high, in_bits[1], 1.0, levels=in_bits[0])
+        lowest, levels = (-1.0, 255) if low.any() else (0.0, 256)
+        x = self.add("FakeQuantize", x, low, high, lowest, 1.0, levels=levels)
         return partial(_add_in_8_bits, self.add), x, kernel * self.ranges[name].high[:, None]
 
     def _array(self, path: str, shape: tuple[int, ...]) -> np.ndarray:
-        array = self.arrays.get(f"network/{path}")
-        if array is None or array.shape != shape:
-            found = "is missing" if array is None else f"has shape {array.shape}"
-            raise UserError(
-                f"{path} of shape {shape} is needed, but {found}; the file is of another network"
-            )
-        return array
+        return array_of(self.arrays, path, shape)
 
 
 def _add_in_8_bits(add: AddOperator, operator: str, *inputs: Any, **attributes: Any) -> Any:

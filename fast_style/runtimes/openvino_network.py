@@ -32,7 +32,8 @@ class OpenVinoNetwork:
         'int8': convolutions but the first multiply in 8 bits, and the rest is as in 'auto'.
         Raises UserError if the arrays are of another network.
         """
-        self.network = openvino_network(arrays, architecture, "uint8", precision)
+        eight_bits = precision == "int8"
+        self.network = openvino_network(arrays, architecture, "uint8", eight_bits)
         self.precision = precision
         self.compiled: openvino.CompiledModel | None = None
         self.compiled_for: tuple[int, ...] = ()  # empty: any shape
@@ -85,7 +86,8 @@ def float_type(precision: str) -> openvino.Type:
     if precision == "float32" or (precision != "bfloat16" and hardware.hides_amx()):
         return openvino.Type.f32
     if precision == "bfloat16":
-        return openvino.Type.bf16
+        multiplies_bfloat16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return openvino.Type.bf16 if multiplies_bfloat16 else openvino.Type.f32
     return core().get_property("CPU", "INFERENCE_PRECISION_HINT")
 
 
@@ -102,14 +104,14 @@ def openvino_network(
     arrays: Mapping[str, np.ndarray],
     architecture: Architecture,
     pixels: str,
-    precision: str = "float32",
+    eight_bits: bool = False,
 ) -> openvino.Model:
     """Returns a model of graph.stylized, with the input 'pictures' and the output 'stylized'.
 
-    precision: 'int8' or any other of OpenVinoNetwork.
+    eight_bits: whether all convolutions but the first multiply numbers of 8 bits.
     """
     pictures = ops.parameter([-1, -1, -1, 3], ELEMENTS[PIXELS[pixels]], name="pictures")
-    ranges = feature_ranges(arrays, architecture) if precision == "int8" else {}
+    ranges = feature_ranges(arrays, architecture) if eight_bits else {}
     last = stylized(add_operator, pictures, arrays, architecture, pixels, ranges=ranges)
     last.output(0).set_names({"stylized"})
     pictures.output(0).set_names({"pictures"})

@@ -84,7 +84,12 @@ def main() -> None:
     ):
         limits.add_argument(flag, type=kind, default=default, help=text)
     parser.add_argument("--runtime", default="auto", choices=["auto", "tensorflow", "openvino"])
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="int8 is fast on CPUs, and needs OpenVINO; see docs/stylize.md",
+    )
     args = parser.parse_args()
     needed = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
     check_installed("serving needs", "serve", *needed)

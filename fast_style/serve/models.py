@@ -54,7 +54,7 @@ class Models:
         """folders: model folders, or folders of model folders. own: styles that can be added to.
         The others are Stylizer's arguments.
 
-        Raises UserError if there are no model folders.
+        Raises UserError if there are no model folders, and as chosen_runtime does.
         """
         found = [model for folder in folders for model in _models_in(locate(str(folder)))]
         if not found:
@@ -78,7 +78,8 @@ class Models:
         self.statistics: dict[str, Path] = {}  # files of the styles that takes_any can mix
         if self.takes_any:
             self.statistics = self._statistics_files()
-        self.runtime, self.precision, self.max_memory = runtime, precision, max_memory
+        self.runtime = chosen_runtime(runtime, precision)
+        self.precision, self.max_memory = precision, max_memory
         self._loaded: dict[Style, Stylizer] = {}  # the latest last
         self._lock = threading.Lock()
 
@@ -153,7 +154,7 @@ class Models:
         return Stylizer(style.folder, self.runtime, self.precision, in_folder, self.max_memory)
 
     def _predicted(self, model: Model, shares: Mapping[str, float]) -> Stylizer:
-        predicted = in_style(model, shares, chosen_runtime(self.runtime))
+        predicted = in_style(model, shares, self.runtime)
         return Stylizer(predicted, self.runtime, self.precision, max_memory=self.max_memory)
 
     def _mix_of_any(self, name: str, mix: str | None) -> Style:

@@ -72,10 +72,10 @@ class Stylizer:
         """model: a folder, the name of a style that ships, such as 'candy', or a Model in memory.
 
         runtime: 'tensorflow', 'openvino' or 'auto': OpenVINO if it is installed and TensorFlow has
-        no GPU.
+        no GPU, or for int8.
         precision: 'float32', 'bfloat16', 'auto': bfloat16 where that is faster, or 'int8': OpenVINO
-        multiplies in 8 bits, except for pictures in rows. That takes less than half the time
-        where bfloat16 is not faster, and changes pictures by 1 to 2 grey levels on average.
+        multiplies in 8 bits, except for pictures in rows. Photos change by 1 to 2 grey levels on
+        average. Flat graphics change more, see docs/stylize.md.
         style: in a folder with several styles, a name or a mix such as 'candy=0.6,wave=0.4'; for a
         model that takes any style, a style image or a mix, such as 'a.jpg=0.7,b.jpg=0.3'.
         max_memory: bytes. A picture that needs more goes through in rows (runtimes.streaming), with
@@ -90,12 +90,7 @@ class Stylizer:
         ):
             if given not in choices:
                 raise UserError(f"{name}: {given!r} is none of {', '.join(choices)}")
-        self.runtime = chosen_runtime(runtime)
-        if precision == "int8" and self.runtime != "openvino":
-            raise UserError(
-                "precision: int8 needs OpenVINO, not TensorFlow; pip install 'fast-style[cpu]', or "
-                "--runtime openvino where there is a GPU"
-            )
+        self.runtime = chosen_runtime(runtime, precision)
         on_gpu = self.runtime == "tensorflow" and nvidia_gpu()
         self.passes = PASSES_ON_GPU if on_gpu else PASSES_ON_CPU
         load = _load_in_openvino if self.runtime == "openvino" else _load_in_tensorflow
@@ -105,6 +100,7 @@ class Stylizer:
         self.architecture = model.architecture
         self.network = load(model, precision)
         self.max_memory = max_memory
+        self.precision = precision
         self.reported_sizes: set[tuple[int, int]] = set()  # warned about, once for a whole clip
 
     def __call__(
@@ -157,8 +153,13 @@ class Stylizer:
                     f"{width}x{height}: needs {FEWEST_ROWS * a_row / 1e6:,.0f} MB even in rows, "
                     f"and {memory / 1e6:,.0f} MB can be used; --max-size shrinks it"
                 )
-            if self.max_memory is None and (height, width) not in self.reported_sizes:
-                self.reported_sizes.add((height, width))
+            first = (height, width) not in self.reported_sizes
+            self.reported_sizes.add((height, width))
+            if first and self.precision == "int8":
+                logging.warning(
+                    "%d x %d: goes through in rows, and these have no int8", height, width
+                )
+            if first and self.max_memory is None:
                 logging.warning(
                     "%d x %d: needs %.1f GB and %.1f GB are free; it goes through the network in "
                     "rows, with the same result in about twice the time",
@@ -167,15 +168,21 @@ class Stylizer:
             return collected(self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)), rgb.shape)
 
 
-def chosen_runtime(runtime: str) -> str:
+def chosen_runtime(runtime: str, precision: str = "auto") -> str:
     """Returns 'tensorflow' or 'openvino', for 'auto' the fastest one that is installed.
 
-    Raises UserError if OpenVINO is asked for and not installed.
+    Only OpenVINO has the precision 'int8'. Raises UserError if OpenVINO is needed and not
+    installed, or needed and not asked for.
     """
     if runtime == "tensorflow":
+        if precision == "int8":
+            raise UserError("--precision int8: needs --runtime openvino")
         return runtime
     if find_spec("openvino"):
-        return "tensorflow" if runtime == "auto" and nvidia_gpu() else "openvino"
+        on_gpu = runtime == "auto" and precision != "int8" and nvidia_gpu()
+        return "tensorflow" if on_gpu else "openvino"
+    if precision == "int8":
+        raise UserError("--precision int8: needs OpenVINO; pip install 'fast-style[cpu]'")
     if runtime == "openvino":
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
     return "tensorflow"

@@ -8,10 +8,9 @@ import numpy as np
 from fast_style.network.architecture import OUTPUT_GAIN, OUTPUT_REACH
 
 LARGEST_TANH = 0.995  # beyond, the inverse of tanh would weigh a few pixels too much
-EVERY = 7  # of the pixels counts: odd, so that no phase of the upsampling is favoured
-
-
+EVERY = 7  # each 7th pixel counts; odd, so that no phase of the upsampling is favoured
 PICTURES = 32  # whose colours are compared
+LEAST = 1e-4  # of the largest variance: a nearly constant colour is not stretched without bound
 
 
 def match_colours(
@@ -55,4 +54,4 @@ def _before_output(stylized, output: str) -> np.ndarray:
 
 def _power(symmetric: np.ndarray, exponent: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.maximum(values, 1e-12) ** exponent) @ vectors.T
+    return (vectors * np.maximum(values, LEAST * values.max() + 1e-12) ** exponent) @ vectors.T
