@@ -64,7 +64,7 @@ def bfloat16_unit() -> str | None:
 def hides_amx() -> bool:
     """Whether this is an Intel CPU whose AMX a virtual machine hides.
 
-    Such CPUs multiply bfloat16 in AVX512_BF16 too, but passes and training steps take 1.4 to 1.5
+    Such CPUs multiply bfloat16 in AVX512_BF16 too, but passes and training steps take 1.4 to 1.7
     times as long as in float32 (Emerald Rapids, OpenVINO 2026.4 and TensorFlow 2.21).
     """
     flags = _cpu_flags()

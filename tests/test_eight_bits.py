@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fast_style import Stylizer, hardware
+from fast_style import Stylizer, errors, hardware
 from fast_style.conf.locations import PROJECT
 from fast_style.errors import UserError
 from fast_style.model_folder.model import read_model
@@ -14,7 +14,6 @@ from fast_style.network.feature_ranges import DEVIATIONS, feature_ranges
 from fast_style.pictures.images import flatten_on_white, read_picture
 from fast_style.pictures.pixels import square
 from fast_style.serve.models import Models
-from fast_style.stylize import stylizer
 
 SHIPPED = PROJECT / "pretrained"
 TINY = Architecture("tiny", (4, 6, 8), blocks=2, ends=3)
@@ -115,8 +114,8 @@ def test_tensorflow_has_no_8_bits(trained_model: Path, monkeypatch: pytest.Monke
     for use in (Stylizer, lambda *how: Models([trained_model], *how[1:])):
         with pytest.raises(UserError, match=r"^--precision int8: needs --runtime openvino$"):
             use(trained_model, "tensorflow", "int8")
-    monkeypatch.setattr(stylizer, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^--precision int8: needs OpenVINO; pip install"):
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^--precision int8 needs openvino: pip install"):
         Stylizer(trained_model, "auto", "int8")
 
 

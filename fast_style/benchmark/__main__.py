@@ -77,8 +77,6 @@ def main() -> None:
         raise UserError(f"--against goes with stylize, not with {args.what}")
     if args.precision != "auto" and args.what != "stylize":
         raise UserError(f"--precision goes with stylize, not with {args.what}")
-    if args.precision == "int8":
-        check_installed("--precision int8 needs", "cpu", "openvino")
     if args.against_pytorch:
         if args.what not in ("stylize", "train"):
             raise UserError(f"--against-pytorch goes with stylize and train, not with {args.what}")
@@ -89,6 +87,9 @@ def main() -> None:
     else:
         hardware.start_tensorflow_to_stylize()
     from fast_style.benchmark import networks, programs
+    from fast_style.stylize.stylizer import chosen_runtime
+
+    chosen_runtime("auto", args.precision)  # raises UserError if it is not there
 
     stylize, train = networks.stylize, networks.train
     if args.against_pytorch:

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from fast_style.any_style.chosen_style import in_style
-from fast_style.errors import UserError, naming
+from fast_style.errors import UserError, check_installed, naming
 from fast_style.hardware import (
     DTYPE_POLICIES,
     PRECISIONS,
@@ -155,15 +155,14 @@ class Stylizer:
                 )
             first = (height, width) not in self.reported_sizes
             self.reported_sizes.add((height, width))
-            if first and self.precision == "int8":
+            in_8_bits = self.precision == "int8"
+            if first and (self.max_memory is None or in_8_bits):
+                same = "with the same result in about twice the time"
                 logging.warning(
-                    "%d x %d: goes through in rows, and these have no int8", height, width
-                )
-            if first and self.max_memory is None:
-                logging.warning(
-                    "%d x %d: needs %.1f GB and %.1f GB are free; it goes through the network in "
-                    "rows, with the same result in about twice the time",
+                    "%d x %d: needs %.1f GB and %.1f GB can be used; it goes through the network "
+                    "in rows, %s",
                     *(width, height, needed / 1e9, memory / 1e9),
+                    "in floats, as rows have no int8" if in_8_bits else same,
                 )
             return collected(self.network.in_rows(rgb, min(memory // a_row, MOST_ROWS)), rgb.shape)
 
@@ -174,15 +173,15 @@ def chosen_runtime(runtime: str, precision: str = "auto") -> str:
     Only OpenVINO has the precision 'int8'. Raises UserError if OpenVINO is needed and not
     installed, or needed and not asked for.
     """
-    if runtime == "tensorflow":
-        if precision == "int8":
+    if precision == "int8":
+        if runtime == "tensorflow":
             raise UserError("--precision int8: needs --runtime openvino")
+        check_installed("--precision int8 needs", "cpu", "openvino")
+        return "openvino"
+    if runtime == "tensorflow":
         return runtime
     if find_spec("openvino"):
-        on_gpu = runtime == "auto" and precision != "int8" and nvidia_gpu()
-        return "tensorflow" if on_gpu else "openvino"
-    if precision == "int8":
-        raise UserError("--precision int8: needs OpenVINO; pip install 'fast-style[cpu]'")
+        return "tensorflow" if runtime == "auto" and nvidia_gpu() else "openvino"
     if runtime == "openvino":
         raise UserError("--runtime openvino: is not installed; pip install 'fast-style[cpu]'")
     return "tensorflow"
